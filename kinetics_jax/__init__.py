@@ -1,0 +1,20 @@
+"""Test-time scaling laws that price compute and memory, and the JAX code to measure them.
+
+Importing this package is cheap: no JAX, no SciPy. Each half of the house is imported on first use:
+``kinetics_jax.spec``, ``.costs``, ``.scaling`` and ``.report`` (accounting, NumPy only).
+"""
+
+import importlib
+from typing import Any
+
+from kinetics_jax._version import __version__
+
+_ROOMS = ("costs", "report", "scaling", "spec")
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

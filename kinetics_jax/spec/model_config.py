@@ -1,0 +1,180 @@
+"""The shape of a decoder-only transformer: what models are built from and what costs are counted from.
+
+Covers Qwen3 (dense and MoE), Qwen2.5 and R1-Distill-Qwen, and plain Llama-like decoders. No JAX here.
+Dims: D model · F ffn · E experts · L layers · N query heads · K KV heads · G = N/K · H head · V vocabulary.
+"""
+
+import dataclasses
+
+from kinetics_jax.spec.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Yarn:
+    """YaRN context extension of the rotary embedding (arXiv:2309.00071)."""
+
+    factor: float
+    """Context extension: new context ÷ ``original_context``."""
+    original_context: int
+    """Context length, in tokens, that the frequencies were trained for."""
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+    """Scale of cos and sin; None is the paper's 0.1·ln(factor) + 1."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MoE:
+    """A sparse mixture of experts in place of the dense ffn of every layer."""
+
+    num_experts: int
+    """E."""
+    experts_per_token: int
+    """Experts that each token is routed to (top-k of a softmax over E)."""
+    expert_dim: int
+    """F of one expert."""
+    norm_topk_prob: bool = True
+    """Whether the chosen experts' probabilities are scaled to sum to one."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.experts_per_token <= self.num_experts:
+            raise InputError(
+                f"experts_per_token={self.experts_per_token} must be in 1…{self.num_experts} "
+                "(num_experts)"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Architecture constants of one model. Parameter counts and KV bytes follow from them."""
+
+    name: str
+    vocab_size: int
+    """V."""
+    model_dim: int
+    """D (``hidden_size`` in Hugging Face's config.json)."""
+    ffn_dim: int
+    """F of the dense ffn; unused where ``moe`` is given."""
+    num_layers: int
+    """L."""
+    num_query_heads: int
+    """N."""
+    num_kv_heads: int
+    """K."""
+    head_dim: int
+    """H, explicit: N·H need not equal D."""
+    tied_embeddings: bool = False
+    """Whether the output projection is the embedding table."""
+    qk_norm: bool = True
+    """RMSNorm over H of every query and key before RoPE (Qwen3)."""
+    qkv_bias: bool = False
+    """Biases on the q, k and v projections (Qwen2.5)."""
+    out_bias: bool = False
+    """Bias on the attention output projection."""
+    rope_theta: float = 1_000_000.0
+    yarn: Yarn | None = None
+    norm_eps: float = 1e-6
+    max_context: int = 40_960
+    """Longest context, prompt and generation together, in tokens."""
+    moe: MoE | None = None
+    eos_token_ids: tuple[int, ...] = (151_645, 151_643)
+    pad_token_id: int | None = 151_643
+    nominal_params: float | None = None
+    """P as the paper's cost scripts have it, where they have it (facts: the 0.6B and 1.7B count the
+    tied embedding twice). Used by the ``paper`` and ``reference`` cost modes only."""
+
+    def __post_init__(self) -> None:
+        for field in ("vocab_size", "model_dim", "num_layers", "num_query_heads", "num_kv_heads",
+                      "head_dim", "max_context"):  # fmt: skip
+            if getattr(self, field) < 1:
+                raise InputError(f"{self.name}: {field}={getattr(self, field)} must be at least 1")
+        if self.num_query_heads % self.num_kv_heads:
+            raise InputError(
+                f"{self.name}: num_query_heads={self.num_query_heads} is not a multiple of "
+                f"num_kv_heads={self.num_kv_heads}"
+            )
+
+    @property
+    def queries_per_kv(self) -> int:
+        """G = N/K, the paper's GQA ratio r."""
+        return self.num_query_heads // self.num_kv_heads
+
+    @property
+    def kv_elements_per_token(self) -> int:
+        """Elements of K and V that one token stores over all layers: the paper's D = 2·L·K·H."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim
+
+    def kv_bytes_per_token(self, bytes_per_element: float = 2.0) -> float:
+        """Bytes of KV cache that one token takes, over all layers (BF16 unless told)."""
+        return self.kv_elements_per_token * bytes_per_element
+
+    # Parameters, counted from the shapes. The tests hold every preset against published counts, and
+    # kinetics_jax.models against the arrays it really makes.
+
+    @property
+    def attention_params_per_layer(self) -> int:
+        """Projections, their biases and the q/k norms of one layer."""
+        q, kv = self.num_query_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        weights = self.model_dim * (q + 2 * kv) + q * self.model_dim
+        biases = (q + 2 * kv) * self.qkv_bias + self.model_dim * self.out_bias
+        return weights + biases + 2 * self.head_dim * self.qk_norm
+
+    @property
+    def expert_params(self) -> int:
+        """One expert's gate, up and down projections (0 for a dense model)."""
+        return 3 * self.model_dim * self.moe.expert_dim if self.moe else 0
+
+    @property
+    def router_params_per_layer(self) -> int:
+        """The router's D×E matrix (0 for a dense model)."""
+        return self.model_dim * self.moe.num_experts if self.moe else 0
+
+    @property
+    def ffn_params_per_layer(self) -> int:
+        """All ffn weights that one layer stores, every expert and the router included."""
+        if self.moe:
+            return self.moe.num_experts * self.expert_params + self.router_params_per_layer
+        return 3 * self.model_dim * self.ffn_dim
+
+    @property
+    def active_ffn_params_per_layer(self) -> int:
+        """Ffn weights of one layer that one token multiplies with."""
+        if self.moe:
+            return self.moe.experts_per_token * self.expert_params + self.router_params_per_layer
+        return 3 * self.model_dim * self.ffn_dim
+
+    @property
+    def embedding_params(self) -> int:
+        """The V×D table."""
+        return self.vocab_size * self.model_dim
+
+    @property
+    def _norm_params(self) -> int:
+        return (2 * self.num_layers + 1) * self.model_dim
+
+    @property
+    def total_params(self) -> int:
+        """Every stored parameter; a tied embedding is counted once."""
+        layers = self.num_layers * (self.attention_params_per_layer + self.ffn_params_per_layer)
+        tables = self.embedding_params * (1 if self.tied_embeddings else 2)
+        return layers + tables + self._norm_params
+
+    @property
+    def active_params(self) -> int:
+        """Parameters that one token touches, embedding and output tables included (the MoE's "A")."""
+        idle = self.ffn_params_per_layer - self.active_ffn_params_per_layer
+        return self.total_params - self.num_layers * idle
+
+    @property
+    def matmul_params(self) -> int:
+        """Parameters that one decoded token multiplies with: active layers and the output projection.
+
+        The input embedding is a look-up of one row, so an untied model's table is not in it.
+        """
+        layers = self.attention_params_per_layer + self.active_ffn_params_per_layer
+        return self.num_layers * layers + self.embedding_params + self._norm_params
+
+    @property
+    def paper_params(self) -> float:
+        """P of the paper's equations: its own nominal figure where it has one, else active params."""
+        return self.nominal_params or float(self.active_params)

@@ -1,0 +1,97 @@
+"""Every model the paper uses, and their relatives, by name. Shapes from the public config.json files.
+
+``presets["qwen3-8b"]``, ``presets["Qwen/Qwen3-8B"]`` and ``presets["DeepSeek-R1-Distill-Qwen-7B"]`` all
+work: names are looked up without the organisation, in lower case.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kinetics_jax.spec.errors import UnknownNameError
+from kinetics_jax.spec.model_config import ModelConfig, MoE
+
+
+def _qwen3(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
+    """A Qwen3 model: H=128, QK-norm, no biases."""
+    return ModelConfig(
+        name=f"qwen3-{size}", vocab_size=151_936, model_dim=D, ffn_dim=F, num_layers=L,
+        num_query_heads=N, num_kv_heads=K, head_dim=128, **more,
+    )  # fmt: skip
+
+
+def _qwen2(
+    name: str, D: int, F: int, L: int, N: int, K: int, *, V: int = 152_064, **more: Any
+) -> ModelConfig:
+    """A Qwen2.5-shaped model: biases on q, k, v and no QK-norm."""
+    defaults = {"max_context": 32_768, "pad_token_id": None, **more}
+    return ModelConfig(
+        name=name, vocab_size=V, model_dim=D, ffn_dim=F, num_layers=L, num_query_heads=N,
+        num_kv_heads=K, head_dim=D // N, qk_norm=False, qkv_bias=True, **defaults,
+    )  # fmt: skip
+
+
+def _r1(size: str, *shape: int, **more: Any) -> ModelConfig:
+    """A DeepSeek-R1 distillation into a Qwen2.5 shape."""
+    more = {"max_context": 131_072, "eos_token_ids": (151_643,), **more}
+    return _qwen2(f"r1-distill-qwen-{size}", *shape, **more)
+
+
+_SMALL_VOCAB = 151_936  # Qwen2.5 up to 3B; the larger ones pad the table to 152,064 rows.
+
+_ALL = (
+    # nominal_params are the paper's cost scripts' own figures, in which 0.6B and 1.7B count the tied
+    # embedding twice.
+    _qwen3("0.6b", 1024, 3072, 28, 16, 8, tied_embeddings=True, nominal_params=0.752e9),
+    _qwen3("1.7b", 2048, 6144, 28, 16, 8, tied_embeddings=True, nominal_params=2.03e9),
+    _qwen3("4b", 2560, 9728, 36, 32, 8, tied_embeddings=True, nominal_params=4.02e9),
+    _qwen3("8b", 4096, 12_288, 36, 32, 8, nominal_params=8.19e9),
+    _qwen3("14b", 5120, 17_408, 40, 40, 8, nominal_params=14.77e9),
+    _qwen3("32b", 5120, 25_600, 64, 64, 8, nominal_params=32.76e9),
+    _qwen3("30b-a3b", 2048, 6144, 48, 32, 4,
+           moe=MoE(num_experts=128, experts_per_token=8, expert_dim=768)),
+    _qwen3("235b-a22b", 4096, 12_288, 94, 64, 4,
+           moe=MoE(num_experts=128, experts_per_token=8, expert_dim=1536)),
+    _qwen2("qwen2.5-0.5b", 896, 4864, 24, 14, 2, V=_SMALL_VOCAB, tied_embeddings=True),
+    _qwen2("qwen2.5-1.5b", 1536, 8960, 28, 12, 2, V=_SMALL_VOCAB, tied_embeddings=True),
+    _qwen2("qwen2.5-3b", 2048, 11_008, 36, 16, 2, V=_SMALL_VOCAB, tied_embeddings=True),
+    _qwen2("qwen2.5-7b", 3584, 18_944, 28, 28, 4),
+    _qwen2("qwen2.5-14b", 5120, 13_824, 48, 40, 8),
+    _qwen2("qwen2.5-32b", 5120, 27_648, 64, 40, 8),
+    _qwen2("qwq-32b", 5120, 27_648, 64, 40, 8, norm_eps=1e-5, max_context=40_960),
+    _r1("1.5b", 1536, 8960, 28, 12, 2, V=_SMALL_VOCAB, rope_theta=10_000.0),
+    _r1("7b", 3584, 18_944, 28, 28, 4, rope_theta=10_000.0),
+    _r1("14b", 5120, 13_824, 48, 40, 8, norm_eps=1e-5),
+    _r1("32b", 5120, 27_648, 64, 40, 8, norm_eps=1e-5),
+)  # fmt: skip
+
+
+class _Presets(Mapping[str, ModelConfig]):
+    """A read-only mapping from a forgiving name to a ``ModelConfig``."""
+
+    def __init__(self, configs: tuple[ModelConfig, ...]) -> None:
+        self._configs = {config.name: config for config in configs}
+
+    @staticmethod
+    def _key(name: str) -> str:
+        key = name.lower().rsplit("/", 1)[-1].replace("_", "-")
+        key = key.removeprefix("deepseek-").removesuffix("-instruct").removesuffix("-preview")
+        return key
+
+    def __getitem__(self, name: str) -> ModelConfig:
+        try:
+            return self._configs[self._key(name)]
+        except (KeyError, AttributeError):
+            raise UnknownNameError("model", name, self._configs) from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._key(name) in self._configs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._configs)
+
+    def __len__(self) -> int:
+        return len(self._configs)
+
+
+presets: Mapping[str, ModelConfig] = _Presets(_ALL)
+"""Model shapes by name."""
