@@ -2,8 +2,40 @@
 
 from kinetics_jax.spec.errors import InputError, KineticsError, UnknownNameError
 from kinetics_jax.spec.model_config import ModelConfig, MoE, Yarn
+from kinetics_jax.spec.policies import (
+    BlockTopK,
+    Dense,
+    Policy,
+    Quest,
+    RandomSelect,
+    SlidingWindow,
+    StridedBlockTopK,
+    TopK,
+    parse_policy,
+    policy_from_dict,
+    policy_to_dict,
+)
 from kinetics_jax.spec.presets import presets
+from kinetics_jax.spec.records import SampleRecord
 
 __all__ = [
-    "InputError", "KineticsError", "MoE", "ModelConfig", "UnknownNameError", "Yarn", "presets",
-]  # fmt: skip
+    "BlockTopK",
+    "Dense",
+    "InputError",
+    "KineticsError",
+    "MoE",
+    "ModelConfig",
+    "Policy",
+    "Quest",
+    "RandomSelect",
+    "SampleRecord",
+    "SlidingWindow",
+    "StridedBlockTopK",
+    "TopK",
+    "UnknownNameError",
+    "Yarn",
+    "parse_policy",
+    "policy_from_dict",
+    "policy_to_dict",
+    "presets",
+]

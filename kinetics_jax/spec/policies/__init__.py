@@ -1,0 +1,20 @@
+"""Attention policies: which cached tokens a decode step reads. One dataclass each."""
+
+from kinetics_jax.spec.policies.base import Dense, Policy
+from kinetics_jax.spec.policies.blocks import BlockTopK, Quest, StridedBlockTopK
+from kinetics_jax.spec.policies.text import parse_policy, policy_from_dict, policy_to_dict
+from kinetics_jax.spec.policies.tokens import RandomSelect, SlidingWindow, TopK
+
+__all__ = [
+    "BlockTopK",
+    "Dense",
+    "Policy",
+    "Quest",
+    "RandomSelect",
+    "SlidingWindow",
+    "StridedBlockTopK",
+    "TopK",
+    "parse_policy",
+    "policy_from_dict",
+    "policy_to_dict",
+]

@@ -1,0 +1,74 @@
+"""Policies as text: dictionaries for sample records, and calls such as ``topk(k=512)`` for flags."""
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kinetics_jax.spec.errors import InputError, UnknownNameError
+from kinetics_jax.spec.policies.base import Dense, Policy
+from kinetics_jax.spec.policies.blocks import BlockTopK, Quest, StridedBlockTopK
+from kinetics_jax.spec.policies.tokens import RandomSelect, SlidingWindow, TopK
+
+_BY_NAME: dict[str, type[Policy]] = {
+    cls.name: cls
+    for cls in (Dense, TopK, BlockTopK, StridedBlockTopK, SlidingWindow, Quest, RandomSelect)
+}
+
+
+def policy_to_dict(policy: Policy) -> dict[str, Any]:
+    """``{"name": …, field: value, …}``, ready for JSON."""
+    return {"name": policy.name, **dataclasses.asdict(policy)}
+
+
+def policy_from_dict(fields: Mapping[str, Any]) -> Policy:
+    """The policy that ``policy_to_dict`` wrote.
+
+    Raises:
+      UnknownNameError: no policy of that name.
+      InputError: fields the policy lacks or does not know, or values it refuses.
+    """
+    arguments = {key: value for key, value in fields.items() if key != "name"}
+    name = str(fields.get("name", ""))
+    if name not in _BY_NAME:
+        raise UnknownNameError("policy", name, _BY_NAME)
+    known = [field.name for field in dataclasses.fields(_BY_NAME[name])]
+    try:
+        return _BY_NAME[name](**arguments)
+    except TypeError:
+        raise InputError(
+            f"policy {name} takes ({', '.join(known)}), got ({', '.join(arguments)})"
+        ) from None
+
+
+def parse_policy(text: str) -> Policy:
+    """The policy that a flag names: ``dense``, ``topk(k=512)``, ``block_topk(16, 64, local=32)``.
+
+    Raises:
+      InputError: text that is not of that form, or as ``policy_from_dict``.
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return policy_from_dict({"name": node.id})
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            raise ValueError
+        values = [ast.literal_eval(value) for value in node.args]
+        named = {str(pair.arg): ast.literal_eval(pair.value) for pair in node.keywords}
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"policy {text!r} is not of the form name(field=value, …), such as topk(k=512)"
+        ) from None
+    name = node.func.id
+    order = _argument_order(name)
+    if len(values) > len(order):
+        raise InputError(f"policy {name} takes at most {len(order)} values by position: {order}")
+    return policy_from_dict({"name": name, **dict(zip(order, values, strict=False)), **named})
+
+
+def _argument_order(name: str) -> list[str]:
+    if name not in _BY_NAME:
+        raise UnknownNameError("policy", name, _BY_NAME)
+    return [f.name for f in dataclasses.fields(_BY_NAME[name]) if not f.kw_only]

@@ -1,0 +1,29 @@
+"""Where tests find the data they share; tests that need it skip, with a reason, where it is absent."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared data folder: $KINETICS_SHARED, or ``shared`` beside the checkout."""
+    folder = Path(os.environ.get("KINETICS_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"shared data is absent: no folder {folder} (set KINETICS_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_rows(shared: Path):
+    """A function from the name of a reference CSV to its rows as dictionaries."""
+
+    def read(name: str) -> list[dict[str, str]]:
+        with open(shared / "reference" / name, newline="") as file:
+            return list(csv.DictReader(file))
+
+    return read
