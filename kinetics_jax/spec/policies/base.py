@@ -46,6 +46,9 @@ class Policy:
     summaries_per_block: ClassVar[int] = 0
     """Key summaries stored per block and read to score it: 0 no search, 1 mean key, 2 min and max."""
 
+    is_oracle: ClassVar[bool] = False
+    """Whether choosing needs every key's true score, which the paper takes to be free."""
+
     @property
     def kv_budget(self) -> int | None:
         """The paper's B: tokens per KV head and step, sinks not counted; None reads everything."""

@@ -94,6 +94,7 @@ class TopK(SinkAndLocal):
     dense_layers: int = dataclasses.field(default=1, kw_only=True)
 
     name: ClassVar[str] = "topk"
+    is_oracle: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,156 @@
+"""``price``: what a question costs, given a model, a policy, lengths, trials and a chip."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinetics_jax.costs.chip import Chip, get_chip
+from kinetics_jax.costs.cost import Cost
+from kinetics_jax.costs.exact import Workload, exact_terms
+from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
+from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
+from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
+
+MODES = ("exact", "paper", "reference")
+TERMS = ("all", "paper")
+_PUBLISHED = {"paper": paper_terms, "reference": reference_terms}
+
+
+def price(
+    model: ModelConfig | str,
+    policy: Policy,
+    prompt_tokens: Any,
+    generated_tokens: Any,
+    trials: Any = 1,
+    *,
+    chip: Chip | str | Path,
+    mode: str = "exact",
+    overlap: str = "sum",
+    terms: str = "all",
+    params: float | None = None,
+    intensity: float | None = None,
+    **serving: Any,
+) -> Cost:
+    """Price ``trials`` samples of one prompt. Arrays broadcast: one price per element.
+
+    Average the *price* over sampled traces, never price the mean length (paper eq. 10).
+
+    Args:
+      model: a ``ModelConfig`` or the name of a preset.
+      policy: what each decode step reads.
+      prompt_tokens: L_in, whole numbers ≥ 0.
+      generated_tokens: L_out, whole numbers ≥ 0.
+      trials: N samples that share the prompt, whole numbers ≥ 1.
+      chip: a ``Chip``, a name of ``chips``, or a path to a chip file (.toml).
+      mode: ``exact`` charges what an engine does (``costs.exact``); ``paper`` is the paper's
+        equations as printed; ``reference`` its released scripts, bug for bug.
+      overlap: ``sum``, ``max`` or ``roofline``; see ``Cost.eflops``.
+      terms: with ``mode="exact"``: ``all``, or ``paper`` to sum only the paper's own terms, exactly,
+        step by step, with the paper's params and I.
+      params: P of the linear term in ``paper``, ``reference`` and ``terms="paper"``; the paper's own
+        figure for the model unless given (``ModelConfig.paper_params``).
+      intensity: I in FLOP/byte; from the chip unless given: peak of ``compute_dtype`` ÷ bandwidth in
+        ``exact``, and the paper's (FP8 peak against BF16 bytes, 562.5 on B200) in the other modes.
+      **serving: fields of ``Serving`` for the full exact mode: ``batch``, ``weight_dtype``,
+        ``kv_dtype``, ``compute_dtype``, ``tensor_parallel``, ``share_prefix``, ``prefill``,
+        ``oracle_search``, ``hbm_fraction``.
+
+    Returns:
+      A ``Cost``: ``compute_flops``, ``memory_bytes``, ``eflops``, ``seconds``, ``dollars``, ``terms``.
+
+    Raises:
+      InputError: unknown model, chip, mode or option; lengths that are negative, NaN or not whole;
+        an option that the mode does not read; a model that does not fit.
+    """
+    model = presets[model] if isinstance(model, str) else model
+    chip = get_chip(chip)
+    if mode not in MODES:
+        raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
+    if terms not in TERMS or (terms == "paper" and mode != "exact"):
+        raise InputError(f"terms={terms!r} must be 'all', or 'paper' with mode='exact'")
+    prompt = _whole("prompt_tokens", prompt_tokens, 0)
+    generated = _whole("generated_tokens", generated_tokens, 0)
+    trial_count = _whole("trials", trials, 1)
+    if mode == "exact" and terms == "all":
+        if params is not None:
+            raise InputError(
+                "params is read by the paper's terms only; exact counts the model's own"
+            )
+        options = _serving(serving)
+        return _exact(
+            model, policy, prompt, generated, trial_count, chip, options, overlap, intensity
+        )
+    given = sorted(name for name, value in serving.items() if value is not None)
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: not read in mode={mode!r}, terms={terms!r} (exact, all terms only)"
+        )
+    count = summed_terms if mode == "exact" else _PUBLISHED[mode]
+    P = model.paper_params if params is None else params
+    return Cost(
+        terms=count(model, policy, P, prompt, generated, trial_count),
+        chip=chip,
+        mode=mode,
+        overlap=overlap,
+        peak_flops=chip.paper_peak,
+        intensity=_intensity(intensity, chip.paper_intensity),
+    )
+
+
+def _exact(
+    model: ModelConfig,
+    policy: Policy,
+    prompt: np.ndarray,
+    generated: np.ndarray,
+    trials: np.ndarray,
+    chip: Chip,
+    serving: Serving,
+    overlap: str,
+    intensity: float | None,
+) -> Cost:
+    context = prompt + generated
+    num_chips = chips_per_copy(model, chip, float(np.max(context, initial=1)), serving)
+    batch = decode_batch(model, chip, context, num_chips, serving)
+    work = Workload(model, policy, prompt, generated, trials, serving, chip, num_chips, batch)
+    return Cost(
+        terms=exact_terms(work),
+        chip=chip,
+        mode="exact",
+        overlap=overlap,
+        peak_flops=chip.peak(serving.compute_dtype),
+        intensity=_intensity(intensity, chip.intensity(serving.compute_dtype)),
+        batch=batch,
+        num_chips=num_chips,
+    )
+
+
+def _serving(options: dict[str, Any]) -> Serving:
+    known = [field.name for field in dataclasses.fields(Serving)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(f"price has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return Serving(**options)
+
+
+def _intensity(given: float | None, default: float) -> float:
+    if given is None:
+        return default
+    if not 0 < given < np.inf:
+        raise InputError(f"intensity={given!r} FLOP/byte must be positive")
+    return float(given)
+
+
+def _whole(name: str, values: Any, least: int) -> np.ndarray:
+    """``values`` as int64, or an InputError that shows the first bad one."""
+    try:
+        numbers = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}={values!r} must be whole numbers ≥ {least}") from None
+    bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)))
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f"[{', '.join(map(str, index))}]" if index else ""
+        raise InputError(f"{name}{where} = {numbers[index]} must be a whole number ≥ {least}")
+    return numbers.astype(np.int64)
