@@ -1,9 +1,11 @@
 """Every model the paper uses, and their relatives, by name. Shapes from the public config.json files.
 
 ``presets["qwen3-8b"]``, ``presets["Qwen/Qwen3-8B"]`` and ``presets["DeepSeek-R1-Distill-Qwen-7B"]`` all
-work: names are looked up without the organisation, in lower case.
+work: names are looked up without the organisation, in lower case. A known fine-tune (``s1.1-14B``) gives
+the shape of the model it was made from.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,6 +67,17 @@ _ALL = (
 )  # fmt: skip
 
 
+# Fine-tunes keep their base model's shape, and so its cost. {0} is the size the pattern caught.
+_FINE_TUNES = (
+    (r"s1(?:\.1)?-(3b|7b|14b|32b)", "qwen2.5-{0}"),
+    (r"sky-t1-.*?(14b|32b).*", "qwen2.5-{0}"),
+    (r"limo-(32b)", "qwen2.5-{0}"),
+    (r"qwen2\.5-math-(1\.5b|7b)", "qwen2.5-{0}"),
+    (r"openmath-nemotron-(1\.5b|7b|14b|32b)", "qwen2.5-{0}"),
+    (r"deepscaler-(1\.5b)", "r1-distill-qwen-{0}"),
+)
+
+
 class _Presets(Mapping[str, ModelConfig]):
     """A read-only mapping from a forgiving name to a ``ModelConfig``."""
 
@@ -75,6 +88,9 @@ class _Presets(Mapping[str, ModelConfig]):
     def _key(name: str) -> str:
         key = name.lower().rsplit("/", 1)[-1].replace("_", "-")
         key = key.removeprefix("deepseek-").removesuffix("-instruct").removesuffix("-preview")
+        for pattern, base in _FINE_TUNES:
+            if match := re.fullmatch(pattern, key):
+                return base.format(*match.groups())
         return key
 
     def __getitem__(self, name: str) -> ModelConfig:

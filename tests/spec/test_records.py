@@ -1,0 +1,64 @@
+"""Sample records: what is written is read back, and a bad line says what is wrong with it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinetics_jax.spec import BlockTopK, InputError, SampleRecord
+
+GOOD = {
+    "run": "r", "model": "qwen3-8b", "task": "aime24", "problem_id": "2024-I-1", "trial": 0,
+    "prompt_tokens": 100, "generated_tokens": 2000, "correct": True,
+}  # fmt: skip
+
+
+@given(st.text(), st.integers(0, 10**6), st.booleans(), st.dictionaries(st.text(), st.integers()))
+def test_round_trip(text, number, flag, extra):
+    record = SampleRecord(
+        run=text, model="m", policy=BlockTopK(16, 4), task="t", problem_id=text, trial=number,
+        prompt_tokens=number, generated_tokens=number, correct=flag, finish_reason="length",
+        max_tokens=number + 1, temperature=0.6,
+        extra={key: value for key, value in extra.items() if key not in SampleRecord.__dataclass_fields__},
+    )  # fmt: skip
+    line = record.to_json()
+    assert "\n" not in line
+    assert SampleRecord.from_json(line) == record
+
+
+def test_defaults_and_unknown_fields():
+    record = SampleRecord.from_json(json.dumps({**GOOD, "text": "so, 5", "problem_id": 7}))
+    assert record.policy.name == "dense"
+    assert record.problem_id == "7"
+    assert record.extra == {"text": "so, 5"}
+    assert record.key == SampleRecord.from_json(record.to_json()).key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"correct": None}, "correct=None must be true or false"),
+        ({"correct": 1}, "correct=1 must be"),
+        ({"generated_tokens": -4}, "generated_tokens=-4 must be a whole number ≥ 0"),
+        ({"generated_tokens": 1.5}, "generated_tokens=1.5"),
+        ({"prompt_tokens": True}, "prompt_tokens=True"),
+        ({"trial": "a"}, "trial='a'"),
+        ({"finish_reason": "bored"}, "finish_reason='bored' must be one of"),
+        ({"policy": {"name": "topk"}}, r"policy topk takes"),
+        ({"policy": "dense"}, "must be an object"),
+        ({"max_tokens": 0}, "max_tokens=0"),
+    ],
+)
+def test_bad_values_are_one_clear_line(change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        SampleRecord.from_json(json.dumps({**GOOD, **change}))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{", json.dumps(GOOD)[:-9], "[1]", "3", '{"run": "r"}', "\x00"]
+)
+def test_torn_and_foreign_lines_are_refused(line):
+    with pytest.raises(InputError):
+        SampleRecord.from_json(line)
