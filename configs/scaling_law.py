@@ -1,0 +1,30 @@
+"""Options of the main job as one object: what ``--config`` files return and flags override."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The defaults of ``python -m experiments.scaling_law``."""
+    return ConfigDict(
+        {
+            "traces": (),  # files of samples; none runs what needs no accuracy
+            "chip": ("b200",),  # names of kinetics_jax.costs.chips, or chip files (.toml)
+            "out": "results/scaling_law",
+            "cost_mode": "exact",  # exact | paper | reference
+            "overlap": "sum",  # sum | max | roofline
+            "frontier": "both",  # paper | held_out | both
+            "search": "both",  # best_of_n | long_cot | both | grid
+            "bootstrap": 1000,  # resamples of the questions
+            "splits": 10,  # random halves of the held-out rule
+            "seed": 0,
+            "project_policy": "block_topk(16, 64)",  # "" for none
+            "datasets": "",  # regular expression; "" takes all
+            "models": "",  # regular expression; "" takes all
+            "min_questions": 10,
+            "default_prompt_tokens": 200,
+            "tokenizer": "",  # tokenizer.json, to count the tokens of Kinetics generations
+            "trace_model": "",  # model of Kinetics generations whose metadata does not name it
+            "trace_dataset": "",  # data set of the same
+            "jobs": 0,  # processes; 0 is one a core
+        }
+    )

@@ -1,0 +1,164 @@
+r"""From reasoning traces to the scaling law, in one command.
+
+    python -m experiments.scaling_law --traces=PATH[,PATH…] --chip=b200[,tpu_v6e…] --out=DIR
+
+Options come from a config file (``--config=configs/NAME.py``) and are overridden by flags. Without
+``--traces`` it runs what needs no accuracy: KV trend, Φ, contours, capacity and batch per chip.
+"""
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+from tqdm import tqdm
+
+from configs import scaling_law as defaults
+from kinetics_jax.costs import get_chip
+from kinetics_jax.report import summary_table, write_results
+from kinetics_jax.scaling import Trials, read_trials
+from kinetics_jax.scaling.law import LawOptions
+from kinetics_jax.scaling.run import find_results
+from kinetics_jax.spec import InputError, KineticsError, parse_policy
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; see configs/.")
+_DEFAULTS = defaults.get_config()
+_HELP = {
+    "traces": "Files of samples: sample records, trials CSV(.gz), or Kinetics generations.",
+    "chip": "Chips to price on: names of kinetics_jax.costs.chips, or chip files (.toml).",
+    "out": "Folder to write; an earlier result there is replaced as a whole.",
+    "cost_mode": "exact | paper | reference: see kinetics_jax.costs.price.",
+    "overlap": "sum | max | roofline: how compute and memory time combine.",
+    "frontier": "paper | held_out | both: how the best configuration is chosen.",
+    "search": "best_of_n | long_cot | both | grid: which configurations are searched.",
+    "bootstrap": "Resamples of the questions.",
+    "splits": "Random halves of the held-out rule.",
+    "seed": "Seed of resamples and splits.",
+    "project_policy": "Sparse policy to project dense traces with, if it changed no answer; '' for none.",
+    "datasets": "Regular expression of data sets to take; '' takes all.",
+    "models": "Regular expression of models to take; '' takes all.",
+    "min_questions": "Families with fewer common questions are left out.",
+    "default_prompt_tokens": "Prompt length of rows that record none.",
+    "tokenizer": "tokenizer.json, to count the tokens of Kinetics generations.",
+    "trace_model": "Model of Kinetics generations whose metadata does not name it.",
+    "trace_dataset": "Data set of Kinetics generations whose metadata does not name it.",
+    "jobs": "Processes; 0 is one a core.",
+}
+
+
+def _define_flags() -> None:
+    """One flag a config field, so that no option can be set and not read."""
+    for name, default in _DEFAULTS.items():
+        text = f"{_HELP[name]} Default: {default!r}."
+        if isinstance(default, int):
+            flags.DEFINE_integer(name, None, text)
+        elif isinstance(default, tuple):
+            flags.DEFINE_list(name, None, text)
+        else:
+            flags.DEFINE_string(name, None, text)
+
+
+_define_flags()
+
+
+def options_from_flags() -> ConfigDict:
+    """The config file's options, or the defaults, with the flags that were given on top."""
+    config = _CONFIG.value if _CONFIG.value is not None else defaults.get_config()
+    unknown = sorted(set(config) - set(_DEFAULTS))
+    if unknown:
+        raise InputError(
+            f"config has no option {', '.join(unknown)}; it has {', '.join(_DEFAULTS)}"
+        )
+    for name in _DEFAULTS:
+        value = flags.FLAGS[name].value
+        if value is not None:
+            config[name] = tuple(value) if isinstance(value, list) else value
+    return config
+
+
+def run(config: ConfigDict) -> Path:
+    """Do the job and return the folder of the results."""
+    chips = [get_chip(name) for name in config.chip]
+    fields = {field.name for field in dataclasses.fields(LawOptions)}
+    options = LawOptions(**{name: config[name] for name in _DEFAULTS if name in fields})
+    project = parse_policy(config.project_policy) if config.project_policy else None
+    trials = _read(config) if config.traces else None
+    out = Path(config.out)
+    with tqdm(desc="laws", unit="law", disable=None, leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        results = find_results(
+            trials,
+            chips,
+            options,
+            project=project,
+            min_questions=config.min_questions,
+            default_prompt_tokens=config.default_prompt_tokens,
+            jobs=config.jobs or os.cpu_count() or 1,
+            settings=config.to_dict(),
+            on_progress=progress,
+        )
+    extra = {"trials.csv": trials.write_csv} if trials is not None else {}
+    write_results(results, out, extra_files=extra)
+    print(summary_table(results))
+    return out
+
+
+def _read(config: ConfigDict) -> Trials:
+    """The trials of all files that the data set and model patterns let through."""
+    trials = read_trials(
+        list(config.traces),
+        model=config.trace_model or None,
+        dataset=config.trace_dataset or None,
+        tokenizer=_tokenizer(config.tokenizer),
+    )
+    keep = np.ones(len(trials), bool)
+    for column, option in (("dataset", "datasets"), ("model", "models")):
+        try:
+            pattern = re.compile(config[option])
+        except re.error as error:
+            raise InputError(
+                f"--{option}={config[option]!r} is no regular expression: {error}"
+            ) from None
+        keep &= np.array([bool(pattern.search(value)) for value in getattr(trials, column)], bool)
+    if not keep.any():
+        raise InputError(
+            f"no row is left with --datasets={config.datasets!r} --models={config.models!r}; the files "
+            f"hold {', '.join(sorted(set(trials.dataset)))} by {', '.join(sorted(set(trials.model)))}"
+        )
+    return trials.select(keep)
+
+
+def _tokenizer(path: str) -> Any:
+    if not path:
+        return None
+    from tokenizers import Tokenizer  # heavy, and needed for one of three formats only
+
+    if not Path(path).is_file():
+        raise InputError(f"--tokenizer={path}: no such file; give a tokenizer.json")
+    return Tokenizer.from_file(path)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Entry point: bad input is one line on stderr and exit code 2."""
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}: options start with --")
+        out = run(options_from_flags())
+    except KineticsError as error:
+        print(f"scaling_law: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"\nreport: {out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,206 @@
+"""Laws in words: what to run at which cost, and which of the paper's claims these traces bear out.
+
+Every sentence is made from numbers of the results; nothing is said that was not found.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinetics_jax.scaling.results import Band, FrontierResult, Law
+
+SETTLED = 0.5
+"""Share of resamples that must agree on a model before it is named as the choice."""
+
+
+def best_frontier(law: Law) -> FrontierResult:
+    """The held-out frontier where there is one, else the paper's."""
+    return law.frontiers.get("held_out") or law.frontiers["paper"]
+
+
+def answers(laws: Sequence[Law]) -> tuple[str, ...]:
+    """One sentence a law, laws of several sizes first, projections right after what they project."""
+    several = [law for law in laws if len(set(law.sizes)) > 1]
+    return tuple(_answer(law, laws) for law in (*several, *(x for x in laws if x not in several)))
+
+
+def _answer(law: Law, laws: Sequence[Law]) -> str:
+    where = f"On {law.chip_label}, {law.dataset} ({law.questions} questions, {_source(law)})"
+    frontier = best_frontier(law)
+    if law.projected_policy:
+        return f"{where}: {_projection(law, laws)}"
+    end = saturation(law)
+    reached = float(frontier.accuracy[end])
+    top = f"{reached:.0%} [{frontier.low[end]:.0%}–{frontier.high[end]:.0%}]"
+    spend = f"{seconds(law.seconds[end])} per question reach {top} and more buys nothing"
+    bands = _main_bands(frontier.bands)
+    if not bands:
+        return f"{where}: no configuration is ever right."
+    if len(bands) == 1:
+        return f"{where}: use {bands[0].model}{_doubt(bands[0])} throughout; {spend}."
+    parts = [f"below {_at(law, bands[0].end)} use {bands[0].model}{_doubt(bands[0])}"]
+    parts += [f"up to {_at(law, b.end)} {b.model}{_doubt(b)}" for b in bands[1:-1]]
+    parts += [f"above that {bands[-1].model}{_doubt(bands[-1])}"]
+    return f"{where}: {', '.join(parts)}; {spend}."
+
+
+def _projection(law: Law, laws: Sequence[Law]) -> str:
+    same = ("dataset", "source", "chip")
+    real = next(
+        (
+            x
+            for x in laws
+            if not x.projected_policy and all(getattr(x, f) == getattr(law, f) for f in same)
+        ),
+        None,
+    )
+    if real is None:
+        return f"{law.projected_policy} was projected without its dense law."
+    target = 0.95 * float(np.max(best_frontier(real).accuracy))
+    dense, sparse = (cost_to_reach(x, target) for x in (real, law))
+    return (
+        f"IF {law.projected_policy} changed no answer (these traces cannot tell), {target:.0%} "
+        f"would cost {seconds(sparse / law.peak_flops)} in place of "
+        f"{seconds(dense / law.peak_flops)} ({dense / sparse:.1f}× less)."
+    )
+
+
+def _main_bands(bands: Sequence[Band]) -> list[Band]:
+    """Bands wider than a few percent of the whole range; neighbours of one model are joined."""
+    if not bands:
+        return []
+    whole = np.log(bands[-1].end / bands[0].start) or 1.0
+    wide = [b for b in bands if np.log(b.end / b.start) >= 0.04 * whole] or [max(bands, key=_width)]
+    joined = [wide[0]]
+    for band in wide[1:]:
+        last = joined[-1]
+        if band.model == last.model:
+            joined[-1] = Band(
+                model=last.model, start=last.start, end=band.end,
+                start_accuracy=last.start_accuracy, end_accuracy=band.end_accuracy,
+                support=min(last.support, band.support),
+            )  # fmt: skip
+        else:
+            joined.append(band)
+    return joined
+
+
+def _width(band: Band) -> float:
+    return float(np.log(band.end / band.start))
+
+
+def _doubt(band: Band) -> str:
+    return "" if band.support >= SETTLED else f" (unsettled: {band.support:.0%} of resamples)"
+
+
+def _at(law: Law, eflops: float) -> str:
+    return f"{seconds(eflops / law.peak_flops)} per question"
+
+
+def _source(law: Law) -> str:
+    return law.source.split("@")[0].split("/")[-1]
+
+
+def seconds(value: float) -> str:
+    """Chip-seconds for a person: two significant digits."""
+    return f"{value:.2g} s" if value >= 0.01 else f"{value * 1e3:.2g} ms"
+
+
+def saturation(law: Law) -> int:
+    """Grid index from which accuracy is within 0.1 % of its best."""
+    accuracy = best_frontier(law).accuracy
+    return int(np.argmax(accuracy >= accuracy.max() * 0.999))
+
+
+def cost_to_reach(law: Law, accuracy: float) -> float:
+    """Least cost of the grid at which the frontier reaches an accuracy; inf where it never does."""
+    reached = np.flatnonzero(best_frontier(law).accuracy >= accuracy)
+    return float(law.costs[reached[0]]) if reached.size else float("inf")
+
+
+def claims(
+    laws: Sequence[Law], attention_share: tuple[float, float] | None
+) -> tuple[tuple[str, str, str], ...]:
+    """(claim of the paper, what these traces say, verdict: holds, mixed, fails or untested).
+
+    Args:
+      laws: all laws found.
+      attention_share: least and largest mean share of attention in the eFLOPs of a cell, if known.
+    """
+    real = [law for law in laws if not law.projected_policy]
+    return (
+        _attention_claim(attention_share),
+        _size_claim(real),
+        _token_claim(real),
+        _bias_claim(real),
+        _sparse_claim(real),
+    )
+
+
+def _attention_claim(share: tuple[float, float] | None) -> tuple[str, str, str]:
+    claim = "attention's memory traffic, not parameters, is what reasoning costs (§2)"
+    if share is None:
+        return claim, "no trace was priced", "untested"
+    low, high = share
+    said = (
+        f"attention and search are {low:.0%} to {high:.0%} of the eFLOPs of these traces, by cell"
+    )
+    return claim, said, "holds" if low > 0.5 else "fails" if high < 0.5 else "mixed"
+
+
+def _size_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
+    claim = "grow the model first, up to a threshold (14B on AIME), then spend on tokens (§3)"
+    tested = [law for law in laws if law.threshold is not None]
+    if not tested:
+        return claim, "no family has two model sizes", "untested"
+    parts, rising = [], []
+    for law in tested:
+        bands = _main_bands(best_frontier(law).bands)
+        sizes = [law.sizes[law.models.index(band.model)] for band in bands]
+        rising.append(all(a <= b for a, b in itertools.pairwise(sizes)))
+        order = " → ".join(f"{size / 1e9:.1f}B" for size in sizes)
+        parts.append(f"{law.dataset}/{_source(law)} on {law.chip}: {order}")
+    verdict = "holds" if all(rising) else "mixed" if any(rising) else "fails"
+    return claim, "best size as cost grows: " + "; ".join(parts), verdict
+
+
+def _token_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
+    claim = (
+        "optimal tokens grow as cost^0.80 (1.74× per doubling; Qwen3-8B, AIME24, sparse, Fig. 7)"
+    )
+    fits = [(law, best_frontier(law).fits.get("tokens.b")) for law in laws]
+    known = [(law, fit) for law, fit in fits if fit is not None and fit.low is not None]
+    if not known:
+        return claim, "no family determines an exponent", "untested"
+    inside = [fit.low <= 0.80 <= fit.high for _, fit in known if fit and fit.low and fit.high]
+    values = sorted(fit.value for _, fit in known if fit)
+    said = (
+        f"dense exponents {values[0]:.2f} to {values[-1]:.2f}; 0.80 is in the interval of "
+        f"{sum(inside)} of {len(known)} laws"
+    )
+    return claim, said, "holds" if all(inside) else "mixed" if any(inside) else "fails"
+
+
+def _bias_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
+    claim = "choosing the best configuration on the samples it is scored on is fair (App. D.2)"
+    known = [law.optimism for law in laws if law.optimism is not None]
+    if not known:
+        return claim, "run with --frontier=both to compare", "untested"
+    worst = max(known, key=lambda optimism: optimism.value)
+    span = f" [{worst.low:.1f}, {worst.high:.1f}]" if worst.low is not None else ""
+    said = f"it flatters by up to {worst.value:.1f}{span} points, averaged over a grid of costs"
+    return claim, said, "fails" if (worst.low or 0) > 0 else "mixed"
+
+
+def _sparse_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
+    claim = "sparse attention wins at every cost (§4)"
+    sparse = [law for law in laws if any(cell.policy != "dense" for cell in law.cells)]
+    if not sparse:
+        said = "every trace here was decoded densely; sparse rows are projections, not evidence"
+        return claim, said, "untested"
+    dense = [float(np.nanmean(best_frontier(law).dense_share)) for law in sparse]
+    said = (
+        f"dense attention is the best choice for {min(dense):.0%} to {max(dense):.0%} of questions"
+    )
+    return claim, said, "holds" if max(dense) < 0.5 else "mixed" if min(dense) < 0.5 else "fails"
