@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kinetics_jax.scaling.batch_fits import fit_power_laws
 from kinetics_jax.scaling.choice import Floats
 from kinetics_jax.scaling.fits import (
     Extrapolation,
@@ -142,15 +143,14 @@ class FrontierBootstrap:
         costs, rows = self.costs[inside], rows[:, inside]
         x, y = _known(costs, rows[0])
         law = fit_power_law(x, y, **how)
-        laws = [law for law in (_fit_known(costs, row, how) for row in rows[1:]) if law is not None]
-        if not laws:
+        a, b = _fit_rows(costs, rows[1:], how)
+        if not b.size:
             raise InputError(f"no resample determines a law of {quantity}: fix the offset")
-        a, b = (np.array([getattr(one, name) for one in laws]) for name in ("a", "b"))
         ahead = None
         if len(x) >= 5 and (y != 0).all():
             ahead = extrapolation_error(x, y, lambda u, v: fit_power_law(u, v, **how), train_share)
         return FitInterval(law, interval(a, level), interval(b, level), interval(2.0**b, level),
-                           ahead, len(rows) - 1 - len(laws))  # fmt: skip
+                           ahead, len(rows) - 1 - len(b))  # fmt: skip
 
 
 def bootstrap_weights(questions: int, resamples: int, seed: int = 0) -> Floats:
@@ -233,7 +233,16 @@ def _known(costs: Floats, row: Floats) -> tuple[Floats, Floats]:
     return costs[known], row[known]
 
 
-def _fit_known(costs: Floats, row: Floats, how: Mapping[str, Any]) -> PowerLaw | None:
+def _fit_rows(costs: Floats, rows: Floats, how: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """(a, b) of the rows that determine a law; the paper's kind of fit is done for all rows at once."""
+    if how.get("space", "linear") == "linear" and how.get("offset", 0.0) != "free":
+        a, b = fit_power_laws(costs, rows, how.get("offset", 0.0))
+        return a[np.isfinite(b)], b[np.isfinite(b)]
+    laws = [law for law in (_fit_row(costs, row, how) for row in rows) if law is not None]
+    return np.array([law.a for law in laws]), np.array([law.b for law in laws])
+
+
+def _fit_row(costs: Floats, row: Floats, how: Mapping[str, Any]) -> PowerLaw | None:
     try:
         law = fit_power_law(*_known(costs, row), **how)
     except InputError:  # too few costs at which anything fits: counted as failed

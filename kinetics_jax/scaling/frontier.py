@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinetics_jax.scaling.choice import Choice, Floats, Ints, running_best, smooth, take
-from kinetics_jax.scaling.passes import NEAR_BEST, Flavour, Sharing, Walk, merit, passes, walk
+from kinetics_jax.scaling.passes import NEAR_BEST, Flavour, Sharing, Walk, passes, walk
 from kinetics_jax.scaling.study import Study
 from kinetics_jax.spec.errors import InputError
 
@@ -60,7 +60,12 @@ class HeldOutFrontier(StudyFrontier):
 
     @property
     def optimism(self) -> Floats:
-        """Accuracy that choosing on the scored samples adds, [G]."""
+        """Accuracy that the paper's rule claims beyond what can be had, [G].
+
+        Beside a step of the paper's curve it also holds the doubt about where the step is: a
+        configuration whose mean cost is near the limit fits it on one half and not on the other.
+        Quote it where both curves are flat, or as the mean over the grid.
+        """
         return self.paper.accuracy - self.accuracy
 
 
@@ -147,7 +152,9 @@ def held_out_frontier(
     """The frontier whose every choice is made on one half of the data and scored on the other.
 
     It estimates without bias what a person gets who chooses with half of these samples, so it lies
-    slightly below what choosing with all of them would give.
+    slightly below what choosing with all of them would give. Per question the choice goes by the
+    expected pass@N of ``shrinkage``: on half of few samples the unbiased estimate ties at 1 for all
+    that were lucky once, and no one would choose by it.
 
     Args:
         study: Q questions, C configurations.
@@ -176,10 +183,11 @@ def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
     This, not the mean, is what the paper's Fig. 7 plots. NaN where nothing fits the cost.
     """
     demand = np.full(len(frontier.costs), np.nan)
-    merits = merit(study.estimates)
     for m, name in enumerate(study.models):
         index = np.flatnonzero(study.model_index == m)
-        near = Choice(study.cost[:, index], merits[:, index], frontier.costs).best(NEAR_BEST)
+        near = Choice(study.cost[:, index], study.coverage[:, index], frontier.costs).best(
+            NEAR_BEST
+        )
         tokens_g = take(study.tokens[:, index], near, nothing=-1.0).max(axis=0)
         here = frontier.model == name
         demand[here] = tokens_g[frontier.reached[here]]

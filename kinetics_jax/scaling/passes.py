@@ -19,8 +19,6 @@ from kinetics_jax.spec.errors import InputError
 Flavour = Literal["paper", "held_out"]
 Sharing = Literal["question", "shared"]
 QUANTITIES = ("tokens", "trials", "length", "kv_budget", "dense_share")
-TIE_BREAK = 1e-9
-"""Weight of the solve rate beside pass@N: settles ties and nothing else."""
 NEAR_BEST = 1e-3
 """What is optimal is the cheapest configuration within this share of the best (the paper's rule)."""
 FEWEST_FOR_SHARED = 8
@@ -32,7 +30,7 @@ class Pass:
     """Mean over questions, for each weighting, model and cost: all arrays [R, M, G]."""
 
     chosen_on: Floats
-    """Accuracy on the data the configurations were chosen on."""
+    """Merit (``Estimates.merit``) on the data the configurations were chosen on."""
     scored_on: Floats
     """Accuracy of the same configurations on the data they are scored on."""
     spent: Floats
@@ -126,7 +124,7 @@ def _sample_halves(
     study: Study, splits: int, rng: np.random.Generator
 ) -> Iterator[tuple[Estimates, Estimates]]:
     for _ in range(splits):
-        first, second = (study.estimate(half) for half in next(study.halves(rng)))
+        first, second = (study.estimate(half, shrink=True) for half in study.halves(rng))
         yield first, second
         yield second, first
 
@@ -167,10 +165,10 @@ def _per_question(
 
     parts = []
     for index in _columns_by_model(study):
-        choice = Choice(columns(chosen_on.cost, index), columns(merit(chosen_on), index), grid)
+        choice = Choice(columns(chosen_on.cost, index), columns(chosen_on.merit, index), grid)
         best, near = choice.best(), choice.best(NEAR_BEST)
         parts.append((
-            average(take(columns(chosen_on.coverage, index), best)),
+            average(take(columns(chosen_on.merit, index), best)),
             average(take(columns(scored_on.coverage, index), best)),
             average(take(columns(scored_on.cost, index), best)),
             _optima(study, index, columns(scored_on.tokens, index), near, average),
@@ -180,26 +178,18 @@ def _per_question(
 
 def _shared(study: Study, grid: Floats, choose: Floats, score: Floats) -> Pass:
     """One configuration for all questions; its cost is the mean over questions."""
-    cost, coverage, tokens, _ = study.estimates
-    merits = merit(study.estimates)
+    on = study.estimates
+    cost, merit = choose @ on.cost, choose @ on.merit
+    coverage, paid, tokens = (score @ table for table in (on.coverage, on.cost, on.tokens))
     parts = []
     for index in _columns_by_model(study):
-        chosen_coverage = choose @ coverage[:, index]
-        scored = [score @ table[:, index] for table in (coverage, cost, tokens)]
-        choice = Choice(choose @ cost[:, index], choose @ merits[:, index], grid)
+        choice = Choice(cost[:, index], merit[:, index], grid)
         best, near = choice.best(), choice.best(NEAR_BEST)
-        parts.append((take(chosen_coverage, best), take(scored[0], best), take(scored[1], best),
-                      _optima(study, index, scored[2], near, lambda values: values)))  # fmt: skip
+        parts.append((
+            take(merit[:, index], best), take(coverage[:, index], best), take(paid[:, index], best),
+            _optima(study, index, tokens[:, index], near, lambda values: values),
+        ))  # fmt: skip
     return _stack(parts)
-
-
-def merit(on: Estimates) -> Floats:
-    """What is maximised, [Q, C]: pass@N, and the solve rate where that ties.
-
-    With few samples many a pass@N is exactly 1. Accuracy on those samples cannot tell them apart, but
-    one that solved 1 of 16 is no bargain beside one that solved 15.
-    """
-    return on.coverage + TIE_BREAK * on.rate
 
 
 def _columns_by_model(study: Study) -> list[Ints]:

@@ -133,11 +133,11 @@ class Lines:
 
     def _read(self, limit: int) -> Iterator[str]:
         while line := self._next_line(limit):
+            if b"\0" in line:
+                raise self.error("binary data (a zero byte)", f"expected {_KINDS}")
             if len(line) > limit:
                 raise self.error(f"a line of more than {limit >> 20} MiB", f"expected {_KINDS}")
             self.torn = not line.endswith(b"\n")
-            if b"\0" in line:
-                raise self.error("binary data (a zero byte)", f"expected {_KINDS}")
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError:

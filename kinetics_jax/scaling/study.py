@@ -6,7 +6,7 @@ paper). Axes: Q questions · C configurations · S samples of a question.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kinetics_jax.scaling.cells import Cell
 from kinetics_jax.scaling.pass_at_k import pass_at_k
+from kinetics_jax.scaling.shrinkage import expected_pass_at_k
 from kinetics_jax.spec import presets
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import Policy
@@ -59,8 +60,8 @@ class Estimates(NamedTuple):
     """pass@N of the traces cut at n."""
     tokens: Floats
     """N times the mean length."""
-    rate: Floats
-    """pass@1 of the traces cut at n, which tells apart configurations whose pass@N is 1."""
+    merit: Floats
+    """What a choice maximises: the coverage itself, or a steadier guess at it (``shrinkage``)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,17 +81,18 @@ class Block:
     longest: float
     """Tokens that an uncut trace may have: the cap, or the longest trace where it is not known."""
 
-    def estimate(self, chosen_qs: NDArray[np.bool_]) -> Estimates:
+    def estimate(self, chosen_qs: NDArray[np.bool_], *, shrink: bool) -> Estimates:
         """Means over the chosen samples; every question needs at least the largest N of them."""
         count_q = chosen_qs.sum(axis=1)
         weights_qs1 = (chosen_qs / count_q[:, None])[:, :, None]
         trials_c = np.array([setting.trials for setting in self.settings])
         solved_qc = (self.solved_qcs @ chosen_qs[:, :, None].astype(np.float64))[..., 0]
+        coverage = _coverage(count_q, np.rint(solved_qc).astype(np.int64), trials_c)
         return Estimates(
-            (self.cost_qcs @ weights_qs1)[..., 0],
-            _coverage(count_q, np.rint(solved_qc).astype(np.int64), trials_c),
-            (self.tokens_qcs @ weights_qs1)[..., 0] * trials_c,
-            solved_qc / count_q[:, None],
+            cost=(self.cost_qcs @ weights_qs1)[..., 0],
+            coverage=coverage,
+            tokens=(self.tokens_qcs @ weights_qs1)[..., 0] * trials_c,
+            merit=expected_pass_at_k(count_q, solved_qc, trials_c) if shrink else coverage,
         )
 
     def where(self, keep: NDArray[np.bool_]) -> "Block":
@@ -151,7 +153,7 @@ class Study:
     @functools.cached_property
     def estimates(self) -> Estimates:
         """What all samples together say."""
-        return self.estimate([block.samples_qs for block in self.blocks])
+        return self.estimate([block.samples_qs for block in self.blocks], shrink=False)
 
     @property
     def cost(self) -> Floats:
@@ -168,9 +170,15 @@ class Study:
         """Expected tokens generated, all N trials together, [Q, C]."""
         return self.estimates.tokens
 
-    def estimate(self, chosen: Sequence[NDArray[np.bool_]]) -> Estimates:
-        """What some samples say: one mask [Q, S] a block."""
-        parts = [block.estimate(mask) for block, mask in zip(self.blocks, chosen, strict=True)]
+    def estimate(self, chosen: Sequence[NDArray[np.bool_]], *, shrink: bool) -> Estimates:
+        """What some samples say: one mask [Q, S] a block.
+
+        Args:
+            chosen: the samples.
+            shrink: whether ``merit`` is the steadier guess rather than the unbiased coverage.
+        """
+        pairs = zip(self.blocks, chosen, strict=True)
+        parts = [block.estimate(mask, shrink=shrink) for block, mask in pairs]
         return Estimates(*(np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)))
 
     def where(self, predicate: Callable[[Setting], bool]) -> "Study":
@@ -207,8 +215,8 @@ class Study:
 
     def halves(
         self, rng: np.random.Generator
-    ) -> Iterator[tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]]:
-        """One random split of every question's samples, in both directions: (choose on, score on).
+    ) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
+        """One random split of every question's samples: two masks [Q, S] a block.
 
         Samples of the same rank go to the same half in every cell, so that copies of one trace (cut
         at several caps) are never on both sides.
@@ -223,8 +231,7 @@ class Study:
             in_first = rank < (present.sum(axis=1) // 2)[:, None]
             first.append(in_first)
             second.append(present & ~in_first)
-        yield first, second
-        yield second, first
+        return first, second
 
 
 def build_study(

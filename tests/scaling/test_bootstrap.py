@@ -1,0 +1,155 @@
+"""Bootstrap over questions: what a row is, how wide intervals are, what they say about a law."""
+
+import numpy as np
+import pytest
+
+from kinetics_jax.scaling import (
+    bootstrap_frontier,
+    bootstrap_weights,
+    build_study,
+    cost_grid,
+    fit_power_law,
+    held_out_frontier,
+    interval,
+    paper_frontier,
+    study_frontier,
+)
+from kinetics_jax.spec import Dense, InputError, TopK
+
+
+@pytest.fixture(scope="module")
+def study(make_cell, price, params):
+    hardness = np.random.default_rng(5).normal(0, 0.25, 16)
+    cells = [
+        make_cell(name, np.clip(skill + hardness, 0.02, 0.98), 8, seed, policy)
+        for seed, (name, skill, policy) in enumerate(
+            (name, skill, policy)
+            for name, skill in {"0.6B": 0.15, "4B": 0.4, "14B": 0.65}.items()
+            for policy in (Dense(), TopK(64), TopK(256), TopK(1024))
+        )
+    ]
+    return build_study(cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000),
+                       resolve=params.__getitem__)  # fmt: skip
+
+
+def test_weights_are_resamples_of_the_questions():
+    weights = bootstrap_weights(10, 400, seed=3)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    counts = weights * 10
+    np.testing.assert_array_equal(counts, np.rint(counts))
+    assert counts.mean(axis=0) == pytest.approx(np.ones(10), abs=0.2)
+    assert counts.var() == pytest.approx(0.9, abs=0.05)  # multinomial: 1 − 1/Q
+    np.testing.assert_array_equal(weights, bootstrap_weights(10, 400, seed=3))
+
+
+@pytest.mark.parametrize("flavour", ["paper", "held_out"])
+@pytest.mark.parametrize("choice", ["question", "shared"])
+def test_row_0_is_the_frontier_itself(study, flavour, choice):
+    grid = cost_grid(study, 30)
+    found = bootstrap_frontier(study, grid, flavour=flavour, choice=choice, resamples=20, splits=3)
+    if flavour == "paper":
+        want = study_frontier(study, grid, choice=choice)
+    else:
+        want = held_out_frontier(study, grid, choice=choice, splits=3)
+    np.testing.assert_allclose(found.accuracy[0], want.accuracy, atol=1e-12)
+    names = [found.models[m] for m in found.model[0]]
+    assert names == want.model.tolist()
+    for name, values in want.optima.items():
+        np.testing.assert_allclose(found.optima[name][0], values)
+
+
+def test_a_resample_is_the_frontier_of_its_questions(study):
+    """Row r equals a study rebuilt from the questions drawn, copies and all."""
+    grid = cost_grid(study, 30)
+    found = bootstrap_frontier(study, grid, resamples=3, seed=11)
+    counts = np.rint(bootstrap_weights(16, 3, seed=11) * 16).astype(int)
+    for r, count in enumerate(counts):
+        drawn = np.repeat(np.arange(16), count)
+        curves = {}
+        for m, name in enumerate(study.models):
+            columns = study.model_index == m
+            cost, cover = study.cost[drawn][:, columns], study.coverage[drawn][:, columns]
+            fits = cost[:, None, :] <= grid[None, :, None]
+            curves[name] = np.where(fits, cover[:, None, :], 0.0).max(axis=2).mean(axis=0)
+        want = paper_frontier(curves, grid)
+        np.testing.assert_allclose(found.accuracy[r + 1], want.accuracy, atol=1e-12)
+        assert [found.models[m] for m in found.model[r + 1]] == want.model.tolist()
+
+
+def test_interval_covers_the_point_and_has_the_width_of_the_question_spread(study):
+    grid = cost_grid(study, 30)
+    found = bootstrap_frontier(study, grid, resamples=600)
+    ends = found.accuracy_interval()
+    assert (ends.low <= found.accuracy[0] + 1e-12).all()
+    assert (ends.high >= found.accuracy[0] - 1e-12).all()
+    # At an accuracy that one model holds alone the width is that of a mean over questions.
+    g = 12
+    width = ends.high[g] - ends.low[g]
+    assert 0.02 < width < 0.5
+    narrow = found.accuracy_interval(0.5)
+    assert (narrow.high - narrow.low <= ends.high - ends.low + 1e-12).all()
+
+
+def test_interval_covers_the_truth_as_often_as_it_says(make_cell, price, params):
+    """90 % intervals of a single configuration's accuracy, over new sets of questions."""
+    covered = []
+    for seed in range(120):
+        rates = np.random.default_rng(seed).beta(1, 1, 40)
+        study = build_study([make_cell("4B", rates, 8, seed)], price, measure="cost", trials=(1,),
+                            lengths=(), resolve=params.__getitem__)  # fmt: skip
+        found = bootstrap_frontier(study, [study.cost.max()], resamples=200, seed=seed, smoothing=1)
+        ends = found.accuracy_interval(0.9)
+        covered.append(ends.low[0] <= 0.5 <= ends.high[0])
+    assert 0.8 < np.mean(covered) < 0.97
+
+
+def test_model_share_and_threshold(study):
+    grid = cost_grid(study, 30)
+    found = bootstrap_frontier(study, grid, resamples=100)
+    np.testing.assert_allclose(found.model_share().sum(axis=1), 1.0)
+    threshold = found.threshold({"0.6B": 0.6, "4B": 4.0, "14B": 14.0})
+    assert sum(threshold.share.values()) == pytest.approx(1.0)
+    assert threshold.interval.low <= threshold.params <= threshold.interval.high
+    assert threshold.share[threshold.model] > 0.3
+    with pytest.raises(InputError, match="no parameter count for 14B"):
+        found.threshold({"0.6B": 0.6, "4B": 4.0})
+
+
+def test_fit_gives_a_law_with_intervals(study):
+    grid = cost_grid(study, 60)
+    found = bootstrap_frontier(study, grid, resamples=60)
+    law = found.fit("tokens")
+    assert law.b.low <= law.law.b <= law.b.high
+    assert law.per_doubling.low == pytest.approx(2**law.b.low, rel=1e-3)
+    assert law.extrapolation is not None
+    assert law.extrapolation.boundary < found.saturation_cost()
+    assert law.failed <= 5
+    part = found.fit("length", span=(grid[20], grid[40]), space="log")
+    want = fit_power_law(grid[20:41], found.optima["length"][0, 20:41], space="log")
+    assert part.law == want
+    assert found.optimum_interval("trials").low.shape == grid.shape
+
+
+def test_fit_refuses_what_is_not_there(study):
+    found = bootstrap_frontier(study, cost_grid(study, 30), resamples=5)
+    with pytest.raises(InputError, match="quantity 'words' must be one of tokens"):
+        found.fit("words")
+    with pytest.raises(InputError, match="distinct x"):
+        found.fit("tokens", span=(1e-9, 1e-8))
+
+
+@pytest.mark.parametrize(("questions", "resamples"), [(1, 10), (10, 0)])
+def test_weights_refuse(questions, resamples):
+    with pytest.raises(InputError, match="a bootstrap needs"):
+        bootstrap_weights(questions, resamples)
+
+
+def test_interval_leaves_out_nan_and_refuses_nonsense():
+    samples = np.array([[1.0, np.nan], [3.0, np.nan], [2.0, np.nan]])
+    ends = interval(samples, 0.5)
+    assert ends.low[0] == 1.5
+    assert np.isnan(ends.low[1])
+    assert interval([1.0, 2.0, 3.0], 0.5).high == 2.5
+    for bad in (([], 0.5), ([1.0], 1.0)):
+        with pytest.raises(InputError, match="level"):
+            interval(*bad)

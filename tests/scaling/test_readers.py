@@ -1,0 +1,284 @@
+"""All three formats, and everything that can be wrong with them."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+
+from kinetics_jax.scaling import Trials, group_cells, read_trials
+from kinetics_jax.scaling.readers import FIRST_LINE_BYTES
+from kinetics_jax.spec import BlockTopK, Dense, InputError, SampleRecord, TopK
+
+HEADER = (
+    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
+)
+ROW = "here,qwen3-8b,aime24,p1,0,1500,1,2048,0.6,120"
+
+
+class Words:
+    """A tokenizer of words."""
+
+    def encode(self, text):
+        return text.split()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*lines, name="trials.csv", end="\n"):
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + end, encoding="utf-8")
+        return path
+
+    return write
+
+
+def record(**fields):
+    values = {
+        "run": "r", "model": "qwen3-8b", "policy": TopK(512), "task": "aime24", "problem_id": "p1",
+        "trial": 0, "prompt_tokens": 10, "generated_tokens": 20, "correct": True,
+    }  # fmt: skip
+    return SampleRecord(**{**values, **fields}).to_json()
+
+
+def test_csv_columns_become_arrays(write):
+    trials = read_trials(write(HEADER, ROW, "here,qwen3-8b,aime24,p1,s1_cap4096,7,0,,,"))
+    assert len(trials) == 2
+    assert trials.generated_tokens.tolist() == [1500, 7]
+    assert trials.correct.tolist() == [True, False]
+    assert trials.max_tokens.tolist() == [2048, -1]
+    assert trials.variant.tolist() == ["", "s_cap"]
+    assert trials.prompt_tokens[0] == 120
+    assert math.isnan(trials.prompt_tokens[1])
+    assert math.isnan(trials.temperature[1])
+    assert trials.policies == (Dense(),)
+
+
+def test_csv_may_leave_out_what_is_optional_and_name_policies(write):
+    header = "trial,correct,gen_tokens,problem_id,dataset,model,policy"
+    rows = ['0,true,5,p,d,m,"topk(k=512,local=32)"', "1,false,6,p,d,m,"]
+    trials = read_trials(write(header, *rows, name="sweep.v2.csv"))
+    assert trials.source.tolist() == ["sweep", "sweep"]
+    assert [trials.policies[i] for i in trials.policy] == [TopK(512, local=32), Dense()]
+
+
+def test_records_are_read_with_their_policies(write):
+    lines = [record(), record(trial=1, policy=BlockTopK(16, 64), max_tokens=99, temperature=0.0)]
+    trials = read_trials(write(*lines))
+    assert [trials.policies[i] for i in trials.policy] == [TopK(512), BlockTopK(16, 64)]
+    assert trials.max_tokens.tolist() == [-1, 99]
+    assert trials.dataset.tolist() == ["aime24"] * 2
+    assert trials.inputs[0].format == "records"
+
+
+KINETICS = ['{"attn_local": 0, "attn_topk": 256, "attn_block_size": null, "attn_block_topk": null}']
+GENERATIONS = [
+    json.dumps({"query": "how many", "choices": ["7"], "prediction": "it is 7", "score": 100}),
+    json.dumps({"query": "how many", "choices": ["7"], "prediction": "no idea at all", "score": 0}),
+    json.dumps({"query": "why", "choices": ["1"], "prediction": ["a", "b c"], "score": [0, 100.0]}),
+]
+
+
+def test_generations_are_tokenised_and_numbered(write):
+    path = write(*KINETICS, *GENERATIONS)
+    trials = read_trials(path, model="qwen3-8b", dataset="aime24", tokenizer=Words())
+    assert trials.generated_tokens.tolist() == [3, 4, 1, 2]
+    assert trials.prompt_tokens.tolist() == [2, 2, 1, 1]
+    assert trials.correct.tolist() == [True, False, False, True]
+    assert trials.trial.tolist() == ["0", "1", "0", "1"]
+    assert len(set(trials.problem_id)) == 2
+    assert trials.policies == (TopK(256),)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "policy"),
+    [
+        ({"attn_local": 0, "attn_block_size": 64, "attn_block_topk": 4}, BlockTopK(64, 4)),
+        ({"attn_local": 0, "attn_topk": 0}, Dense()),
+    ],
+)
+def test_generations_name_their_policy(write, metadata, policy):
+    path = write(json.dumps({**metadata, "model": "m", "dataset": "d"}), GENERATIONS[0])
+    assert read_trials(path, tokenizer=Words()).policies == (policy,)
+
+
+def test_gzip_several_files_and_hashes(tmp_path, write):
+    plain = write(HEADER, ROW)
+    packed = tmp_path / "more.csv.gz"
+    packed.write_bytes(gzip.compress(f"{HEADER}\n{ROW.replace('p1', 'p2')}\n".encode()))
+    trials = read_trials([plain, packed])
+    assert trials.problem_id.tolist() == ["p1", "p2"]
+    for file, path in zip(trials.inputs, (plain, packed), strict=True):
+        assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (file.rows, file.format) == (1, "csv")
+
+
+def test_what_is_written_reads_back_the_same(write, tmp_path):
+    trials = read_trials(
+        [write(HEADER, ROW, ROW.replace("p1,0", "p1,1")), write(record(), name="records.jsonl")]
+    )
+    stream = io.StringIO()
+    trials.write_csv(stream)
+    again = read_trials(write(stream.getvalue(), name="again.csv"))
+    for name in ("source", "model", "dataset", "problem_id", "trial", "generated_tokens", "correct",
+                 "max_tokens", "policy", "variant"):  # fmt: skip
+        np.testing.assert_array_equal(getattr(again, name), getattr(trials, name))
+    np.testing.assert_array_equal(again.temperature, trials.temperature)
+    assert again.policies == trials.policies
+
+
+def test_unknown_prompts_take_what_is_known_of_the_problem_then_the_dataset(write):
+    rows = [ROW, ROW.replace("p1,0", "p1,1").replace(",120", ","), ROW.replace("p1", "p2"),
+            ROW.replace("p1,0", "p3,0").replace(",120", ","), "x,m,other,p1,0,5,1,,,"]  # fmt: skip
+    rows[2] = rows[2].replace(",120", ",141")
+    filled = read_trials(write(HEADER, *rows)).with_prompt_tokens(77)
+    assert filled.prompt_tokens.tolist() == [120, 120, 141, round((120 + 120 + 141) / 3), 77]
+
+
+def test_concatenate_joins_policies_and_select_keeps_them(write):
+    dense, sparse = read_trials(write(HEADER, ROW)), read_trials(write(record(), name="r.jsonl"))
+    both = Trials.concatenate([dense, sparse, dense])
+    assert [both.policies[i] for i in both.policy] == [Dense(), TopK(512), Dense()]
+    only = both.select(both.generated_tokens == 20)
+    assert [only.policies[i] for i in only.policy] == [TopK(512)]
+
+
+def changed(column, value):
+    """The row with one field another."""
+    fields = next(csv.reader([ROW]))
+    fields[HEADER.split(",").index(column)] = value
+    return ",".join(fields)
+
+
+BAD = {
+    "missing column": ([HEADER.replace("correct", "right"), ROW], ":1: no column correct"),
+    "negative length": ([HEADER, ROW, changed("gen_tokens", "-5")], ":3: gen_tokens: -5 must not be"),
+    "fractional length": ([HEADER, changed("gen_tokens", "1.5")], ":2: gen_tokens: '1.5' must be a whole"),
+    "NaN length": ([HEADER, changed("gen_tokens", "nan")], ":2: gen_tokens: 'nan' must be a whole"),
+    "NaN temperature": ([HEADER, changed("temperature", "nan")], ":2: temperature: 'nan' must be"),
+    "no length": ([HEADER, changed("gen_tokens", "")], ":2: gen_tokens: '' is not a number"),
+    "no model": ([HEADER, changed("model", "")], ":2: model is empty"),
+    "correct is not boolean": ([HEADER, changed("correct", "0.7")], ":2: correct: '0.7' must be 1, 0"),
+    "zero cap": ([HEADER, changed("max_tokens", "0")], ":2: max_tokens: 0 must be at least 1"),
+    "twice": ([HEADER, ROW, ROW], ":3: trial 0 of problem p1 .* is there twice"),
+    "short row": ([HEADER, "here,qwen3-8b", ROW], ":2: 2 fields where the header has 10"),
+    "header only": ([HEADER], "no sample follows"),
+    "record without a field": (['{"problem_id": "p"}'], ":1: sample record lacks run"),
+    "record of a wrong type": ([record(), record().replace("20", '"20"')], ":2: generated_tokens='20'"),
+    "record twice": ([record(), record()], ":2: trial 0 of problem p1"),
+    "unknown policy": ([record().replace('"topk"', '"tpok"')], ":1: unknown policy 'tpok': did you mean"),
+    "other JSON": (['{"a": 1}'], ":1: a JSON object with a. Expected a sample record"),
+    "JSON array": (["[1, 2]", ROW], ":1: no column model"),
+    "prose": (["It was a dark and stormy night", ROW], ":1: no column model"),
+    "no tokenizer": ([*KINETICS, *GENERATIONS], ":1: Kinetics generations hold texts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_with_file_line_and_mend(write, name):
+    lines, words = BAD[name]
+    path = write(*lines)
+    with pytest.raises(InputError, match=words) as caught:
+        read_trials(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}:")
+    assert "\n" not in text
+    assert text.count(". ") >= 1  # what, then how to mend it
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (GENERATIONS[0].replace("100", "70"), "score 70 must be 0 or 100"),
+        (GENERATIONS[2].replace("[0, 100.0]", "[0]"), "2 predictions with 1 scores"),
+        (GENERATIONS[0].replace("query", "question"), "not a whole object with query"),
+        (GENERATIONS[0].replace('"it is 7"', "7"), "query and prediction must be texts"),
+    ],
+)
+def test_bad_generations(write, line, words):
+    path = write(*KINETICS, line)
+    with pytest.raises(InputError, match=f":2: {words}"):
+        read_trials(path, model="m", dataset="d", tokenizer=Words())
+
+
+def test_generations_whose_model_nobody_names(write):
+    with pytest.raises(InputError, match="does not name the model"):
+        read_trials(write(*KINETICS, *GENERATIONS), tokenizer=Words())
+
+
+@pytest.mark.parametrize(
+    "lines", [[record(), record(trial=1)[:40]], [HEADER, ROW, "here,qwen3-8b,aime"]]
+)
+def test_a_torn_last_line_says_so(write, lines):
+    path = write(*lines, end="")
+    with pytest.raises(InputError, match=f":{len(lines)}: .*last line is torn"):
+        read_trials(path)
+
+
+def test_a_torn_gzip_says_so(tmp_path):
+    path = tmp_path / "torn.csv.gz"
+    rows = "\n".join(changed("trial", str(i)) for i in range(2_000))
+    path.write_bytes(gzip.compress(f"{HEADER}\n{rows}\n".encode())[:-500])
+    with pytest.raises(InputError, match="gzip data is cut off or damaged"):
+        read_trials(path)
+
+
+def test_absent_empty_and_blank_files(tmp_path):
+    for text in ("", "\n \n"):
+        (tmp_path / "empty").write_text(text)
+        with pytest.raises(InputError, match="the file is empty"):
+            read_trials(tmp_path / "empty")
+    with pytest.raises(InputError, match="No such file"):
+        read_trials(tmp_path / "absent.csv")
+    with pytest.raises(InputError, match="name at least one file"):
+        read_trials([])
+
+
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        (b"\x00\xff\x13" * 4096, "binary data"),
+        (b"\xff\xfe\xfd" * 4096, "more than 4 MiB"),
+        (b"a" * 4096, "more than 4 MiB"),
+        (b"a,b\n" * 4096, "no column model"),
+        (b"\xff\n" * 4096, "not UTF-8"),
+    ],
+)
+def test_junk_fails_before_it_is_read(tmp_path, monkeypatch, chunk, words):
+    path = tmp_path / "junk"
+    with open(path, "wb") as stream:
+        for _ in range(10 * FIRST_LINE_BYTES // len(chunk)):
+            stream.write(chunk)
+    read = []
+    from kinetics_jax.scaling import readers
+
+    original = readers._HashingFile.readinto
+
+    def counting(self, buffer):
+        read.append(original(self, buffer))
+        return read[-1]
+
+    monkeypatch.setattr(readers._HashingFile, "readinto", counting)
+    with pytest.raises(InputError, match=f":1: .*{words}"):
+        read_trials(path)
+    assert sum(read) <= 2 * FIRST_LINE_BYTES
+
+
+def test_real_traces(shared):
+    trials = read_trials(shared / "data" / "traces" / "traces.csv.gz")
+    assert len(trials) == 46_299
+    cells = group_cells(trials)
+    assert sum(int(cell.samples.sum()) for cell in cells) == len(trials)
+    one = [c for c in cells if c.dataset == "aime_1983_2024"]
+    assert [len(c.questions) for c in one] == [596]
+    assert one[0].max_trials == 8
+    assert one[0].accuracy == pytest.approx(0.336, abs=5e-4)
+    forced = {c.variant for c in cells if c.model == "s1.1-14B"}
+    assert forced == {"combined", "combined_en_only", "prefix", "system", "wait"}
+    capped = [c for c in cells if c.source.startswith("Sunshine") and c.dataset == "gsm8k_test"]
+    assert {c.variant for c in capped} == {"nothink", "thinking", "vllm_nothink", "vllm_thinking"}
+    assert all(c.max_trials == 1 for c in capped)
