@@ -1,0 +1,79 @@
+"""Laws of the same traces belong together: one group, one law per chip. Also which rule leads."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from kinetics_jax.report.words import printable
+from kinetics_jax.scaling.results import FrontierResult, Law, Results
+
+RULES = {"held_out": "held-out rule", "paper": "paper’s rule"}
+"""What the flavours of a frontier are called; the first one a law has is the one that leads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The laws of one set of traces, one per chip, in the order of the run."""
+
+    stem: str
+    """Unique start of its file names: lower-case letters, digits and hyphens."""
+    laws: tuple[Law, ...]
+
+    @property
+    def first(self) -> Law:
+        """The law on the chip that was asked for first: the one with figures of its own."""
+        return self.laws[0]
+
+    @property
+    def title(self) -> str:
+        """Data set, source and what was assumed."""
+        return title(self.first)
+
+
+def title(law: Law) -> str:
+    """Data set, source and what was assumed, on one line."""
+    parts = [printable(law.dataset), printable(law.source)]
+    if law.projected_policy:
+        parts.append(f"projected {printable(law.projected_policy)}")
+    return " · ".join(part for part in parts if part)
+
+
+def group_laws(results: Results) -> tuple[Group, ...]:
+    """The laws by data set, source and projection, in the order in which each is first seen."""
+    found: dict[tuple[str, str, str], list[Law]] = {}
+    for law in results.laws:
+        found.setdefault((law.dataset, law.source, law.projected_policy), []).append(law)
+    stems = _unique(_slug("-".join(part for part in key if part)) for key in found)
+    return tuple(Group(stem, tuple(laws)) for stem, laws in zip(stems, found.values(), strict=True))
+
+
+def leading(law: Law) -> FrontierResult:
+    """The frontier to believe: held-out where there is one."""
+    for flavour in RULES:
+        if flavour in law.frontiers:
+            return law.frontiers[flavour]
+    return next(iter(law.frontiers.values()))
+
+
+def rule(flavour: str) -> str:
+    """A flavour in words."""
+    return RULES.get(flavour, printable(flavour))
+
+
+def _slug(text: str) -> str:
+    """A file name's stem: what is not a plain letter or digit becomes a hyphen."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "traces"
+
+
+def _unique(stems: Iterable[str]) -> list[str]:
+    """The stems, with -2, -3 … after those that were there before."""
+    seen: dict[str, int] = {}
+    unique: list[str] = []
+    for stem in stems:
+        seen[stem] = seen.get(stem, 0) + 1
+        candidate = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
+        while candidate in unique:
+            seen[stem] += 1
+            candidate = f"{stem}-{seen[stem]}"
+        unique.append(candidate)
+    return unique

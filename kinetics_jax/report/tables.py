@@ -1,0 +1,226 @@
+"""The machine-readable half of a result: ``law.json`` and ``frontier.csv``.
+
+NaN (nothing fits this cost) is null in JSON and empty in CSV. Every number stands beside its unit.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import numpy as np
+
+from kinetics_jax.report.directory import FORMAT
+from kinetics_jax.scaling.results import Estimate, FrontierResult, Law, Results, ShapeResults
+from kinetics_jax.spec import ModelConfig
+
+VERSION = 1
+COLUMNS = (
+    "dataset", "source", "projected_policy", "chip", "cost_mode", "overlap", "flavour", "choice",
+    "cost_eflops", "chip_seconds", "dollars", "accuracy", "low", "high", "model", "trials", "length",
+    "tokens", "kv_budget", "dense_share",
+)  # fmt: skip
+CAPACITY_UNITS = {
+    "num_chips": "chips per copy (0: does not fit)",
+    "batch": "sequences",
+    "context": "tokens",
+    "weight_gb": "GB (1e9 bytes)",
+    "kv_gb_per_sequence": "GB (1e9 bytes)",
+    "dense_seconds": "chip-seconds per sample",
+    "sparse_seconds": "chip-seconds per sample",
+}
+CELL_UNITS = {
+    "max_tokens": "tokens",
+    "questions": "questions",
+    "samples": "samples",
+    "accuracy": "share in [0, 1]",
+    "mean_tokens": "tokens",
+}
+_OPTIMA = {
+    "tokens": "generated tokens per question",
+    "trials": "trials",
+    "length": "tokens",
+    "kv_budget": "tokens per KV head and step",
+    "dense_share": "share of questions in [0, 1]",
+}
+
+
+def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> None:
+    """Everything a run found as strict JSON.
+
+    Args:
+        results: what to write.
+        files: paths, relative to the directory, of all files of this result: its manifest.
+        stream: text, UTF-8.
+    """
+    document = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "files": sorted(files),
+        "answers": results.answers,
+        "laws": [_law(law) for law in results.laws],
+        "claims": [
+            {"claim": claim, "finding": finding, "verdict": verdict}
+            for claim, finding, verdict in results.claims
+        ],
+        "shapes": _shapes(results.shapes),
+        "skipped": results.skipped,
+        "inputs": results.inputs,
+        "settings": results.settings,
+        "versions": results.versions,
+    }
+    json.dump(plain(document), stream, indent=1, ensure_ascii=False, allow_nan=False)
+    stream.write("\n")
+
+
+def write_frontier_csv(results: Results, stream: TextIO) -> None:
+    """One row per law, flavour and grid point; costs per question, accuracies in [0, 1]."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for law in results.laws:
+        names = (
+            law.dataset,
+            law.source,
+            law.projected_policy,
+            law.chip,
+            law.cost_mode,
+            law.overlap,
+        )
+        for result in law.frontiers.values():
+            rows = _frontier_rows(law, result)
+            writer.writerows((*names, result.flavour, result.choice, *row) for row in rows)
+
+
+def _frontier_rows(law: Law, result: FrontierResult) -> list[list[str]]:
+    dollars = np.full(len(law.costs), np.nan) if law.dollars is None else law.dollars
+    numbers = [law.costs, law.seconds, dollars, result.accuracy, result.low, result.high]
+    optima = [result.trials, result.length, result.tokens, result.kv_budget, result.dense_share]
+    return [
+        [*(_cell(a[g]) for a in numbers), result.model[g], *(_cell(a[g]) for a in optima)]
+        for g in range(len(law.costs))
+    ]
+
+
+def _cell(value: float) -> str:
+    return f"{value:.9g}" if math.isfinite(value) else ""
+
+
+def plain(value: Any) -> Any:
+    """Any of our values as what JSON has: NaN and infinity as null, arrays as lists.
+
+    Raises:
+        TypeError: a kind of value that has no such form.
+    """
+    if isinstance(value, Estimate):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str):
+        return value
+    if hasattr(value, "__fspath__"):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form: {value!r}")
+
+
+def _of(unit: str, values: Any) -> dict[str, Any]:
+    return {"unit": unit, "values": values}
+
+
+def _law(law: Law) -> dict[str, Any]:
+    words = ("dataset", "source", "projected_policy", "chip", "chip_label", "cost_mode", "overlap")
+    return {
+        **{name: getattr(law, name) for name in words},
+        "usd_per_hour": {"unit": "US$ per chip-hour", "value": law.usd_per_hour},
+        "peak_flops": {"unit": "FLOP/s", "value": law.peak_flops},
+        "questions": law.questions,
+        "dropped_questions": law.dropped_questions,
+        "models": law.models,
+        "sizes": _of("parameters", law.sizes),
+        "cells": [dataclasses.asdict(cell) for cell in law.cells],
+        "cell_units": CELL_UNITS,
+        "costs": _of("eFLOPs per question", law.costs),
+        "seconds": _of("chip-seconds per question", law.seconds),
+        "dollars": _of("US$ per question", law.dollars),
+        "model_curves": _of("accuracy in [0, 1], paper's rule, smoothed", law.model_curves),
+        "frontiers": {name: _frontier(result) for name, result in law.frontiers.items()},
+        "optimism": law.optimism,
+        "threshold": law.threshold,
+        "notes": law.notes,
+    }
+
+
+def _frontier(result: FrontierResult) -> dict[str, Any]:
+    accuracy = "share of questions solved, in [0, 1]"
+    return {
+        "flavour": result.flavour,
+        "choice": result.choice,
+        "accuracy": {**_of(accuracy, result.accuracy), "low": result.low, "high": result.high},
+        "model": result.model,
+        "model_share": _of("share of bootstrap resamples in [0, 1]", result.model_share),
+        "bands": [dataclasses.asdict(band) for band in result.bands],
+        "band_units": {
+            "start": "eFLOPs per question",
+            "end": "eFLOPs per question",
+            "start_accuracy": accuracy,
+            "end_accuracy": accuracy,
+            "support": "mean share of bootstrap resamples in [0, 1]",
+        },
+        "optima": {name: _of(unit, getattr(result, name)) for name, unit in _OPTIMA.items()},
+        "fits": result.fits,
+        "curves": {
+            name: {"form": "y = a·x^b + c", "x": "tera-eFLOPs per question", "y": _OPTIMA.get(name),
+                   "a": a, "b": b, "c": c}
+            for name, (a, b, c) in result.curves.items()
+        },
+    }  # fmt: skip
+
+
+def _shapes(shapes: ShapeResults) -> dict[str, Any]:
+    return {
+        "chip": shapes.chip,
+        "intensity": {"unit": "FLOP/byte", "value": shapes.intensity},
+        "models": [_model(model) for model in shapes.models],
+        "phi": {
+            "generated_tokens": shapes.phi_lengths,
+            **_of("attention eFLOPs ÷ weights' eFLOPs", shapes.phi),
+        },
+        "overtakes": _of("generated tokens at which attention equals the weights", shapes.overtakes),
+        "tenfold": _of("generated tokens at which attention is ten times them", shapes.tenfold),
+        "kv_gib_per_32k": _of("GiB per 32,768 BF16 tokens", shapes.kv_gib_per_32k),
+        "kv_trend": shapes.kv_trend,
+        "kv_fit": {
+            "form": "y = a·x^b", "x": "10⁹ parameters", "y": "GiB per 32,768 tokens",
+            "a": shapes.kv_fit[0], "b": shapes.kv_fit[1],
+        },
+        "iso_flops": [
+            {"flops": flops, **_of("generated tokens", tokens)}
+            for flops, tokens in shapes.iso_flops.items()
+        ],
+        "iso_eflops": [
+            {"attention_eflops": eflops, **_of("generated tokens", tokens)}
+            for eflops, tokens in shapes.iso_eflops.items()
+        ],
+        "capacity": [dataclasses.asdict(row) for row in shapes.capacity],
+        "capacity_units": CAPACITY_UNITS,
+    }  # fmt: skip
+
+
+def _model(model: ModelConfig) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "total_params": {"unit": "parameters", "value": model.total_params},
+        "active_params": {"unit": "parameters", "value": model.active_params},
+        "kv_bytes_per_token": {"unit": "bytes (BF16)", "value": model.kv_bytes_per_token()},
+    }
