@@ -181,7 +181,14 @@ def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
     """Tokens N·E[L] of the question that asks for most under the optimal choice, [G].
 
     This, not the mean, is what the paper's Fig. 7 plots. NaN where nothing fits the cost.
+
+    Raises:
+        InputError: a frontier that averages over splits: it has no single choice per question.
     """
+    if frontier.flavour != "paper":
+        raise InputError(
+            f"the demand is of the paper's flavour of frontier, not {frontier.flavour}"
+        )
     demand = np.full(len(frontier.costs), np.nan)
     for m, name in enumerate(study.models):
         index = np.flatnonzero(study.model_index == m)

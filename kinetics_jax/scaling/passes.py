@@ -6,7 +6,7 @@ Axes: R weightings (resamples) · Q questions · C configurations · M models ·
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -156,24 +156,14 @@ def _per_question(
     study: Study, grid: Floats, weights: Floats, chosen_on: Estimates, scored_on: Estimates
 ) -> Pass:
     """Every question chooses for itself; the weights then average over questions."""
-
-    def average(values_qg: Floats) -> Floats:
-        return weights @ values_qg
-
-    def columns(table: Floats, index: Ints) -> Floats:
-        return table[:, index]
-
-    parts = []
-    for index in _columns_by_model(study):
-        choice = Choice(columns(chosen_on.cost, index), columns(chosen_on.merit, index), grid)
-        best, near = choice.best(), choice.best(NEAR_BEST)
-        parts.append((
-            average(take(columns(chosen_on.merit, index), best)),
-            average(take(columns(scored_on.coverage, index), best)),
-            average(take(columns(scored_on.cost, index), best)),
-            _optima(study, index, columns(scored_on.tokens, index), near, average),
-        ))  # fmt: skip
-    return _stack(parts)
+    values_qkmg = _choose(
+        study, grid, chosen_on.cost, chosen_on.merit, scored_on.coverage, scored_on.cost,
+        scored_on.tokens,
+    )  # fmt: skip
+    shape = values_qkmg.shape
+    # One product for everything: many small ones would spend their time on handing out threads.
+    averages = weights @ values_qkmg.reshape(shape[0], -1)
+    return _to_pass(averages.reshape(len(weights), *shape[1:]))
 
 
 def _shared(study: Study, grid: Floats, choose: Floats, score: Floats) -> Pass:
@@ -181,47 +171,49 @@ def _shared(study: Study, grid: Floats, choose: Floats, score: Floats) -> Pass:
     on = study.estimates
     cost, merit = choose @ on.cost, choose @ on.merit
     coverage, paid, tokens = (score @ table for table in (on.coverage, on.cost, on.tokens))
-    parts = []
-    for index in _columns_by_model(study):
+    return _to_pass(_choose(study, grid, cost, merit, coverage, paid, tokens))
+
+
+_CHOSEN = ("merit", "coverage", "paid", "found", "tokens", "trials", "length", "sparse", "budget")
+"""What ``_choose`` says of a choice, in this order; 0 where there was none."""
+
+
+def _choose(
+    study: Study, grid: Floats, cost: Floats, merit: Floats, coverage: Floats, paid: Floats,
+    tokens: Floats,
+) -> Floats:  # fmt: skip
+    """What each row gets from each model within each cost limit: [B, len(_CHOSEN), M, G].
+
+    The first three are of the best choice, the others of the cheapest near it. Tables are [B, C].
+    """
+    chosen = np.empty((len(cost), len(_CHOSEN), len(study.models), len(grid)))
+    for m in range(len(study.models)):
+        index = np.flatnonzero(study.model_index == m)
         choice = Choice(cost[:, index], merit[:, index], grid)
         best, near = choice.best(), choice.best(NEAR_BEST)
-        parts.append((
-            take(merit[:, index], best), take(coverage[:, index], best), take(paid[:, index], best),
-            _optima(study, index, tokens[:, index], near, lambda values: values),
-        ))  # fmt: skip
-    return _stack(parts)
+        for k, table in enumerate((merit, coverage, paid)):
+            chosen[:, k, m] = take(table[:, index], best)
+        found, at = near >= 0, np.maximum(near, 0)
+        budget = study.kv_budget[index][at]
+        sparse = found & np.isfinite(budget)
+        chosen[:, 3, m] = found
+        chosen[:, 4, m] = take(tokens[:, index], near)
+        chosen[:, 5, m] = found * study.trials[index][at]
+        chosen[:, 6, m] = found * study.length[index][at]
+        chosen[:, 7, m] = sparse
+        chosen[:, 8, m] = np.where(sparse, budget, 0.0)
+    return chosen
 
 
-def _columns_by_model(study: Study) -> list[Ints]:
-    return [np.flatnonzero(study.model_index == m) for m in range(len(study.models))]
-
-
-def _optima(
-    study: Study, index: Ints, tokens: Floats, near: Ints, average: Callable[[Floats], Floats]
-) -> dict[str, Floats]:
-    """Means over the rows that found something; the KV budget's over those that chose a sparse one."""
-
-    def of(values_c: Floats) -> Floats:
-        return values_c[np.maximum(near, 0)]
-
-    found = (near >= 0).astype(np.float64)
-    budget = of(study.kv_budget[index])
-    sparse = found * np.isfinite(budget)
-    share, sparse_share = average(found), average(sparse)
-    return {
-        "tokens": _ratio(average(found * take(tokens, near)), share),
-        "trials": _ratio(average(found * of(study.trials[index].astype(np.float64))), share),
-        "length": _ratio(average(found * of(study.length[index])), share),
-        "kv_budget": _ratio(average(np.where(sparse > 0, budget, 0.0)), sparse_share),
-        "dense_share": _ratio(share - sparse_share, share),
-    }
+def _to_pass(mean_rkmg: Floats) -> Pass:
+    """Means over all rows into means over the rows that found something (of the KV budget, sparse)."""
+    mean = dict(zip(_CHOSEN, mean_rkmg.swapaxes(0, 1), strict=True))
+    found, sparse = mean["found"], mean["sparse"]
+    optima = {name: _ratio(mean[name], found) for name in ("tokens", "trials", "length")}
+    optima["kv_budget"] = _ratio(mean["budget"], sparse)
+    optima["dense_share"] = _ratio(found - sparse, found)
+    return Pass(mean["merit"], mean["coverage"], mean["paid"], optima)
 
 
 def _ratio(total: Floats, share: Floats) -> Floats:
     return np.divide(total, share, out=np.full(total.shape, np.nan), where=share > 1e-9)
-
-
-def _stack(parts: list[tuple[Floats, Floats, Floats, dict[str, Floats]]]) -> Pass:
-    chosen, scored, spent = (np.stack([part[i] for part in parts], axis=1) for i in range(3))  # type: ignore[misc]
-    optima = {name: np.stack([part[3][name] for part in parts], axis=1) for name in QUANTITIES}
-    return Pass(chosen, scored, spent, optima)

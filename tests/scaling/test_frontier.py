@@ -176,6 +176,11 @@ def test_optima_are_the_cheapest_near_the_best(study):
         assert largest_token_demand(study, found)[g] == pytest.approx(max(tokens))
 
 
+def test_token_demand_is_of_the_papers_flavour(study):
+    with pytest.raises(InputError, match="not held_out"):
+        largest_token_demand(study, held_out_frontier(study, cost_grid(study), splits=1))
+
+
 def equal_skill(make_cell, price, seed, samples, configurations=5, questions=30):
     """Configurations that differ in nothing but their luck; returns the study and the true accuracy."""
     rates = np.random.default_rng(seed).beta(0.7, 0.7, questions)
