@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from configs import scaling_law as defaults
 from kinetics_jax.costs import get_chip
-from kinetics_jax.report import summary_table, write_results
+from kinetics_jax.report import check_out_dir, summary_table, write_results
 from kinetics_jax.scaling import Trials, read_trials
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.scaling.run import find_results
@@ -90,6 +90,7 @@ def run(config: ConfigDict) -> Path:
     project = parse_policy(config.project_policy) if config.project_policy else None
     trials = _read(config) if config.traces else None
     out = Path(config.out)
+    check_out_dir(out)
     with tqdm(desc="laws", unit="law", disable=None, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -28,11 +28,21 @@ class Family:
         names = {cell.model for cell in self.cells}
         return tuple(sorted(names, key=lambda name: (presets[name].total_params, name)))
 
+    @property
+    def num_sizes(self) -> int:
+        """Distinct model sizes: what a law about size needs at least two of."""
+        return len({presets[cell.model].total_params for cell in self.cells})
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of all cells together."""
+        return sum(int(cell.samples.sum()) for cell in self.cells)
+
 
 def comparable_families(
     trials: Trials, *, min_questions: int = 10, min_coverage: float = 0.8
 ) -> tuple[list[Family], list[str]]:
-    """Families of a trials table, largest first, and why anything was left out.
+    """Families of a trials table, those of most sizes and samples first, and why anything was left out.
 
     Args:
       trials: prompt lengths filled in.
@@ -63,7 +73,7 @@ def comparable_families(
         questions = tuple(q for q in covering[0].questions if q in common)
         kept = tuple(cell.restrict(questions) for cell in covering)
         families.append(Family(source, dataset, kept, _notes(kept)))
-    families.sort(key=lambda f: (-len(f.models), -sum(int(c.samples.sum()) for c in f.cells)))
+    families.sort(key=lambda family: (-family.num_sizes, -family.num_samples))
     return families, skipped
 
 

@@ -94,7 +94,7 @@ def read_records(first: str, lines: "Lines", rows: Rows) -> None:
 
 
 def read_csv(first: str, lines: "Lines", rows: Rows) -> None:
-    """A trials CSV: a header, then one sample a row."""
+    """A trials CSV: a header, then one sample a row, each ended by a newline."""
     header = next(csv.reader([first]))
     if missing := [name for name in REQUIRED_COLUMNS if name not in header]:
         found = ", ".join(name[:24] for name in header[:8])
@@ -131,6 +131,12 @@ def _csv_rows(lines: "Lines") -> Iterator[list[str]]:
             return
         except csv.Error as error:
             raise lines.error(f"not CSV ({error})", lines.mend()) from None
+        if lines.torn:
+            # 12 may be what is left of 12345: a cut inside the last field cannot be seen otherwise.
+            raise lines.error(
+                "the last line is torn or lacks its newline",
+                "if it is whole, end the file with a newline; else delete it or resume the run",
+            )
         yield cells
 
 

@@ -31,6 +31,8 @@ TERA = 1e12
 SHORT_LENGTHS = (128, 256, 512, 1024)
 """Cuts below the paper's 2,048, for data sets whose answers are short."""
 FITTED = ("tokens", "trials", "length", "kv_budget")
+NOTHING = 0.01
+"""Accuracy under which a frontier names no model: which one is right once in a hundred is chance."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,7 +190,7 @@ def _result(
     accuracy = boot.accuracy_interval()
     order = [boot.models.index(name) for name in models]
     share = boot.model_share()[:, order]
-    reached = frontier.accuracy > 0
+    reached = frontier.accuracy >= NOTHING
     names = tuple(
         str(name) if fits else "" for name, fits in zip(frontier.model, reached, strict=True)
     )

@@ -72,7 +72,7 @@ class FrontierResult:
     low: Floats
     high: Floats
     model: tuple[str, ...]
-    """Best model at each cost, [G]; empty text where nothing fits."""
+    """Best model at each cost, [G]; empty text where (almost) nothing is solved."""
     model_share: Floats
     """Share of bootstrap resamples in which each model is best, [G, M]; columns as Law.models."""
     bands: tuple[Band, ...]
@@ -122,7 +122,7 @@ class Law:
     frontiers: Mapping[str, FrontierResult]
     """By flavour."""
     optimism: Estimate | None
-    """Largest inflation of the paper's rule over held-out, points of accuracy."""
+    """What the paper's rule adds to the held-out accuracy, in points, averaged over the grid."""
     threshold: Estimate | None
     """Model size (parameters) that the frontier climbs most with, or None with one model."""
     notes: tuple[str, ...]

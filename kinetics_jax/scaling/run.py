@@ -17,7 +17,7 @@ from kinetics_jax.scaling.law import LawOptions, find_law
 from kinetics_jax.scaling.results import Law, Results
 from kinetics_jax.scaling.shapes import shape_results
 from kinetics_jax.scaling.trials import Trials
-from kinetics_jax.scaling.words import answers, claims
+from kinetics_jax.scaling.words import answers, claims, shape_answers
 from kinetics_jax.spec import InputError, Policy
 
 Task = tuple[Family, Chip, LawOptions, Policy | None]
@@ -69,10 +69,11 @@ def find_results(
     laws, refused = _find_all(_tasks(families, chips, options, project), jobs, on_progress)
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(refused)}")
+    shapes = shape_results(chips)
     return Results(
         laws=tuple(laws),
-        shapes=shape_results(chips),
-        answers=answers(laws),
+        shapes=shapes,
+        answers=(*answers(laws), *shape_answers(shapes)),
         claims=claims(laws, _attention_share(families, chips[0], options)) if laws else (),
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
         skipped=(*skipped, *refused),
@@ -93,7 +94,7 @@ def _tasks(
     tasks: list[Task] = []
     for family in families:
         tasks += [(family, chip, options, None) for chip in chips]
-        if project is not None and len(family.models) > 1:
+        if project is not None and family.num_sizes > 1:
             tasks.append((family, chips[0], options, project))
     return tasks
 

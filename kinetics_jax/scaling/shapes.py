@@ -21,7 +21,9 @@ from kinetics_jax.spec import BlockTopK, Dense, InputError, ModelConfig, presets
 
 QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b"))
 QWEN3_MOE = (presets["qwen3-30b-a3b"], presets["qwen3-235b-a22b"])
-QWEN25 = tuple(presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b"))
+QWEN25 = tuple(
+    presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b")
+)
 
 CONTEXT = 32_768
 PHI_LENGTHS = np.geomspace(64, 131_072, 45)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinetics_jax.scaling.results import Band, FrontierResult, Law
+from kinetics_jax.scaling.results import Band, FrontierResult, Law, ShapeResults
 
 SETTLED = 0.5
 """Share of resamples that must agree on a model before it is named as the choice."""
@@ -23,6 +23,29 @@ def answers(laws: Sequence[Law]) -> tuple[str, ...]:
     """One sentence a law, laws of several sizes first, projections right after what they project."""
     several = [law for law in laws if len(set(law.sizes)) > 1]
     return tuple(_answer(law, laws) for law in (*several, *(x for x in laws if x not in several)))
+
+
+def shape_answers(shapes: ShapeResults) -> tuple[str, ...]:
+    """What shapes alone say, in words: where attention overtakes, how KV grows, what sparsity saves."""
+    small, large = int(np.argmax(shapes.phi[:, -1])), int(np.argmin(shapes.phi[:, -1]))
+    trend = shapes.kv_trend["Qwen3, linear"].value
+    said = [
+        f"With the paper's I = {shapes.intensity:.4g} FLOP/byte ({shapes.chip}), attention costs as "
+        f"much as the weights after {shapes.overtakes[small]:,.0f} generated tokens "
+        f"({shapes.models[small].name}) to {shapes.overtakes[large]:,.0f} "
+        f"({shapes.models[large].name}); KV per token grows {trend:.2f}× per doubling of parameters."
+    ]
+    for chip in dict.fromkeys(row.chip for row in shapes.capacity):
+        rows = [row for row in shapes.capacity if row.chip == chip and row.num_chips]
+        if rows:
+            gains = {row.model: row.dense_seconds / row.sparse_seconds for row in rows}
+            most, least = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
+            said.append(
+                f"On {chip}, block top-k of budget 1,024 would cut a {rows[0].context:,}-token sample's "
+                f"modelled cost {gains[most]:.1f}× ({most}) to {gains[least]:.1f}× ({least}), weight "
+                "reads at the batch that fits included."
+            )
+    return tuple(said)
 
 
 def _answer(law: Law, laws: Sequence[Law]) -> str:

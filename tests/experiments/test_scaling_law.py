@@ -1,0 +1,192 @@
+"""The main job from the outside: what it writes, what it prints, and how it fails."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import every_chip, paper, scaling_law
+from experiments.scaling_law import run
+from kinetics_jax.spec import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = (
+    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
+)
+
+
+def command(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.scaling_law", *flags],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [HEADER]
+    for model, skill in (("Qwen3-0.6B", 0.3), ("Qwen3-8B", 0.7)):
+        for question in range(16):
+            for trial in range(4):
+                tokens, right = int(rng.integers(100, 4000)), int(rng.random() < skill)
+                rows.append(f"sim,{model},math,{question},{trial},{tokens},{right},4096,0.6,80")
+    path = tmp_path_factory.mktemp("in") / "traces.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(traces, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    out = tmp_path_factory.mktemp("out") / "result"
+    return command(
+        f"--traces={traces}", "--chip=b200,tpu_v6e", f"--out={out}", "--bootstrap=30"
+    ), out
+
+
+def test_it_says_the_answer_in_few_lines(finished):
+    process, out = finished
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.strip().splitlines()
+    assert len(lines) <= 25 + 2
+    assert "Qwen3-8B" in process.stdout
+    assert str(out / "report.html") in lines[-1]
+
+
+def test_it_writes_everything_it_promises(finished, traces):
+    _, out = finished
+    law = json.loads((out / "law.json").read_text(), parse_constant=pytest.fail)
+    text = json.dumps(law)
+    assert hashlib.sha256(traces.read_bytes()).hexdigest() in text
+    for word in ("kinetics-jax", "numpy", "unit", "points of accuracy", "0.95"):
+        assert word in text
+    with open(out / "frontier.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["chip"] for row in rows} == {"b200", "tpu_v6e"}
+    assert {row["flavour"] for row in rows} == {"paper", "held_out"}
+    with open(out / "trials.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2 * 16 * 4
+    stems = {path.stem for path in (out / "figures").iterdir()}
+    assert stems
+    for stem in stems:
+        for kind in (".png", ".svg"):
+            assert (out / "figures" / f"{stem}{kind}").stat().st_size > 1000
+    assert (
+        "<svg" in (out / "report.html").read_text()
+        or "data:image" in (out / "report.html").read_text()
+    )
+    assert not [path for path in out.parent.iterdir() if path != out]
+
+
+def test_without_traces_it_needs_no_accuracy(tmp_path):
+    config = scaling_law.get_config()
+    config.out = str(tmp_path / "shapes")
+    out = run(config)
+    assert (out / "report.html").is_file()
+    assert json.loads((out / "law.json").read_text())
+    assert not (out / "trials.csv").exists()
+
+
+def test_a_config_file_is_read_and_flags_override_it(traces, tmp_path):
+    out = tmp_path / "o"
+    process = command(
+        "--config=configs/paper.py",
+        f"--traces={traces}",
+        f"--out={out}",
+        "--bootstrap=7",
+        "--jobs=1",
+    )
+    assert process.returncode == 0, process.stderr
+    text = (out / "law.json").read_text()
+    settings = json.loads(text)["settings"]
+    assert settings["cost_mode"] == "paper"
+    assert settings["bootstrap"] == 7 or settings["bootstrap"]["value"] == 7
+
+
+@pytest.mark.parametrize("module", [scaling_law, every_chip, paper])
+def test_every_config_has_the_same_options(module):
+    assert set(module.get_config()) == set(scaling_law.get_config())
+
+
+BAD_ROWS = {
+    "missing column": ("model,dataset,problem_id,trial,gen_tokens\nQwen3-8B,m,1,0,5\n", "correct"),
+    "negative length": (f"{HEADER}\ns,Qwen3-8B,m,1,0,-5,1,100,0.6,10\n", "-5"),
+    "NaN": (f"{HEADER}\ns,Qwen3-8B,m,1,0,nan,1,100,0.6,10\n", "nan"),
+    "not a verdict": (f"{HEADER}\ns,Qwen3-8B,m,1,0,5,maybe,100,0.6,10\n", "maybe"),
+    "torn last line": (f"{HEADER}\ns,Qwen3-8B,m,1,0,5,1,100,0.6,10\ns,Qwen3-8B,m,1,1,5", "3"),
+    "empty file": ("", "empty"),
+    "junk": ("\x00\x01\x02" * 1000, ""),
+    "unknown model": (f"{HEADER}\ns,Llama-9,m,1,0,5,1,100,0.6,10\n", "Llama-9"),
+    "twice": (f"{HEADER}\n" + "s,Qwen3-8B,m,1,0,5,1,100,0.6,10\n" * 2, ""),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_bad_traces_are_one_clear_line_and_leave_nothing(kind, tmp_path):
+    text, word = BAD_ROWS[kind]
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    config = scaling_law.get_config()
+    config.traces, config.out, config.jobs = (str(path),), str(tmp_path / "out"), 1
+    with pytest.raises(InputError) as caught:
+        run(config)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert word in message
+    assert "bad.csv" in message or kind == "unknown model"
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.csv"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--traces=nowhere.csv"], "nowhere.csv"),
+        (["--chip=b2000"], "unknown chip 'b2000'"),
+        (["--cost_mode=papr"], "mode='papr'"),
+        (["extra"], "unexpected argument 'extra'"),
+        (["--project_policy=topk(k=0)"], "k=0 must be"),
+    ],
+)
+def test_bad_flags_exit_with_2_and_one_line(flags, word, traces, tmp_path):
+    out = tmp_path / "out"
+    given = [] if any("--traces" in flag for flag in flags) else [f"--traces={traces}"]
+    process = command(*given, *flags, f"--out={out}", "--bootstrap=5")
+    assert process.returncode == 2
+    lines = process.stderr.strip().splitlines()
+    assert lines[-1].startswith("scaling_law: ")
+    assert word in lines[-1]
+    assert "Traceback" not in process.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"datasets": "nothing"}, "no row is left"),
+        ({"models": "("}, "no regular expression"),
+        ({"tokenizer": "nowhere.json"}, "no such file"),
+        ({"frontier": "best"}, "must be paper, held_out or both"),
+        ({"bootstrap": 0}, "bootstrap=0"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(change, word, traces, tmp_path):
+    config = scaling_law.get_config()
+    config.traces, config.out = (str(traces),), str(tmp_path / "out")
+    config.update(change)
+    with pytest.raises(InputError, match=word):
+        run(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_somebody_elses_folder_is_not_overwritten(traces, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    config = scaling_law.get_config()
+    config.traces, config.out = (str(traces),), str(tmp_path)
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        run(config)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
