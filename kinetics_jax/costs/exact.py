@@ -11,11 +11,11 @@ import dataclasses
 
 import numpy as np
 
-from kinetics_jax.costs.chip import Chip
 from kinetics_jax.costs.cost import Term
+from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.serving import Serving, kv_copies
 from kinetics_jax.costs.step_sums import StepSums
-from kinetics_jax.spec import Dense, ModelConfig, Policy
+from kinetics_jax.spec import Dense
 
 _ACTIVATION_BYTES = 2.0
 _SUMMARY_BYTES = 2.0
@@ -23,32 +23,27 @@ _SUMMARY_BYTES = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """What is priced: integer arrays that broadcast together, and the deployment."""
+    """A question and how it is served."""
 
-    model: ModelConfig
-    policy: Policy
-    prompt: np.ndarray
-    generated: np.ndarray
-    trials: np.ndarray
+    ask: Question
     serving: Serving
-    chip: Chip
     num_chips: int
     batch: np.ndarray
 
     @property
-    def decoded(self) -> np.ndarray:
-        """Tokens decoded over all samples."""
-        return self.trials * self.generated
-
-    @property
     def prefilled(self) -> np.ndarray:
         """Prompt tokens before the one whose logits give the first generated token."""
-        return np.maximum(self.prompt - 1, 0) * (1 if self.serving.prefill else 0)
+        return np.maximum(self.ask.prompt - 1, 0) * (1 if self.serving.prefill else 0)
+
+    @property
+    def kv_copies(self) -> float:
+        """How often each KV head is stored over the chips."""
+        return kv_copies(self.ask.model, self.num_chips)
 
     @property
     def kv_element_bytes(self) -> float:
         """Bytes moved per KV element, copies on several chips included."""
-        return self.serving.kv_bytes * kv_copies(self.model, self.num_chips)
+        return self.serving.kv_bytes * self.kv_copies
 
 
 def exact_terms(work: Workload) -> dict[str, Term]:
@@ -59,101 +54,83 @@ def exact_terms(work: Workload) -> dict[str, Term]:
         "attention": _attention(work),
         "search": _search(work),
         "prefill": _prefill(work),
-        "kv_write": Term(
-            bytes=work.decoded * work.model.kv_elements_per_token * work.kv_element_bytes
-        ),
+        "kv_write": Term(bytes=work.ask.decoded * work.ask.D * work.kv_element_bytes),
         "collectives": _collectives(work),
     }
 
 
 def _linear(work: Workload) -> Term:
     """Matmuls with weights every token uses; their bytes are read once a step for the whole batch."""
-    model = work.model
+    ask, model = work.ask, work.ask.model
     routed = model.moe.experts_per_token * model.expert_params if model.moe else 0
     params = model.matmul_params - model.num_layers * routed
     read = params * work.serving.weight_bytes / work.batch
-    return Term(flops=2 * params * work.decoded, bytes=read * work.decoded)
+    return Term(flops=2 * params * ask.decoded, bytes=read * ask.decoded)
 
 
 def _experts(work: Workload) -> Term:
     """Routed experts: k a token to compute, E(1 − (1 − k/E)^b) expected distinct a step to read."""
-    moe, model = work.model.moe, work.model
+    ask, moe = work.ask, work.ask.model.moe
     if moe is None:
         return Term()
     distinct = moe.num_experts * (1 - (1 - moe.experts_per_token / moe.num_experts) ** work.batch)
-    per_layer = model.num_layers * model.expert_params
-    read = distinct * per_layer * work.serving.weight_bytes / work.batch
+    one_per_layer = ask.model.num_layers * ask.model.expert_params
+    read = distinct * one_per_layer * work.serving.weight_bytes / work.batch
     return Term(
-        flops=2 * moe.experts_per_token * per_layer * work.decoded, bytes=read * work.decoded
+        flops=2 * moe.experts_per_token * one_per_layer * ask.decoded, bytes=read * ask.decoded
     )
 
 
-def _split_layers(work: Workload) -> tuple[float, float]:
-    """Shares of the layers that are kept dense and that follow the policy."""
-    dense = min(work.policy.num_dense_layers, work.model.num_layers) / work.model.num_layers
-    return dense, 1 - dense
+def _dense_share(work: Workload) -> float:
+    """Share of the layers that are kept dense whatever the policy."""
+    layers = work.ask.model.num_layers
+    return min(work.ask.policy.num_dense_layers, layers) / layers
 
 
 def _attention(work: Workload) -> Term:
     """Scores and values of the tokens that are read: 2·r·D FLOPs and D elements each."""
-    D, r = work.model.kv_elements_per_token, work.model.queries_per_kv
+    ask, dense = work.ask, _dense_share(work)
     flops: np.ndarray | float = 0.0
     elements: np.ndarray | float = 0.0
-    for share, policy in zip(_split_layers(work), (Dense(), work.policy), strict=True):
+    for share, policy in ((dense, Dense()), (1 - dense, ask.policy)):
         if share:
-            sums = StepSums(policy, work.prompt, work.generated)
-            each = sums.reads()
-            if work.serving.share_prefix:
-                read = sums.distinct_reads(work.trials)
-            else:
-                read = work.trials * each
-            flops = flops + share * 2 * r * D * work.trials * each
-            elements = elements + share * D * read
+            sums = StepSums(policy, ask, share_prefix=work.serving.share_prefix)
+            flops = flops + share * 2 * ask.r * ask.D * ask.trials * sums.reads()
+            elements = elements + share * ask.D * sums.distinct_reads()
     return Term(flops=flops, bytes=elements * work.kv_element_bytes)
 
 
 def _search(work: Workload) -> Term:
-    """Scoring of key summaries (K side only: D/2 elements each), or of every key for a true top-k."""
-    D, r = work.model.kv_elements_per_token, work.model.queries_per_kv
-    share = _split_layers(work)[1]
-    sums = StepSums(work.policy, work.prompt, work.generated)
-    if work.policy.is_oracle:
-        if not work.serving.oracle_search:
-            return Term()
+    """Scoring of key summaries, or of every key for a true top-k; the K side only, D/2 elements."""
+    ask, sums = work.ask, StepSums(work.ask.policy, work.ask, work.serving.share_prefix)
+    share = 1 - _dense_share(work)
+    if not ask.policy.is_oracle:
+        read_bytes = sums.distinct_summaries() * _SUMMARY_BYTES * work.kv_copies
+        scored = ask.trials * sums.summaries()
+    elif work.serving.oracle_search:
+        every = StepSums(Dense(), ask, work.serving.share_prefix)
         # Keys that attention reads anyway are not read twice.
-        context = StepSums(Dense(), work.prompt, work.generated)
-        scored = work.trials * (context.reads() - sums.reads())
-        if work.serving.share_prefix:
-            distinct = context.distinct_reads(work.trials) - sums.distinct_reads(work.trials)
-        else:
-            distinct = scored
-        return Term(
-            flops=share * r * D * scored,
-            bytes=share * D / 2 * np.maximum(distinct, 0) * work.kv_element_bytes,
-        )
-    scored = work.trials * sums.summaries()
-    distinct = sums.distinct_summaries(work.trials) if work.serving.share_prefix else scored
-    copies = kv_copies(work.model, work.num_chips)
-    return Term(
-        flops=share * r * D * scored, bytes=share * D / 2 * distinct * _SUMMARY_BYTES * copies
-    )
+        unread = np.maximum(every.distinct_reads() - sums.distinct_reads(), 0)
+        read_bytes = unread * work.kv_element_bytes
+        scored = ask.trials * (every.reads() - sums.reads())
+    else:
+        return Term()
+    return Term(flops=share * ask.r * ask.D * scored, bytes=share * ask.D / 2 * read_bytes)
 
 
 def _prefill(work: Workload) -> Term:
     """The prompt once: layer matmuls, causal attention, and its KV written. Weights ride along."""
-    model, tokens = work.model, work.prefilled
-    D, r = model.kv_elements_per_token, model.queries_per_kv
-    layers = model.matmul_params - model.embedding_params
+    ask, tokens = work.ask, work.prefilled
+    layers = ask.model.matmul_params - ask.model.embedding_params
     pairs = tokens * (tokens + 1) / 2
     return Term(
-        flops=2 * layers * tokens + 2 * r * D * pairs, bytes=D * tokens * work.kv_element_bytes
+        flops=2 * layers * tokens + 2 * ask.r * ask.D * pairs,
+        bytes=ask.D * tokens * work.kv_element_bytes,
     )
 
 
 def _collectives(work: Workload) -> Term:
-    """Two ring all-reduces of the residual stream a layer and token: 2(t − 1) copies of D sent."""
-    if work.num_chips == 1:
-        return Term()
-    tokens = work.decoded + work.prefilled
-    each = 2 * (work.num_chips - 1) * work.model.model_dim * _ACTIVATION_BYTES
-    return Term(wire_bytes=2 * work.model.num_layers * each * tokens)
+    """Two ring all-reduces of the residual stream a layer and token: 2(t − 1) copies of it sent."""
+    model, tokens = work.ask.model, work.ask.decoded + work.prefilled
+    sent = 2 * (work.num_chips - 1) * model.model_dim * _ACTIVATION_BYTES
+    return Term(wire_bytes=2 * model.num_layers * sent * tokens)

@@ -10,6 +10,7 @@ from kinetics_jax.costs.chip import Chip, get_chip
 from kinetics_jax.costs.cost import Cost
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
+from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
 from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
 
@@ -70,27 +71,27 @@ def price(
         raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={terms!r} must be 'all', or 'paper' with mode='exact'")
-    prompt = _whole("prompt_tokens", prompt_tokens, 0)
-    generated = _whole("generated_tokens", generated_tokens, 0)
-    trial_count = _whole("trials", trials, 1)
+    ask = Question(
+        model,
+        policy,
+        prompt=_whole("prompt_tokens", prompt_tokens, 0),
+        generated=_whole("generated_tokens", generated_tokens, 0),
+        trials=_whole("trials", trials, 1),
+    )
     if mode == "exact" and terms == "all":
         if params is not None:
             raise InputError(
                 "params is read by the paper's terms only; exact counts the model's own"
             )
-        options = _serving(serving)
-        return _exact(
-            model, policy, prompt, generated, trial_count, chip, options, overlap, intensity
-        )
+        return _exact(ask, chip, _serving(serving), overlap, intensity)
     given = sorted(name for name, value in serving.items() if value is not None)
     if given:
         raise InputError(
             f"{', '.join(given)}: not read in mode={mode!r}, terms={terms!r} (exact, all terms only)"
         )
     count = summed_terms if mode == "exact" else _PUBLISHED[mode]
-    P = model.paper_params if params is None else params
     return Cost(
-        terms=count(model, policy, P, prompt, generated, trial_count),
+        terms=count(ask, model.paper_params if params is None else params),
         chip=chip,
         mode=mode,
         overlap=overlap,
@@ -100,22 +101,13 @@ def price(
 
 
 def _exact(
-    model: ModelConfig,
-    policy: Policy,
-    prompt: np.ndarray,
-    generated: np.ndarray,
-    trials: np.ndarray,
-    chip: Chip,
-    serving: Serving,
-    overlap: str,
-    intensity: float | None,
+    ask: Question, chip: Chip, serving: Serving, overlap: str, intensity: float | None
 ) -> Cost:
-    context = prompt + generated
-    num_chips = chips_per_copy(model, chip, float(np.max(context, initial=1)), serving)
-    batch = decode_batch(model, chip, context, num_chips, serving)
-    work = Workload(model, policy, prompt, generated, trials, serving, chip, num_chips, batch)
+    longest = float(np.max(ask.context, initial=1))
+    num_chips = chips_per_copy(ask.model, chip, longest, serving)
+    batch = decode_batch(ask.model, chip, ask.context, num_chips, serving)
     return Cost(
-        terms=exact_terms(work),
+        terms=exact_terms(Workload(ask, serving, num_chips, batch)),
         chip=chip,
         mode="exact",
         overlap=overlap,

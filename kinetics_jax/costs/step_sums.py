@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from kinetics_jax.costs.question import Question
 from kinetics_jax.spec import Policy
 
 _MIN_TABLE = 1 << 15
@@ -29,43 +30,47 @@ def _tables(policy: Policy, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 class StepSums:
-    """Sums over the steps of samples with ``prompt`` and ``generated`` tokens (integer arrays)."""
+    """Sums over the steps of a question's samples of what a policy reads, per KV head.
 
-    def __init__(self, policy: Policy, prompt: np.ndarray, generated: np.ndarray) -> None:
-        self._policy, self._start, self._steps = policy, prompt, generated
-        longest = int(np.max(prompt + generated, initial=0))
-        size = max(_MIN_TABLE, 1 << longest.bit_length())
+    ``reads`` and ``summaries`` are of one sample; the ``distinct_…`` ones are of all N, with what the
+    samples share of the prompt read once if ``share_prefix``.
+    """
+
+    def __init__(self, policy: Policy, ask: Question, share_prefix: bool = True) -> None:
+        self._policy, self._ask, self._share = policy, ask, share_prefix
+        self._end = ask.context
+        size = max(_MIN_TABLE, 1 << int(np.max(self._end, initial=0)).bit_length())
         self._reads, self._summaries, self._skipped = _tables(policy, size)
 
     def reads(self) -> np.ndarray:
-        """Σ R(S): tokens of K and V that one KV head reads for one sample."""
-        return self._between(self._reads, self._start, self._start + self._steps)
+        """Σ R(S): tokens of K and V read for one sample."""
+        return self._reads[self._end] - self._reads[self._ask.prompt]
 
-    def distinct_reads(self, trials: np.ndarray) -> np.ndarray:
-        """Tokens that one KV head reads for ``trials`` samples of one prompt, prompt read once for all.
+    def distinct_reads(self) -> np.ndarray:
+        """Tokens of K and V read for all samples.
 
         A budget is taken to be spent on a sample's own tokens first, min(R, t) of them, and what is
         left of it on the prompt, where the samples share: (N−1)·min(R, t) + R per step. Dense is the
         paper's L_in + N·t; a budget smaller than what was generated shares nothing, so the count is
         an upper bound for sparse policies, never a discount that selection might not give.
         """
+        if not self._share:
+            return self._ask.trials * self.reads()
         # R grows by at most one a token, so the tokens skipped, S − R, never fall, and t overtakes R
         # once: at the first S that skips as many tokens as the prompt has.
-        end = self._start + self._steps
-        cross = np.searchsorted(self._skipped, self._start, side="left").clip(self._start, end)
-        early = cross - self._start
-        own = early * (early - 1) // 2 + self._between(self._reads, cross, end)
-        return (trials - 1) * own + self.reads()
+        start = self._ask.prompt
+        cross = np.searchsorted(self._skipped, start, side="left").clip(start, self._end)
+        early = cross - start
+        own = early * (early - 1) // 2 + self._reads[self._end] - self._reads[cross]
+        return (self._ask.trials - 1) * own + self.reads()
 
     def summaries(self) -> np.ndarray:
-        """Σ of key summaries that one KV head reads to choose, for one sample."""
-        return self._between(self._summaries, self._start, self._start + self._steps)
+        """Σ of key summaries read to choose, for one sample."""
+        return self._summaries[self._end] - self._summaries[self._ask.prompt]
 
-    def distinct_summaries(self, trials: np.ndarray) -> np.ndarray:
-        """The same for ``trials`` samples of one prompt, the prompt's summaries read once for all."""
-        shared = self._steps * np.asarray(self._policy.summary_reads(self._start))
-        return shared + trials * (self.summaries() - shared)
-
-    @staticmethod
-    def _between(table: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        return table[end] - table[start]
+    def distinct_summaries(self) -> np.ndarray:
+        """Σ of key summaries read to choose, for all samples; the prompt's are shared."""
+        if not self._share:
+            return self._ask.trials * self.summaries()
+        shared = self._ask.generated * np.asarray(self._policy.summary_reads(self._ask.prompt))
+        return shared + self._ask.trials * (self.summaries() - shared)

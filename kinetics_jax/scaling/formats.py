@@ -7,17 +7,15 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from kinetics_jax.scaling.lines import Lines
 from kinetics_jax.scaling.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import BlockTopK, Dense, Policy, SlidingWindow, TopK, parse_policy
 from kinetics_jax.spec.records import SampleRecord
-
-if TYPE_CHECKING:
-    from kinetics_jax.scaling.readers import Lines
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
 _BOOLEANS = {"1": True, "0": False, "true": True, "false": False, "True": True, "False": False}
@@ -36,7 +34,7 @@ class Rows:
         return len(self._rows)
 
     def add(
-        self, lines: "Lines", *, source: str, model: str, policy: Policy, dataset: str, problem_id: str,
+        self, lines: Lines, *, source: str, model: str, policy: Policy, dataset: str, problem_id: str,
         trial: str, prompt_tokens: float, generated_tokens: int, correct: bool, max_tokens: int,
         temperature: float,
     ) -> None:  # fmt: skip
@@ -74,7 +72,7 @@ class Rows:
         return Trials(**columns, policies=tuple(self._policies), inputs=tuple(inputs))
 
 
-def read_records(first: str, lines: "Lines", rows: Rows) -> None:
+def read_records(first: str, lines: Lines, rows: Rows) -> None:
     """Sample records, one JSON object a line (``spec.SampleRecord``)."""
     line: str | None = first
     following = iter(lines)
@@ -93,7 +91,7 @@ def read_records(first: str, lines: "Lines", rows: Rows) -> None:
         line = next(following, None)
 
 
-def read_csv(first: str, lines: "Lines", rows: Rows) -> None:
+def read_csv(first: str, lines: Lines, rows: Rows) -> None:
     """A trials CSV: a header, then one sample a row, each ended by a newline."""
     header = next(csv.reader([first]))
     if missing := [name for name in REQUIRED_COLUMNS if name not in header]:
@@ -122,7 +120,7 @@ def read_csv(first: str, lines: "Lines", rows: Rows) -> None:
         )  # fmt: skip
 
 
-def _csv_rows(lines: "Lines") -> Iterator[list[str]]:
+def _csv_rows(lines: Lines) -> Iterator[list[str]]:
     reader = csv.reader(lines)
     while True:
         try:
@@ -143,7 +141,7 @@ def _csv_rows(lines: "Lines") -> Iterator[list[str]]:
 class _Row:
     """The fields of one CSV row, with errors that name the column."""
 
-    def __init__(self, fields: dict[str, str], lines: "Lines") -> None:
+    def __init__(self, fields: dict[str, str], lines: Lines) -> None:
         self._fields, self._lines = fields, lines
 
     def get(self, column: str) -> str:
@@ -204,7 +202,7 @@ def _number(text: str) -> float:
 
 
 def read_kinetics(
-    lines: "Lines", metadata: dict[str, Any], rows: Rows, model: str | None, dataset: str | None,
+    lines: Lines, metadata: dict[str, Any], rows: Rows, model: str | None, dataset: str | None,
     tokenizer: Any,
 ) -> None:  # fmt: skip
     """The published generations: a metadata line, then query, choices, prediction, score 0/100.
@@ -238,7 +236,7 @@ def read_kinetics(
             )  # fmt: skip
 
 
-def _kinetics_policy(metadata: dict[str, Any], lines: "Lines") -> Policy:
+def _kinetics_policy(metadata: dict[str, Any], lines: Lines) -> Policy:
     """The policy that the metadata's attn_* fields ask for; absent, null and 0 mean "not used"."""
     local, k, block, blocks = (
         metadata.get(name) or 0
@@ -256,7 +254,7 @@ def _kinetics_policy(metadata: dict[str, Any], lines: "Lines") -> Policy:
         raise lines.error(f"attn_ fields that no policy takes ({error})", lines.mend()) from None
 
 
-def _kinetics_fields(line: str, lines: "Lines") -> tuple[str, list[str], list[float]]:
+def _kinetics_fields(line: str, lines: Lines) -> tuple[str, list[str], list[float]]:
     try:
         fields = json.loads(line)
         query, predictions, scores = fields["query"], fields["prediction"], fields["score"]

@@ -56,7 +56,10 @@ def _answer(law: Law, laws: Sequence[Law]) -> str:
     end = saturation(law)
     reached = float(frontier.accuracy[end])
     top = f"{reached:.0%} [{frontier.low[end]:.0%}–{frontier.high[end]:.0%}]"
-    spend = f"{seconds(law.seconds[end])} per question reach {top} and more buys nothing"
+    spend = (
+        f"{seconds(law.seconds[end])} per question ({_recipe(frontier, end)}) reach {top} and more "
+        "buys nothing"
+    )
     bands = _main_bands(frontier.bands)
     if not bands:
         return f"{where}: no configuration is ever right."
@@ -66,6 +69,21 @@ def _answer(law: Law, laws: Sequence[Law]) -> str:
     parts += [f"up to {_at(law, b.end)} {b.model}{_doubt(b)}" for b in bands[1:-1]]
     parts += [f"above that {bands[-1].model}{_doubt(bands[-1])}"]
     return f"{where}: {', '.join(parts)}; {spend}."
+
+
+def _recipe(frontier: FrontierResult, at: int) -> str:
+    """Trials, length and KV budget of the best choice at a cost: means over questions."""
+    trials = float(frontier.trials[at])
+    parts = [
+        f"{trials:.2g} trial{'s' * (trials != 1)}",
+        f"of up to {frontier.length[at]:,.0f} tokens",
+    ]
+    if frontier.dense_share[at] < 1:
+        parts.append(
+            f"{1 - frontier.dense_share[at]:.0%} sparse with a KV budget of "
+            f"{frontier.kv_budget[at]:,.0f}"
+        )
+    return ", ".join((" ".join(parts[:2]), *parts[2:]))
 
 
 def _projection(law: Law, laws: Sequence[Law]) -> str:

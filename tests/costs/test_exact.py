@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax.costs import Serving, chips, feasible_batch, price
+from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.step_sums import StepSums
 from kinetics_jax.spec import (
     BlockTopK,
@@ -89,7 +90,8 @@ def test_sharing_the_prompt_never_costs_more_and_sparse_never_reads_more(
 @settings(max_examples=60, deadline=None)
 @given(policies, st.integers(0, 200), st.integers(0, 200), st.integers(1, 9))
 def test_step_sums_equal_a_loop_over_steps(policy, prompt, length, n):
-    sums = StepSums(policy, np.array(prompt), np.array(length))
+    ask = Question(presets["qwen3-8b"], policy, np.array(prompt), np.array(length), np.array(n))
+    sums = StepSums(policy, ask)
     reads = shared = summaries = 0.0
     for t in range(length):
         read = policy.kv_reads(np.array(prompt + t))
@@ -97,7 +99,7 @@ def test_step_sums_equal_a_loop_over_steps(policy, prompt, length, n):
         shared += (n - 1) * min(read, t) + read
         summaries += policy.summary_reads(np.array(prompt + t))
     np.testing.assert_allclose(sums.reads(), reads)
-    np.testing.assert_allclose(sums.distinct_reads(np.array(n)), shared)
+    np.testing.assert_allclose(sums.distinct_reads(), shared)
     np.testing.assert_allclose(sums.summaries(), summaries)
 
 

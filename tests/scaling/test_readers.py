@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kinetics_jax.scaling import Trials, group_cells, read_trials
-from kinetics_jax.scaling.readers import FIRST_LINE_BYTES
+from kinetics_jax.scaling.lines import FIRST_LINE_BYTES
 from kinetics_jax.spec import BlockTopK, Dense, InputError, SampleRecord, TopK
 
 HEADER = (
@@ -254,15 +254,15 @@ def test_junk_fails_before_it_is_read(tmp_path, monkeypatch, chunk, words):
         for _ in range(10 * FIRST_LINE_BYTES // len(chunk)):
             stream.write(chunk)
     read = []
-    from kinetics_jax.scaling import readers
+    from kinetics_jax.scaling import lines
 
-    original = readers._HashingFile.readinto
+    original = lines._HashingFile.readinto
 
     def counting(self, buffer):
         read.append(original(self, buffer))
         return read[-1]
 
-    monkeypatch.setattr(readers._HashingFile, "readinto", counting)
+    monkeypatch.setattr(lines._HashingFile, "readinto", counting)
     with pytest.raises(InputError, match=f":1: .*{words}"):
         read_trials(path)
     assert sum(read) <= 2 * FIRST_LINE_BYTES
