@@ -13,38 +13,52 @@ RULES = {"held_out": "held-out rule", "paper": "paper’s rule"}
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The laws of one set of traces, one per chip, in the order of the run."""
+    """The laws of one set of traces."""
 
     stem: str
-    """Unique start of its file names: lower-case letters, digits and hyphens."""
+    """Unique end of its file names and anchors: lower-case letters, digits and hyphens."""
     laws: tuple[Law, ...]
+    """As decoded, one per chip, in the order of the run."""
+    projected: tuple[Law, ...]
+    """The same traces priced as if another policy had decoded them."""
 
     @property
     def first(self) -> Law:
         """The law on the chip that was asked for first: the one with figures of its own."""
-        return self.laws[0]
+        return (self.laws or self.projected)[0]
 
     @property
     def title(self) -> str:
-        """Data set, source and what was assumed."""
-        return title(self.first)
+        """Data set and source, on one line."""
+        parts = (printable(self.first.dataset), printable(self.first.source))
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def rows(self) -> tuple[tuple[str, Law], ...]:
+        """Every law with what tells it from the others: its chip and what was assumed."""
+        return tuple((law_label(law), law) for law in (*self.laws, *self.projected))
 
 
-def title(law: Law) -> str:
-    """Data set, source and what was assumed, on one line."""
-    parts = [printable(law.dataset), printable(law.source)]
-    if law.projected_policy:
-        parts.append(f"projected {printable(law.projected_policy)}")
-    return " · ".join(part for part in parts if part)
+def law_label(law: Law) -> str:
+    """The chip of a law, and the policy it was projected with, if any."""
+    chip = printable(law.chip_label or law.chip)
+    return f"{chip}, if {printable(law.projected_policy)}" if law.projected_policy else chip
 
 
 def group_laws(results: Results) -> tuple[Group, ...]:
-    """The laws by data set, source and projection, in the order in which each is first seen."""
-    found: dict[tuple[str, str, str], list[Law]] = {}
+    """The laws by data set and source, in the order in which each is first seen."""
+    found: dict[tuple[str, str], list[Law]] = {}
     for law in results.laws:
-        found.setdefault((law.dataset, law.source, law.projected_policy), []).append(law)
+        found.setdefault((law.dataset, law.source), []).append(law)
     stems = _unique(_slug("-".join(part for part in key if part)) for key in found)
-    return tuple(Group(stem, tuple(laws)) for stem, laws in zip(stems, found.values(), strict=True))
+    return tuple(
+        Group(
+            stem,
+            tuple(law for law in laws if not law.projected_policy),
+            tuple(law for law in laws if law.projected_policy),
+        )
+        for stem, laws in zip(stems, found.values(), strict=True)
+    )
 
 
 def leading(law: Law) -> FrontierResult:

@@ -5,9 +5,11 @@ NaN (nothing fits this cost) is null in JSON and empty in CSV. Every number stan
 
 import csv
 import dataclasses
+import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -71,7 +73,7 @@ def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> No
         "settings": results.settings,
         "versions": results.versions,
     }
-    json.dump(plain(document), stream, indent=1, ensure_ascii=False, allow_nan=False)
+    stream.writelines(_lines(plain(document)))
     stream.write("\n")
 
 
@@ -107,14 +109,36 @@ def _cell(value: float) -> str:
     return f"{value:.9g}" if math.isfinite(value) else ""
 
 
+def _lines(value: Any, margin: str = "\n") -> Iterator[str]:
+    """JSON text, one entry a line, but a list of plain values on one line: a person can read it."""
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        for i, (key, item) in enumerate(value.items()):
+            yield f"{',' if i else '{'}{inner}{_json(key)}: "
+            yield from _lines(item, inner)
+        yield margin + "}"
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        for i, item in enumerate(value):
+            yield f"{',' if i else '['}{inner}"
+            yield from _lines(item, inner)
+        yield margin + "]"
+    else:
+        yield _json(value)
+
+
+_json = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False)
+
+
 def plain(value: Any) -> Any:
-    """Any of our values as what JSON has: NaN and infinity as null, arrays as lists.
+    """Any of our values as what JSON has: NaN and infinity as null, arrays as lists, 12 digits.
 
     Raises:
         TypeError: a kind of value that has no such form.
     """
     if isinstance(value, Estimate):
         return plain(dataclasses.asdict(value))
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -126,11 +150,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
+        return float(f"{value:.12g}") if math.isfinite(value) else None
     if value is None or isinstance(value, str):
         return value
-    if hasattr(value, "__fspath__"):
-        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form: {value!r}")
 
 

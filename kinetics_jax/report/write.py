@@ -61,11 +61,14 @@ def write_results(
 
 
 def _text(path: Path) -> TextIO:
-    """A new UTF-8 file. What UTF-8 lacks (lone surrogates of odd file names) is written as \\udcXX."""
+    """A new UTF-8 file; what UTF-8 lacks (lone surrogates of odd file names) is written as an escape."""
     return open(path, "x", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _check_names(extra: Mapping[str, object]) -> None:
+    taken = (MANIFEST, FRONTIER, PAGE, FIGURES, "")
     for name in extra:
-        if name in (MANIFEST, FRONTIER, PAGE, FIGURES) or name != Path(name).name or name.startswith("."):
-            raise InputError(f"extra file {name!r}: give a plain file name that the report does not use")
+        if name in taken or name != Path(name).name or name.startswith("."):
+            raise InputError(
+                f"extra file {name!r}: give a plain file name that the report does not use"
+            )

@@ -1,12 +1,14 @@
 """Synthetic results: smooth curves with the shape of the paper's, in every combination a run may give."""
 
 import dataclasses
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
 from kinetics_jax.costs import chips
+from kinetics_jax.report.figures import Drawing, draw_all
 from kinetics_jax.scaling.results import Band, CellSummary, Estimate, FrontierResult, Law, Results
 from kinetics_jax.scaling.shapes import shape_results
 
@@ -87,7 +89,7 @@ def bands(models, best, fits, costs, accuracy):
                     start_accuracy=solved,
                     end_accuracy=solved,
                     support=0.35 + 0.1 * (len(found) % 6),
-                )  # fmt: skip
+                )
             )
     return tuple(found)
 
@@ -96,7 +98,7 @@ def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODE
              flavours=FLAVOURS, priced=True, projected="", dropped=2, **replaced):  # fmt: skip
     """A law of the paper's shape on a chip of ``costs.chips``."""
     hardware = chips[chip]
-    sizes = tuple(SIZES.get(name, 5e9 + 1e9 * i) for i, name in enumerate(models))
+    sizes = tuple(SIZES.get(name, 32.5e9 if name.endswith("-32b") else 5e9) for name in models)
     costs = (
         np.geomspace(2e13, 4e16, 100) * hardware.peak("bfloat16") / chips["b200"].peak("bfloat16")
     )
@@ -111,7 +113,7 @@ def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODE
             samples=960,
             accuracy=0.4 + 0.05 * i,
             mean_tokens=9000.0,
-        )  # fmt: skip
+        )
         for i, name in enumerate(models)
     )
     law = Law(
@@ -202,9 +204,23 @@ def any_results(request) -> Results:
 
 
 @pytest.fixture(scope="session")
+def any_drawings(any_results) -> Mapping[str, Drawing]:
+    """Their figures, drawn once for all tests; drawing must not warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return draw_all(any_results)
+
+
+@pytest.fixture(scope="session")
 def results() -> Results:
     """The usual results: one law, six models, two rules."""
     return make_results()
+
+
+@pytest.fixture(scope="session")
+def drawings(results) -> Mapping[str, Drawing]:
+    """The figures of the usual results."""
+    return draw_all(results)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Every figure of a report, rendered: PNG and SVG bytes with captions. Nothing is computed here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from kinetics_jax.report.figures.bands import draw_bands
+from kinetics_jax.report.figures.bands import MOST_ROWS, draw_bands
 from kinetics_jax.report.figures.capacity import draw_capacity
 from kinetics_jax.report.figures.frontier import draw_frontier
 from kinetics_jax.report.figures.optima import draw_optima
@@ -10,13 +10,12 @@ from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.figures.shapes import draw_contours, draw_kv_trend, draw_phi
 from kinetics_jax.report.figures.style import Drawing
 from kinetics_jax.report.groups import Group, group_laws
-from kinetics_jax.report.words import printable
 from kinetics_jax.scaling.results import Results
 
-__all__ = ["OVERVIEW", "Drawing", "bands_stem", "draw_all", "frontier_stem", "optima_stem"]
+__all__ = ["GLANCE", "Drawing", "draw_all", "frontier_stem", "optima_stem"]
 
-OVERVIEW = "overview"
-"""Stem of the figure that has one bar for every set of traces."""
+GLANCE = "best-model"
+"""Start of the stems of the figures with one bar a law."""
 
 
 def frontier_stem(group: Group) -> str:
@@ -25,13 +24,8 @@ def frontier_stem(group: Group) -> str:
 
 
 def optima_stem(group: Group) -> str:
-    """Stem of the group's optimal quantities."""
+    """Stem of the group's optimal quantities; not every group has the figure."""
     return f"optima-{group.stem}"
-
-
-def bands_stem(group: Group) -> str:
-    """Stem of the group's bars, one per chip."""
-    return f"chips-{group.stem}"
 
 
 def draw_all(results: Results) -> Mapping[str, Drawing]:
@@ -40,22 +34,34 @@ def draw_all(results: Results) -> Mapping[str, Drawing]:
     Each set of traces has its frontier and optima drawn for the chip that was asked for first; its law on
     the other chips is drawn as bars, and stands in full in ``law.json`` and ``frontier.csv``.
     """
+    return {drawing.stem: drawing for drawing in _drawings(results)}
+
+
+def _drawings(results: Results) -> Iterator[Drawing]:
     palette = Palette(results)
     groups = group_laws(results)
-    drawings = []
-    if len(groups) > 1:
-        rows = [(group.title, group.first) for group in groups]
-        drawings.append(draw_bands(rows, palette, OVERVIEW, "Which model is best at which cost"))
+    for i, page in enumerate(_pages([group for group in groups if len(group.first.models) > 1])):
+        yield draw_bands(page, palette, f"{GLANCE}-{i + 1}", "Which model is best at which cost")
     for group in groups:
-        drawings.append(draw_frontier(group.first, palette, frontier_stem(group)))
-        drawings.append(draw_optima(group.first, palette, optima_stem(group)))
-        if len(group.laws) > 1:
-            chips = [(printable(law.chip_label or law.chip), law) for law in group.laws]
-            heading = f"The same law on every chip · {group.title}"
-            drawings.append(draw_bands(chips, palette, bands_stem(group), heading))
+        yield draw_frontier(group, palette, frontier_stem(group))
+        optima = draw_optima(group, palette, optima_stem(group))
+        if optima:
+            yield optima
     shapes = results.shapes
-    drawings += [draw_kv_trend(shapes, palette), draw_phi(shapes, palette)]
-    drawings.append(draw_contours(shapes, palette))
+    yield draw_kv_trend(shapes, palette)
+    yield draw_phi(shapes, palette)
+    yield draw_contours(shapes, palette)
     if shapes.capacity:
-        drawings.append(draw_capacity(shapes))
-    return {drawing.stem: drawing for drawing in drawings}
+        yield draw_capacity(shapes)
+
+
+def _pages(groups: Sequence[Group]) -> Iterator[list[Group]]:
+    """The groups in lots of at most ``MOST_ROWS`` laws; a group is never split."""
+    page: list[Group] = []
+    for group in groups:
+        if page and sum(len(g.rows) for g in (*page, group)) > MOST_ROWS:
+            yield page
+            page = []
+        page.append(group)
+    if page:
+        yield page

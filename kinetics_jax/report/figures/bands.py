@@ -7,36 +7,46 @@ import numpy as np
 
 from kinetics_jax.report import words
 from kinetics_jax.report.figures.palette import Palette
-from kinetics_jax.report.figures.style import INK, Drawing, canvas, finish, legend_text, log_axis
-from kinetics_jax.report.groups import leading
-from kinetics_jax.scaling.results import Law
+from kinetics_jax.report.figures.style import (
+    INK,
+    WIDTH,
+    Drawing,
+    canvas,
+    finish,
+    legend_text,
+    log_axis,
+    visible_costs,
+)
+from kinetics_jax.report.groups import Group, leading
+from kinetics_jax.scaling.results import Band, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW = 0.36
-"""Inches a bar."""
-MARGINS = 1.1
-"""Inches for title, axis and legend row."""
+ROW, HEADING = 0.3, 0.34
+"""Inches a bar, and the name of a group above its bars."""
+BODY, LETTER = 0.73 * WIDTH, 0.062
+"""Inches: width of the axes, and of a letter in a bar."""
+MARGINS = 1.12
+"""Inches for title, axis and the space between."""
+MOST_ROWS = 60
+"""Bars in one figure; a longer list is continued in another."""
 
 
-def draw_bands(
-    rows: Sequence[tuple[str, Law]], palette: Palette, stem: str, heading: str
-) -> Drawing:
-    """One bar per (label, law); x is chip-seconds of each law's own chip."""
-    names = palette.by_size(tuple({b.model for _, law in rows for b in leading(law).bands}))
-    legend_rows = -(-len(names) // 5)
-    height = MARGINS + ROW * len(rows) + 0.2 * legend_rows
+def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, heading: str) -> Drawing:
+    """One bar per law, grouped by traces; x is chip-seconds of each law's own chip."""
+    laws = [law for group in groups for _, law in group.rows]
+    names = palette.by_size(tuple({b.model for law in laws for b in leading(law).bands}))
+    legend = 0.22 * -(-len(names) // 4)
+    body = ROW * len(laws) + HEADING * len(groups)
+    height = MARGINS + body + legend
     with canvas(height) as figure:
-        bottom = 0.52 + 0.2 * legend_rows
-        axes = figure.add_axes((0.27, bottom / height, 0.7, ROW * len(rows) / height))
-        low, high = _span(rows)
-        log_axis(axes.xaxis, low, high, "cost per question, chip-seconds", words.seconds)
-        for y, (_, law) in enumerate(rows):
-            _bar(axes, y, law, palette)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_yticks(range(len(rows)), [words.shorten(label, 34) for label, _ in rows])
-        axes.tick_params(axis="y", length=0)
+        axes = figure.add_axes((0.25, (0.55 + legend) / height, 0.73, body / height))
+        log_axis(axes.xaxis, *_span(laws), "cost per question, chip-seconds", words.seconds)
+        axes.set_ylim(body, 0)
+        ticks = _bars(axes, groups, palette)
+        axes.set_yticks(list(ticks), [words.shorten(label, 36) for label in ticks.values()])
+        axes.tick_params(axis="y", length=0, labelsize=7.5)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         _legend(figure, names, palette)
@@ -46,40 +56,60 @@ def draw_bands(
         )
 
 
+def _bars(axes: "Axes", groups: Sequence[Group], palette: Palette) -> dict[float, str]:
+    """Draw everything from the top; the label of each bar by its height."""
+    ticks = {}
+    y = 0.0
+    for group in groups:
+        axes.text(-0.335, y + 0.62 * HEADING, words.shorten(group.title, 90), weight="bold", size=8,
+                  va="center", transform=axes.get_yaxis_transform())  # fmt: skip
+        y += HEADING
+        for label, law in group.rows:
+            ticks[y + ROW / 2] = label
+            _bar(axes, y + ROW / 2, law, palette)
+            y += ROW
+    return ticks
+
+
 _CAPTION = (
-    "A bar starts where the first model fits and ends with the grid. The paler a stretch, the smaller the "
-    "share of resamples that agree on its model; figures are the share of questions solved where a "
-    "stretch ends."
+    "A bar starts where the first model fits and ends some way past the last gain. The paler a stretch, "
+    "the fewer resamples agree on its model; the figure is the share of questions solved where it ends. "
+    "“If”: a projection of dense traces, not a measurement."
 )
 
 
-def _span(rows: Sequence[tuple[str, Law]]) -> tuple[float, float]:
-    edges = [
-        edge / law.peak_flops
-        for _, law in rows
-        for band in leading(law).bands
-        for edge in (band.start, band.end)
-        if np.isfinite(edge) and edge > 0
-    ]
+def _span(laws: Sequence[Law]) -> tuple[float, float]:
+    shown = [visible_costs(law) for law in laws if leading(law).bands]
+    edges = [cost / law.peak_flops for law in laws for cost in visible_costs(law)] if shown else []
     return (min(edges) / 1.1, max(edges) * 1.1) if edges else (0.1, 10.0)
 
 
-def _bar(axes: "Axes", y: int, law: Law, palette: Palette) -> None:
+def _bar(axes: "Axes", y: float, law: Law, palette: Palette) -> None:
     bands = leading(law).bands
     low, high = np.log10(axes.get_xlim())
     for i, band in enumerate(bands):
         following = bands[i + 1].start if i + 1 < len(bands) else band.end
-        start, end = band.start / law.peak_flops, max(following, band.end) / law.peak_flops
+        last = visible_costs(law)[1] if i + 1 == len(bands) else following
+        start, end = band.start / law.peak_flops, max(last, band.start) / law.peak_flops
         support = 1.0 if np.isnan(band.support) else min(max(band.support, 0.0), 1.0)
         axes.barh(
-            y, end - start, left=start, height=0.72, color=palette.colour(band.model),
+            y, end - start, left=start, height=0.8 * ROW, color=palette.colour(band.model),
             alpha=0.25 + 0.75 * support, linewidth=0.8, edgecolor="white",
         )  # fmt: skip
-        if np.log10(max(end / start, 1)) > 0.05 * (high - low):
-            axes.text(
-                end / 10 ** (0.006 * (high - low)), y, f"{100 * band.end_accuracy:.0f} %",
-                ha="right", va="center", size=7.5, color=INK,
-            )  # fmt: skip
+        text = _band_text(band, BODY * np.log10(max(end / start, 1)) / (high - low))
+        axes.text(
+            end / 10 ** (0.006 * (high - low)), y, text,
+            ha="right", va="center_baseline", size=7, color=INK,
+        )  # fmt: skip
+
+
+def _band_text(band: Band, room: float) -> str:
+    """What fits in a stretch of ``room`` inches: model and accuracy, accuracy alone, or nothing."""
+    accuracy = f"{100 * band.end_accuracy:.0f} %"
+    for text in (f"{words.printable(band.model)}  {accuracy}", accuracy):
+        if len(text) * LETTER < room:
+            return text
+    return ""
 
 
 def _legend(figure: object, names: Sequence[str], palette: Palette) -> None:
@@ -88,5 +118,5 @@ def _legend(figure: object, names: Sequence[str], palette: Palette) -> None:
     handles = [Patch(color=palette.colour(name), label=legend_text(name)) for name in names]
     if handles:
         figure.legend(  # type: ignore[attr-defined]
-            handles=handles, loc="lower center", ncols=min(5, len(handles)), handlelength=1.2
+            handles=handles, loc="lower center", ncols=min(4, len(handles)), handlelength=1.2
         )

@@ -41,7 +41,9 @@ def draw_capacity(shapes: ShapeResults) -> Drawing:
         box.set_title("one dense\nsample", size=7.5, weight="normal")
         bar.minorticks_off()
         context = shapes.capacity[0].context
-        heading = f"Sequences of {context:,} tokens that one copy decodes together (/ chips per copy)"
+        heading = (
+            f"Sequences of {context:,} tokens that one copy decodes together (/ chips per copy)"
+        )
         figure.text(0.012, 1 - 0.27 / height, heading, weight="bold", size=10.5)
         return finish(figure, "capacity", f"{heading}, per chip and model.", _CAPTION)
 

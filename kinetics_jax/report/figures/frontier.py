@@ -20,48 +20,51 @@ from kinetics_jax.report.figures.style import (
     log_axis,
     runs,
     twin_tera,
+    visible_costs,
 )
-from kinetics_jax.report.groups import leading, title
+from kinetics_jax.report.groups import Group, leading
 from kinetics_jax.scaling.results import FrontierResult, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BAND, GAP = "#e3e8ee", "#f6d5a8"
 """Colours of the bootstrap's interval and of what the paper's rule adds."""
+DOTTED, PROJECTED = (0, (1.2, 1.0)), (0, (5, 1.5, 1.2, 1.5))
+"""Dashes of the rule that does not lead, and of a projection."""
 
 
-def draw_frontier(law: Law, palette: Palette, stem: str) -> Drawing:
-    """The frontiers of one law under every rule it has, and the share of resamples below."""
+def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
+    """The frontiers of a group's first law; with several models, the share of resamples below."""
+    law = group.first
     lead = leading(law)
-    with canvas(height=5.6) as figure:
-        upper = figure.add_axes((0.08, 0.36, 0.665, 0.52))
-        lower = figure.add_axes((0.08, 0.1, 0.665, 0.19))
-        low, high = _visible(law)
-        for axes in (lower, upper):
-            label = f"cost per question, chip-seconds on {words.printable(law.chip_label)}"
-            log_axis(axes.xaxis, low, high, label if axes is lower else "", words.seconds)
+    shares = len(law.models) > 1
+    height = 5.6 if shares else 4.2
+    with canvas(height) as figure:
+        bottom = 2.02 if shares else 0.55
+        upper = figure.add_axes((0.08, bottom / height, 0.66, (height - 0.68 - bottom) / height))
+        lower = figure.add_axes((0.08, 0.1, 0.66, 0.19)) if shares else upper
+        low, high = (cost / law.peak_flops for cost in visible_costs(law))
+        log_axis(upper.xaxis, low, high, "", words.seconds)
+        if shares:
+            upper.tick_params(axis="x", labelbottom=False)
+            log_axis(lower.xaxis, low, high, "", words.seconds)
+            _shares(lower, law, lead, palette)
+        lower.set_xlabel(f"cost per question, chip-seconds on {words.printable(law.chip_label)}")
         _model_curves(upper, law, palette)
         _gap(upper, law)
+        _projections(upper, group)
         _frontiers(upper, law, lead, palette)
-        upper.tick_params(axis="x", labelbottom=False)
         upper.set_ylim(0, _ceiling(law))
         upper.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         upper.set_ylabel("questions solved")
         twin_tera(upper, 1e12 / law.peak_flops)
-        _shares(lower, law, lead, palette)
-        _legends(upper, law, lead, palette)
-        figure.text(0.012, 0.965, words.shorten(title(law), 100), weight="bold", size=10.5)
-        return finish(figure, stem, _alt(law), _caption(law, lead))
-
-
-def _visible(law: Law) -> tuple[float, float]:
-    """Chip-seconds from just before anything is solved to the end of the grid."""
-    curves = [*law.model_curves.values(), *(f.accuracy for f in law.frontiers.values())]
-    solved = np.any([np.nan_to_num(curve) > 0 for curve in curves], axis=0)
-    first = max(int(np.argmax(solved)) - 1, 0) if solved.any() else 0
-    low, high = float(law.seconds[first]), float(law.seconds[-1])
-    return (low, high) if high > low else (low / 2, high * 2)
+        _legends(figure, group, lead, palette)
+        figure.text(
+            0.012, 1 - 0.2 / height, words.shorten(group.title, 100), weight="bold", size=10.5
+        )
+        return finish(figure, stem, _alt(group), _caption(law, lead))
 
 
 def _ceiling(law: Law) -> float:
@@ -85,6 +88,18 @@ def _gap(axes: "Axes", law: Law) -> None:
         )  # fmt: skip
 
 
+def _projections(axes: "Axes", group: Group) -> None:
+    """What the traces would cost under another policy, if it changed no answer; on the same chip only."""
+    for law in _shown_projections(group):
+        lead = leading(law)
+        shown = np.where(np.nan_to_num(lead.accuracy) > 0, lead.accuracy, np.nan)
+        axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=PROJECTED, zorder=6)
+
+
+def _shown_projections(group: Group) -> list[Law]:
+    return [law for law in group.projected if group.laws and law.chip == group.first.chip]
+
+
 def _frontiers(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> None:
     axes.fill_between(law.seconds, lead.low, lead.high, color=BAND, linewidth=0, zorder=1)
     for result in law.frontiers.values():
@@ -94,15 +109,16 @@ def _frontiers(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -
             axes.plot(
                 law.seconds[start:upto], result.accuracy[start:upto], zorder=5 if leads else 4,
                 color=palette.colour(name) if name else "none", linewidth=3.4 if leads else 1.9,
-                linestyle="-" if leads else (0, (1.2, 1.0)), solid_capstyle="butt",
+                linestyle="-" if leads else DOTTED, solid_capstyle="butt",
             )  # fmt: skip
 
 
 def _shares(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> None:
     names = palette.by_size(law.models)
     columns = [law.models.index(name) for name in names]
+    solved = np.nan_to_num(lead.accuracy) > 0  # where nothing is, no model is better than another
     axes.stackplot(
-        law.seconds, np.nan_to_num(lead.model_share[:, columns]).T,
+        law.seconds, (np.nan_to_num(lead.model_share[:, columns]) * solved[:, None]).T,
         colors=[palette.colour(name) for name in names], linewidth=0.3, edgecolor="white",
     )  # fmt: skip
     axes.set_ylim(0, 1)
@@ -111,32 +127,46 @@ def _shares(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> N
     axes.set_title("Which model is best, over resampled questions", size=9, weight="normal")
 
 
-def _legends(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
+def _legends(figure: "Figure", group: Group, lead: FrontierResult, palette: Palette) -> None:
+    law = group.first
+    look = {"alignment": "left", "title_fontproperties": {"weight": "bold", "size": 8.5}}
+    figure.legend(
+        handles=_model_handles(law, palette), title="Best model", loc="upper left",
+        bbox_to_anchor=(0.75, 0.9), handlelength=1.2, **look,
+    )  # fmt: skip
+    figure.legend(
+        handles=_line_handles(group, lead), title="Lines", loc="lower left",
+        bbox_to_anchor=(0.75, 0.06), handlelength=1.8, **look,
+    )  # fmt: skip
 
-    models = [
+
+def _model_handles(law: Law, palette: Palette) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [
         Line2D([], [], color=palette.colour(name), linewidth=4, label=legend_text(name))
         for name in palette.by_size(law.models)
     ]
-    look = {"alignment": "left", "title_fontproperties": {"weight": "bold", "size": 8.5}}
-    axes.figure.legend(
-        handles=models, title="Best model", loc="upper left", bbox_to_anchor=(0.75, 0.9),
-        handlelength=1.2, **look,
-    )  # fmt: skip
+
+
+def _line_handles(group: Group, lead: FrontierResult) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    law = group.first
     lines: list[Any] = [Line2D([], [], color=INK, linewidth=3.4, label=_rule_text(lead))]
     for result in law.frontiers.values():
         if result is not lead:
-            dotted = (0, (1.2, 1.0))
-            lines.append(Line2D([], [], color=INK, lw=1.9, ls=dotted, label=_rule_text(result)))
+            lines.append(Line2D([], [], color=INK, lw=1.9, ls=DOTTED, label=_rule_text(result)))
     if {"paper", "held_out"} <= set(law.frontiers):
         lines.append(Patch(facecolor=GAP, label="what that rule adds"))
     lines.append(Patch(facecolor=BAND, label="95 % interval"))
-    lines.append(Line2D([], [], color=FAINT, linewidth=1, label="one model alone"))
-    axes.figure.legend(
-        handles=lines, title="Lines", loc="lower left", bbox_to_anchor=(0.75, 0.075),
-        handlelength=1.8, **look,
-    )  # fmt: skip
+    for projected in _shown_projections(group):
+        label = f"if {words.shorten(projected.projected_policy, 26)}"
+        lines.append(Line2D([], [], color=INK, linewidth=1.2, linestyle=PROJECTED, label=label))
+    if len(law.models) > 1:
+        lines.append(Line2D([], [], color=FAINT, linewidth=1, label="one model alone"))
+    return lines
 
 
 def _rule_text(result: FrontierResult) -> str:
@@ -144,23 +174,24 @@ def _rule_text(result: FrontierResult) -> str:
     return names.get(result.flavour, f"frontier, {result.flavour}")
 
 
-def _alt(law: Law) -> str:
+def _alt(group: Group) -> str:
+    law = group.first
     return (
         f"Accuracy against cost per question on {words.printable(law.chip_label)} for "
-        f"{words.counted(len(law.models), 'model')} on {title(law)}, with the share of resamples in "
-        "which each model is best."
+        f"{words.counted(len(law.models), 'model')} on {group.title}."
     )
 
 
 def _caption(law: Law, lead: FrontierResult) -> str:
     text = (
-        "Thick line: the most that is solved within a cost, coloured by the model that solves it; "
-        "shaded: the 95 % interval over resampled questions. Thin lines: each model alone, under the "
-        "paper’s rule. "
+        "Thick line: the most that is solved within a cost, coloured by the model that solves it; grey: "
+        "its 95 % interval over resampled questions."
     )
-    if len(law.frontiers) > 1:
+    if {"paper", "held_out"} <= set(law.frontiers):
         text += (
-            "Dotted: the paper’s rule, which chooses on the samples that it scores on; orange: what "
-            "that adds over choosing on one half of the samples and scoring on the other."
+            " Dotted: the paper’s rule, which chooses on the samples that it scores on; orange: what that "
+            "adds over choosing on one half of the samples and scoring on the other."
         )
+    if len(law.models) > 1:
+        text += " Thin lines: each model alone, under the paper’s rule."
     return text

@@ -7,7 +7,6 @@ import numpy as np
 from kinetics_jax.report import words
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.figures.style import (
-    FAINT,
     INK,
     Drawing,
     canvas,
@@ -15,8 +14,9 @@ from kinetics_jax.report.figures.style import (
     log_axis,
     padded,
     power_of_two_axis,
+    visible_costs,
 )
-from kinetics_jax.report.groups import leading, rule, title
+from kinetics_jax.report.groups import Group, leading, rule
 from kinetics_jax.scaling.results import FrontierResult, Law
 
 if TYPE_CHECKING:
@@ -31,58 +31,86 @@ QUANTITIES = {
 _POWERS_OF_TWO = ("trials", "kv_budget")
 
 
-def draw_optima(law: Law, palette: Palette, stem: str) -> Drawing:
-    """Four panels against tera-eFLOPs, the unit that the fits are in."""
+def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
+    """A panel for each quantity that changes along the frontier, against tera-eFLOPs, the fits' unit.
+
+    None where none of them changes; ``constants`` then says it all.
+    """
+    law = group.first
     lead = leading(law)
-    tera = law.costs / 1e12
-    any_chosen = np.array([bool(name) for name in lead.model])
-    low, high = padded(tera[any_chosen] if any_chosen.any() else tera, 1.1)
-    with canvas(height=5.0) as figure:
-        panels = figure.subplots(2, 2)
-        figure.subplots_adjust(0.1, 0.095, 0.985, 0.87, wspace=0.2, hspace=0.42)
-        for axes, name in zip(panels.flat, QUANTITIES, strict=True):
-            log_axis(axes.xaxis, low, high, "")
-            _panel(axes, name, tera, lead, palette)
-        for axes in panels[1]:
+    names = [name for name in QUANTITIES if _varies(lead, name)]
+    if not names:
+        return None
+    low, high = visible_costs(law)
+    rows, columns = (1, len(names)) if len(names) < 3 else (2, 2)
+    height = 0.55 + 2.25 * rows
+    with canvas(height) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False)
+        wide = 0.985 if columns > 1 else 0.74
+        figure.subplots_adjust(
+            0.1, 0.48 / height, wide, 1 - 0.66 / height, wspace=0.22, hspace=0.42
+        )
+        for axes, name in zip(panels.flat, names, strict=False):
+            log_axis(axes.xaxis, low / 1e12, high / 1e12, "")
+            _panel(axes, name, law, lead, palette)
+        for axes in panels.flat[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[-1]:
             axes.set_xlabel("cost per question, tera-eFLOPs")
-        heading = f"What is best at each cost ({rule(lead.flavour)}) · {title(law)}"
-        figure.text(0.012, 0.957, words.shorten(heading, 100), weight="bold", size=10.5)
-        alt = f"Best tokens, length, trials and KV budget against cost on {title(law)}."
-        caption = (
-            "Points: mean over questions of what is best within a cost, coloured by the best model. "
-            "Line: least squares of y = a·x^b + c, x in tera-eFLOPs; in brackets the interval of b over "
-            "resampled questions."
-        )
-        return finish(figure, stem, alt, caption)
+        heading = f"What is best at each cost ({rule(lead.flavour)}) · {group.title}"
+        figure.text(0.012, 1 - 0.22 / height, words.shorten(heading, 100), weight="bold", size=10.5)
+        alt = f"{', '.join(QUANTITIES[name][0] for name in names)} against cost on {group.title}."
+        return finish(figure, stem, alt, _CAPTION)
 
 
-def _panel(
-    axes: "Axes", name: str, tera: np.ndarray, lead: FrontierResult, palette: Palette
-) -> None:
+_CAPTION = (
+    "Points: what is best within a cost, coloured by the best model. Line: least squares of y = a·x^b + c, "
+    "x in tera-eFLOPs; in brackets the 95 % interval of b over resampled questions."
+)
+
+
+def constants(result: FrontierResult) -> list[str]:
+    """In words, the quantities that do not change along a frontier."""
+    found = []
+    for name, (heading, _) in QUANTITIES.items():
+        known = _known(result, name)
+        if known.size and not _varies(result, name):
+            found.append(f"{heading}: {words.number(float(known[0]), 6)} throughout.")
+        elif name == "kv_budget" and result.bands and not known.size:
+            found.append("Attention: dense throughout.")
+    return found
+
+
+def _known(result: FrontierResult, name: str) -> np.ndarray:
+    """The quantity's values where a model is chosen and it has one."""
+    values = np.asarray(getattr(result, name), np.float64)
+    chosen = np.array([bool(model) for model in result.model])
+    return values[chosen & np.isfinite(values) & (values > 0)]
+
+
+def _varies(result: FrontierResult, name: str) -> bool:
+    known = _known(result, name)
+    return bool(known.size) and float(np.ptp(known)) > 1e-6 * float(known.max())
+
+
+def _panel(axes: "Axes", name: str, law: Law, lead: FrontierResult, palette: Palette) -> None:
     heading, unit = QUANTITIES[name]
-    values = np.asarray(getattr(lead, name), np.float64)
+    values, tera = np.asarray(getattr(lead, name), np.float64), law.costs / 1e12
     axes.set_title(heading, size=9)
-    good = np.isfinite(values) & (values > 0)
-    if not good.any():
-        axes.set_yticks([])
-        text = (
-            "every choice is dense attention" if name == "kv_budget" else "nothing fits these costs"
-        )
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=FAINT)
-        return
-    low, high = padded(values, 1.35)
+    good = np.isfinite(values) & (values > 0) & np.array([bool(model) for model in lead.model])
+    low, high = padded(values[good], 1.35)
     if name in _POWERS_OF_TWO:
         power_of_two_axis(axes.yaxis, low, max(high, 4 * low), unit)
     else:
         log_axis(axes.yaxis, low, high, unit)
     colours = [palette.colour(model) for model, ok in zip(lead.model, good, strict=True) if ok]
-    axes.scatter(tera[good], values[good], s=15, c=colours, linewidths=0, zorder=3)
+    axes.scatter(tera[good], values[good], s=13, c=colours, linewidths=0, zorder=3)
     if name in lead.curves:
         a, b, c = lead.curves[name]
         fitted = a * tera**b + c
         axes.plot(tera, np.where(fitted > 0, fitted, np.nan), color=INK, linewidth=1.2, zorder=4,
                   label=_fit_text(name, lead))  # fmt: skip
-        axes.legend(loc="best", handlelength=1.6)
+        axes.legend(loc="lower right", handlelength=1.6)
 
 
 def _fit_text(name: str, lead: FrontierResult) -> str:

@@ -62,7 +62,8 @@ def draw_phi(shapes: ShapeResults, palette: Palette) -> Drawing:
         axes.text(lengths[-1], 0.9, text, size=7.5, va="top", ha="right")
         handles = []
         for m, model in enumerate(shapes.models):
-            label = f"{legend_text(model.name, 22)}  {_length(shapes.overtakes[m])} · {_length(shapes.tenfold[m])}"
+            crossings = f"{_length(shapes.overtakes[m])} · {_length(shapes.tenfold[m])}"
+            label = f"{legend_text(model.name, 22)}  {crossings}"
             colour = palette.colour(model.name)
             handles += axes.plot(lengths, shapes.phi[m], color=colour, linewidth=2.0, label=label)
             if shapes.overtakes[m] > 0:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.report import words
+from kinetics_jax.scaling.results import Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ INK, FAINT, RULE = "#222222", "#767676", "#d0d0d0"
 WIDTH = 8.6
 """Inches; every figure fills the page's column."""
 DPI = 110
-_LOOK = {
+_LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -49,6 +50,7 @@ _LOOK = {
     "legend.fontsize": 8,
     "hatch.linewidth": 0.5,
     "svg.hashsalt": "kinetics-jax",  # the same results give the same bytes
+    "svg.fonttype": "none",  # text stays text: smaller, searchable, editable
 }
 
 
@@ -82,30 +84,30 @@ def finish(figure: "Figure", stem: str, alt: str, caption: str) -> Drawing:
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Drawing(stem, alt, caption, png.getvalue(), svg.getvalue())
+    # Where the font is not installed, another sans-serif should stand in, not the reader's default.
+    text = svg.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
+    return Drawing(stem, alt, caption, png.getvalue(), text)
 
 
 def log_axis(
     axis: Any, low: float, high: float, label: str, text: Callable[[float], str] = words.number
 ) -> None:
     """A log axis from ``low`` to ``high`` with as many of the ticks 1-2-5, 1-3 or 1 as there is room for."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     getattr(axis.axes, f"set_{axis.axis_name}lim")(low, high)
     box = axis.axes.get_position()
     width, height = axis.axes.figure.get_size_inches()
     room = box.width * width / 0.62 if axis.axis_name == "x" else box.height * height / 0.3
-    major, minor = _log_ticks(low, high, room)
-    axis.set_major_locator(FixedLocator(major))
-    axis.set_minor_locator(FixedLocator(minor))
+    axis.set_major_locator(FixedLocator(_log_ticks(low, high, room)))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-    axis.set_minor_formatter(NullFormatter())
     axis.set_label_text(label)
 
 
-def _log_ticks(low: float, high: float, room: float) -> tuple[list[float], list[float]]:
-    """Ticks with and without labels, of which the former number at most ``room`` where they can."""
+def _log_ticks(low: float, high: float, room: float) -> list[float]:
+    """Round numbers inside the limits: the finest choice of at most ``room`` of them."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
 
     def marks(digits: Sequence[int], stride: int = 1) -> list[float]:
@@ -115,8 +117,7 @@ def _log_ticks(low: float, high: float, room: float) -> tuple[list[float], list[
     finest = (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
     choices = [marks(digits) for digits in finest]
     choices += [marks((1,), stride) for stride in (2, 3, 5)]
-    major = next((ticks for ticks in choices if len(ticks) <= room), choices[-1])
-    return major, [mark for mark in marks((1, 2, 5)) if mark not in major]
+    return next((ticks for ticks in choices if len(ticks) <= room), choices[-1])
 
 
 def power_of_two_axis(axis: Any, low: float, high: float, label: str) -> None:
@@ -141,6 +142,19 @@ def twin_tera(axes: "Axes", seconds_per_tera: float) -> None:
     log_axis(above.xaxis, low, high, "tera-eFLOPs per question")
     above.grid(visible=False)
     above.spines["top"].set_visible(True)
+
+
+def visible_costs(law: Law) -> tuple[float, float]:
+    """The eFLOPs to show: from just before anything is solved to some way past the last rise."""
+    curves = np.array([*law.model_curves.values(), *(f.accuracy for f in law.frontiers.values())])
+    solved = np.nan_to_num(curves)
+    some = np.flatnonzero((solved > 0.005).any(axis=0))
+    rises = np.flatnonzero((np.abs(np.diff(solved, axis=1)) > 1e-3).any(axis=0))
+    low = float(law.costs[max(some[0] - 1, 0)] if some.size else law.costs[0])
+    high = float(law.costs[-1])
+    if rises.size:
+        high = min(high, 2.5 * float(law.costs[rises[-1] + 1]))
+    return (low, high) if high > low else (low / 2, low * 2)
 
 
 def runs(labels: Sequence[str]) -> Iterator[tuple[str, int, int]]:

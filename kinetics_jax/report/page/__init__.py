@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kinetics_jax.report import words
 from kinetics_jax.report.figures import Drawing
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.groups import group_laws
@@ -12,6 +13,8 @@ from kinetics_jax.report.stylesheet import CSS
 from kinetics_jax.scaling.results import Results
 
 TITLE = "Test-time scaling law"
+OPEN_ANSWERS = 6
+LINKED_LAWS = 6
 
 
 def render_page(results: Results, drawings: Mapping[str, Drawing]) -> str:
@@ -44,10 +47,9 @@ def render_page(results: Results, drawings: Mapping[str, Drawing]) -> str:
 def _sections(context: Context) -> list[Section]:
     return [
         evidence.data(context),
-        *laws.overview(context),
-        *(laws.law(context, group, i) for i, group in enumerate(context.groups)),
+        laws.glance(context),
+        *(laws.law(context, group) for group in context.groups),
         evidence.claims(context),
-        laws.every_chip(context),
         background.shapes(context),
         background.pricing(context),
         background.provenance(context),
@@ -64,13 +66,20 @@ def _subtitle(context: Context) -> str:
 
 
 def _answer(results: Results) -> Markup:
+    """The first answers in the open, the rest a click away."""
     if not results.answers:
         return Markup()
-    return el("div", *(el("p", answer) for answer in results.answers), class_="answer")
+    first, rest = results.answers[:OPEN_ANSWERS], results.answers[OPEN_ANSWERS:]
+    shown = [el("p", answer) for answer in first]
+    if rest:
+        summary = el("summary", words.counted(len(rest), "more answer"))
+        shown.append(el("details", summary, *(el("p", answer) for answer in rest)))
+    return el("div", *shown, class_="answer")
 
 
 def _contents(sections: list[Section]) -> Markup:
-    links = [el("li", el("a", s.title, href=f"#{s.anchor}")) for s in sections]
+    """Links to the sections; with many laws they are linked from the table of data only."""
+    many = sum(s.anchor.startswith(laws.ANCHOR) for s in sections) > LINKED_LAWS
+    shown = [s for s in sections if not (many and s.anchor.startswith(laws.ANCHOR))]
+    links = [el("li", el("a", s.title, href=f"#{s.anchor}")) for s in shown]
     return el("nav", el("ol", *links), aria_label="Contents")
-
-

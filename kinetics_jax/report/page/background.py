@@ -68,7 +68,13 @@ def _models(context: Context, found: ShapeResults) -> Markup:
         )
         for m, model in enumerate(found.models)
     ]
-    head = ("model", "parameters", "KV of 32,768 tokens, GiB", "Φ = 1 at tokens", "Φ = 10 at tokens")
+    head = (
+        "model",
+        "parameters",
+        "KV of 32,768 tokens, GiB",
+        "Φ = 1 at tokens",
+        "Φ = 10 at tokens",
+    )
     return table(head, rows, numeric=range(1, 5))
 
 

@@ -1,76 +1,71 @@
-"""The law of each set of traces, and the same law on every chip."""
-
-from collections.abc import Iterator
+"""The law of each set of traces, and all of them at a glance on every chip."""
 
 import numpy as np
 
 from kinetics_jax.report import words
-from kinetics_jax.report.figures import OVERVIEW, bands_stem, frontier_stem, optima_stem
-from kinetics_jax.report.groups import Group, leading, rule
-from kinetics_jax.report.markup import Markup, el, join, table
-from kinetics_jax.report.page.parts import Context, Section, band_table, note
-from kinetics_jax.scaling.results import Estimate, FrontierResult, Law
+from kinetics_jax.report.figures import GLANCE, frontier_stem, optima_stem
+from kinetics_jax.report.figures.optima import constants
+from kinetics_jax.report.groups import Group, law_label, leading, rule
+from kinetics_jax.report.markup import Markup, bullets, el, join, table
+from kinetics_jax.report.page.parts import Context, Section, band_table, cell_table, note
+from kinetics_jax.scaling.results import Estimate, Law
 
+ANCHOR = "law-"
 _RULE_ROWS = 7
 _QUANTITIES = {
-    "accuracy": "accuracy",
     "dense_share": "share of dense attention",
     "kv_budget": "KV budget",
     "length": "generation length",
     "tokens": "generated tokens",
-    "trials": "trials",
 }
 _STATISTICS = {"b": "exponent b", "per_doubling": "factor per doubling of cost"}
+_CHOICES = {
+    "question": "a configuration is chosen for each question",
+    "shared": "one configuration is chosen for all questions",
+}
 
 
-def overview(context: Context) -> Iterator[Section]:
-    """One bar a set of traces, where there are several."""
-    figure = context.figure(OVERVIEW)
-    if figure:
-        yield Section("overview", "All data sets at a glance", figure)
+def glance(context: Context) -> Section:
+    """One bar for every law of several models, on every chip."""
+    figures = [context.figure(stem) for stem in context.drawings if stem.startswith(GLANCE)]
+    return Section("glance", "The law on every chip, at a glance", join(figures))
 
 
-def law(context: Context, group: Group, index: int) -> Section:
-    """Frontier, bands, both rules, what is best along it, exponents."""
+def law(context: Context, group: Group) -> Section:
+    """Frontier, bands, both rules, what is best along it, exponents, cells."""
     first = group.first
     lead = leading(first)
     body = join(
         (
-            _projection(first),
-            note(first.notes),
             el("p", _description(first)),
+            note(first.notes),
             context.figure(frontier_stem(group)),
-            band_table(context, first, lead, f"Which model to use, {rule(lead.flavour)}"),
+            band_table(
+                context,
+                first,
+                lead,
+                f"Which model to use: {law_label(first)}, {rule(lead.flavour)}",
+            ),
             _threshold(first),
+            _others(context, group),
             _rules(first),
-            el("h3", "Tokens, trials, length and KV budget"),
+            el("h3", "Tokens, length, trials and KV budget"),
             context.figure(optima_stem(group)),
+            bullets(constants(lead)),
             _exponents(first),
+            el("h3", "The samples"),
+            cell_table(context, first),
         )
     )
-    return Section(f"law-{index + 1}", f"The law on {group.title}", body)
-
-
-def _projection(law: Law) -> Markup:
-    if not law.projected_policy:
-        return Markup()
-    return note(
-        (
-            f"A projection, not a measurement: these traces were priced as if decoded with "
-            f"{law.projected_policy}, assuming that it changes no answer.",
-        )
-    )
+    return Section(ANCHOR + group.stem, group.title, body)
 
 
 def _description(law: Law) -> str:
-    choice = {
-        "question": "chosen for each question",
-        "shared": "chosen once for all questions",
-    }.get(leading(law).choice, leading(law).choice)
+    choice = _CHOICES.get(leading(law).choice, leading(law).choice)
     return (
         f"{words.counted(law.questions, 'question')}, {words.counted(len(law.models), 'model')}; "
-        f"configurations are {choice}. Costs are per question, in chip-seconds of one "
-        f"{law.chip_label or law.chip} at {words.number(law.peak_flops / 1e12, 4)} TFLOP/s."
+        f"{choice}. Costs are per question, in chip-seconds of one {law.chip_label or law.chip} "
+        f"({words.number(law.peak_flops / 1e12, 4)} TFLOP/s)."
     )
 
 
@@ -80,8 +75,27 @@ def _threshold(law: Law) -> Markup:
     text = f"Size with which the frontier climbs most: {words.params(law.threshold.value)}"
     if law.threshold.low is not None and law.threshold.high is not None:
         low, high = words.params(law.threshold.low), words.params(law.threshold.high)
-        text += f" ({law.threshold.level:.0%} interval {low} … {high})"
-    return el("p", f"{text}. {law.threshold.note}".rstrip())
+        text += f" ({words.percent(law.threshold.level, 0)} interval {low} … {high})"
+    return el("p", f"{text}; {law.threshold.note}." if law.threshold.note else f"{text}.")
+
+
+def _others(context: Context, group: Group) -> Markup:
+    """The bands on the other chips, and projections."""
+    tables = [
+        band_table(context, law, leading(law), label)
+        for label, law in group.rows
+        if law is not group.first
+    ]
+    if not tables:
+        return Markup()
+    assumed = ""
+    if group.projected:
+        assumed = el(
+            "p",
+            "“If”: a projection. These traces were not decoded with that policy; they are priced as if it "
+            "changed no answer, which they cannot tell.",
+        )
+    return el("details", el("summary", "Other chips and projections"), assumed, *tables)
 
 
 def _rules(law: Law) -> Markup:
@@ -89,38 +103,45 @@ def _rules(law: Law) -> Markup:
     if not {"paper", "held_out"} <= set(law.frontiers):
         return Markup()
     paper, held_out = law.frontiers["paper"], law.frontiers["held_out"]
-    known = np.flatnonzero(np.isfinite(paper.accuracy) & np.isfinite(held_out.accuracy))
-    picked = known[np.unique(np.linspace(0, len(known) - 1, _RULE_ROWS).astype(int))] if len(known) else known
     rows = [
         (
             words.seconds(law.seconds[g]),
             words.percent(paper.accuracy[g]),
             words.percent(held_out.accuracy[g]),
             f"{100 * (paper.accuracy[g] - held_out.accuracy[g]):+.1f}",
-            _model_at(held_out, int(g)),
+            held_out.model[g] or words.MISSING,
         )
-        for g in picked
+        for g in _sample(np.isfinite(paper.accuracy) & (np.nan_to_num(held_out.accuracy) > 0))
     ]
-    head = ("within", "solved, paper’s rule", "solved, held out", "difference, points", "best, held out")
+    head = (
+        "within",
+        "solved, paper’s rule",
+        "solved, held out",
+        "difference, points",
+        "best, held out",
+    )
     text = (
         "The paper’s rule picks the best configuration on the very samples that it scores it on, so it "
         "credits luck. The held-out rule chooses on one half of the samples and scores on the other."
     )
     parts = [el("h3", "The paper’s rule against held-out choice"), el("p", text)]
     if law.optimism is not None:
-        parts.append(el("p", f"Largest inflation: {_with_interval(law.optimism)}."))
+        parts.append(el("p", f"What the paper’s rule adds: {_with_interval(law.optimism)}."))
     return join((*parts, table(head, rows, numeric=range(4))))
 
 
-def _model_at(result: FrontierResult, index: int) -> str:
-    """The best model at a grid point as plain text."""
-    return result.model[index] or words.MISSING
+def _sample(usable: np.ndarray) -> np.ndarray:
+    """A few grid points, evenly spread over the usable ones."""
+    known = np.flatnonzero(usable)
+    if not known.size:
+        return known
+    return known[np.unique(np.linspace(0, len(known) - 1, _RULE_ROWS).astype(int))]
 
 
 def _with_interval(estimate: Estimate) -> str:
     text = f"{words.number(estimate.value)} {estimate.unit}"
     if estimate.low is not None and estimate.high is not None:
-        text += f" ({estimate.level:.0%} interval {words.interval(estimate)})"
+        text += f" ({words.percent(estimate.level, 0)} interval {words.interval(estimate)})"
     return f"{text}; {estimate.note}" if estimate.note else text
 
 
@@ -137,25 +158,14 @@ def _exponents(law: Law) -> Markup:
         for result in law.frontiers.values()
         for name, estimate in result.fits.items()
     ]
-    head = ("fit y = a·x^b + c against cost", "rule", "value", "95 % interval", "unit", "note")
+    levels = {
+        words.percent(e.level, 0) for result in law.frontiers.values() for e in result.fits.values()
+    }
+    interval = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
+    head = ("fitted against cost", "rule", "value", interval, "unit", "note")
     return table(head, rows, numeric=(2, 3))
 
 
 def _fit_name(name: str) -> str:
     quantity, _, statistic = name.partition(".")
     return f"{_QUANTITIES.get(quantity, quantity)}: {_STATISTICS.get(statistic, statistic)}"
-
-
-def every_chip(context: Context) -> Section:
-    """Bars and bands of the groups that were priced on several chips."""
-    parts = []
-    for group in context.groups:
-        if len(group.laws) < 2:
-            continue
-        tables = [
-            band_table(context, law, leading(law), law.chip_label or law.chip) for law in group.laws
-        ]
-        parts.append(el("h3", group.title))
-        parts.append(context.figure(bands_stem(group)))
-        parts.append(el("details", el("summary", "The bands as tables"), *tables))
-    return Section("chips", "The same law on every chip", join(parts))

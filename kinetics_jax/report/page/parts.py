@@ -11,6 +11,8 @@ from kinetics_jax.report.groups import Group
 from kinetics_jax.report.markup import Content, Markup, bullets, el, join, table
 from kinetics_jax.scaling.results import FrontierResult, Law, Results
 
+MANY_CELLS = 12
+
 
 @dataclasses.dataclass(frozen=True)
 class Context:
@@ -72,3 +74,27 @@ def band_table(context: Context, law: Law, result: FrontierResult, caption: str)
     ]
     head = ("best model", "from", "to", "US$ per 1,000 questions", "solved", "resamples that agree")
     return table(head, rows, numeric=range(1, 6), caption=caption)
+
+
+def cell_table(context: Context, law: Law) -> Markup:
+    """The cells of a law from the smallest model to the largest; folded away where they are many."""
+    by_size = sorted(
+        law.cells, key=lambda cell: (context.palette.size(cell.model), cell.model, cell.policy)
+    )
+    rows = [
+        (
+            context.model(cell.model),
+            ", ".join(part for part in (cell.policy, cell.variant) if part),
+            words.MISSING if cell.max_tokens is None else f"{cell.max_tokens:,}",
+            f"{cell.questions:,}",
+            f"{cell.samples:,}",
+            words.percent(cell.accuracy),
+            f"{cell.mean_tokens:,.0f}",
+        )
+        for cell in by_size
+    ]
+    head = ("model", "policy", "cap, tokens", "questions", "samples", "solved", "mean tokens")
+    cells = table(head, rows, numeric=range(2, 7))
+    if len(rows) <= MANY_CELLS:
+        return cells
+    return el("details", el("summary", f"All {len(rows)} cells"), cells)
