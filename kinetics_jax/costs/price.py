@@ -28,6 +28,7 @@ def price(
     *,
     chip: Chip | str | Path,
     mode: str = "exact",
+    batch: float | None = None,
     overlap: str = "sum",
     terms: str = "all",
     params: float | None = None,
@@ -47,6 +48,8 @@ def price(
       chip: a ``Chip``, a name of ``chips``, or a path to a chip file (.toml).
       mode: ``exact`` charges what an engine does (``costs.exact``); ``paper`` is the paper's
         equations as printed; ``reference`` its released scripts, bug for bug.
+      batch: sequences decoded together, which share the weight reads (full exact mode); what fits
+        the chip's HBM unless given.
       overlap: ``sum``, ``max`` or ``roofline``; see ``Cost.eflops``.
       terms: with ``mode="exact"``: ``all``, or ``paper`` to sum only the paper's own terms, exactly,
         step by step, with the paper's params and I.
@@ -54,7 +57,7 @@ def price(
         figure for the model unless given (``ModelConfig.paper_params``).
       intensity: I in FLOP/byte; from the chip unless given: peak of ``compute_dtype`` ÷ bandwidth in
         ``exact``, and the paper's (FP8 peak against BF16 bytes, 562.5 on B200) in the other modes.
-      **serving: fields of ``Serving`` for the full exact mode: ``batch``, ``weight_dtype``,
+      **serving: the other fields of ``Serving`` for the full exact mode: ``weight_dtype``,
         ``kv_dtype``, ``compute_dtype``, ``tensor_parallel``, ``share_prefix``, ``prefill``,
         ``oracle_search``, ``hbm_fraction``.
 
@@ -71,6 +74,7 @@ def price(
         raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={terms!r} must be 'all', or 'paper' with mode='exact'")
+    serving["batch"] = batch
     ask = Question(
         model,
         policy,
