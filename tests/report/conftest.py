@@ -98,7 +98,9 @@ def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODE
              flavours=FLAVOURS, priced=True, projected="", dropped=2, **replaced):  # fmt: skip
     """A law of the paper's shape on a chip of ``costs.chips``."""
     hardware = chips[chip]
-    sizes = tuple(SIZES.get(name, 32.5e9 if name.endswith("-32b") else 5e9) for name in models)
+    sizes = tuple(
+        SIZES.get(name.casefold(), 32.5e9 if name.endswith("-32b") else 5e9) for name in models
+    )
     costs = (
         np.geomspace(2e13, 4e16, 100) * hardware.peak("bfloat16") / chips["b200"].peak("bfloat16")
     )

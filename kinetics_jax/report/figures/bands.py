@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinetics_jax.report import words
-from kinetics_jax.report.figures.palette import Palette
+from kinetics_jax.report.figures.palette import Palette, is_dark, mix
 from kinetics_jax.report.figures.style import (
     INK,
     WIDTH,
     Drawing,
     canvas,
     finish,
+    heading,
     legend_text,
     log_axis,
     visible_costs,
@@ -22,6 +23,7 @@ from kinetics_jax.scaling.results import Band, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ROW, HEADING = 0.3, 0.34
 """Inches a bar, and the name of a group above its bars."""
@@ -33,7 +35,7 @@ MOST_ROWS = 60
 """Bars in one figure; a longer list is continued in another."""
 
 
-def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, heading: str) -> Drawing:
+def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, title: str) -> Drawing:
     """One bar per law, grouped by traces; x is chip-seconds of each law's own chip."""
     laws = [law for group in groups for _, law in group.rows]
     names = palette.by_size(tuple({b.model for law in laws for b in leading(law).bands}))
@@ -50,10 +52,8 @@ def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, heading: st
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         _legend(figure, names, palette)
-        figure.text(0.012, 1 - 0.27 / height, words.shorten(heading, 100), weight="bold", size=10.5)
-        return finish(
-            figure, stem, f"{heading}: bars of cost, coloured by the best model.", _CAPTION
-        )
+        heading(figure, title)
+        return finish(figure, stem, f"{title}: bars of cost, coloured by the best model.", _CAPTION)
 
 
 def _bars(axes: "Axes", groups: Sequence[Group], palette: Palette) -> dict[float, str]:
@@ -92,14 +92,20 @@ def _bar(axes: "Axes", y: float, law: Law, palette: Palette) -> None:
         last = visible_costs(law)[1] if i + 1 == len(bands) else following
         start, end = band.start / law.peak_flops, max(last, band.start) / law.peak_flops
         support = 1.0 if np.isnan(band.support) else min(max(band.support, 0.0), 1.0)
+        colour = mix(palette.colour(band.model), 0.75 * (1 - support))
         axes.barh(
-            y, end - start, left=start, height=0.8 * ROW, color=palette.colour(band.model),
-            alpha=0.25 + 0.75 * support, linewidth=0.8, edgecolor="white",
-        )  # fmt: skip
+            y,
+            end - start,
+            left=start,
+            height=0.8 * ROW,
+            color=colour,
+            linewidth=0.8,
+            edgecolor="white",
+        )
         text = _band_text(band, BODY * np.log10(max(end / start, 1)) / (high - low))
         axes.text(
-            end / 10 ** (0.006 * (high - low)), y, text,
-            ha="right", va="center_baseline", size=7, color=INK,
+            end / 10 ** (0.006 * (high - low)), y, text, ha="right", va="center_baseline", size=7,
+            color="white" if is_dark(colour) else INK,
         )  # fmt: skip
 
 
@@ -112,11 +118,11 @@ def _band_text(band: Band, room: float) -> str:
     return ""
 
 
-def _legend(figure: object, names: Sequence[str], palette: Palette) -> None:
+def _legend(figure: "Figure", names: Sequence[str], palette: Palette) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=palette.colour(name), label=legend_text(name)) for name in names]
     if handles:
-        figure.legend(  # type: ignore[attr-defined]
+        figure.legend(
             handles=handles, loc="lower center", ncols=min(4, len(handles)), handlelength=1.2
         )

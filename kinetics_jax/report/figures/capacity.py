@@ -3,7 +3,7 @@
 import numpy as np
 
 from kinetics_jax.report import words
-from kinetics_jax.report.figures.style import Drawing, canvas, finish, legend_text
+from kinetics_jax.report.figures.style import Drawing, canvas, finish, heading, legend_text
 from kinetics_jax.scaling.results import Capacity, ShapeResults
 
 
@@ -41,11 +41,9 @@ def draw_capacity(shapes: ShapeResults) -> Drawing:
         box.set_title("one dense\nsample", size=7.5, weight="normal")
         bar.minorticks_off()
         context = shapes.capacity[0].context
-        heading = (
-            f"Sequences of {context:,} tokens that one copy decodes together (/ chips per copy)"
-        )
-        figure.text(0.012, 1 - 0.27 / height, heading, weight="bold", size=10.5)
-        return finish(figure, "capacity", f"{heading}, per chip and model.", _CAPTION)
+        title = f"Sequences of {context:,} tokens that one copy decodes together"
+        heading(figure, title)
+        return finish(figure, "capacity", f"{title}, per chip and model.", _CAPTION)
 
 
 _CAPTION = (

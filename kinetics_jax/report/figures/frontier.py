@@ -16,6 +16,7 @@ from kinetics_jax.report.figures.style import (
     Drawing,
     canvas,
     finish,
+    heading,
     legend_text,
     log_axis,
     runs,
@@ -43,7 +44,7 @@ def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
     height = 5.6 if shares else 4.2
     with canvas(height) as figure:
         bottom = 2.02 if shares else 0.55
-        upper = figure.add_axes((0.08, bottom / height, 0.66, (height - 0.68 - bottom) / height))
+        upper = figure.add_axes((0.08, bottom / height, 0.66, (height - 0.8 - bottom) / height))
         lower = figure.add_axes((0.08, 0.1, 0.66, 0.19)) if shares else upper
         low, high = (cost / law.peak_flops for cost in visible_costs(law))
         log_axis(upper.xaxis, low, high, "", words.seconds)
@@ -61,9 +62,7 @@ def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
         upper.set_ylabel("questions solved")
         twin_tera(upper, 1e12 / law.peak_flops)
         _legends(figure, group, lead, palette)
-        figure.text(
-            0.012, 1 - 0.2 / height, words.shorten(group.title, 100), weight="bold", size=10.5
-        )
+        heading(figure, group.title)
         return finish(figure, stem, _alt(group), _caption(law, lead))
 
 

@@ -11,6 +11,7 @@ from kinetics_jax.report.figures.style import (
     Drawing,
     canvas,
     finish,
+    heading,
     log_axis,
     padded,
     power_of_two_axis,
@@ -57,8 +58,7 @@ def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
             axes.set_axis_off()
         for axes in panels[-1]:
             axes.set_xlabel("cost per question, tera-eFLOPs")
-        heading = f"What is best at each cost ({rule(lead.flavour)}) · {group.title}"
-        figure.text(0.012, 1 - 0.22 / height, words.shorten(heading, 100), weight="bold", size=10.5)
+        heading(figure, f"What is best at each cost ({rule(lead.flavour)}) · {group.title}")
         alt = f"{', '.join(QUANTITIES[name][0] for name in names)} against cost on {group.title}."
         return finish(figure, stem, alt, _CAPTION)
 
@@ -72,10 +72,10 @@ _CAPTION = (
 def constants(result: FrontierResult) -> list[str]:
     """In words, the quantities that do not change along a frontier."""
     found = []
-    for name, (heading, _) in QUANTITIES.items():
+    for name, (title, _) in QUANTITIES.items():
         known = _known(result, name)
         if known.size and not _varies(result, name):
-            found.append(f"{heading}: {words.number(float(known[0]), 6)} throughout.")
+            found.append(f"{title}: {words.number(float(known[0]), 6)} throughout.")
         elif name == "kv_budget" and result.bands and not known.size:
             found.append("Attention: dense throughout.")
     return found
@@ -94,9 +94,9 @@ def _varies(result: FrontierResult, name: str) -> bool:
 
 
 def _panel(axes: "Axes", name: str, law: Law, lead: FrontierResult, palette: Palette) -> None:
-    heading, unit = QUANTITIES[name]
+    title, unit = QUANTITIES[name]
     values, tera = np.asarray(getattr(lead, name), np.float64), law.costs / 1e12
-    axes.set_title(heading, size=9)
+    axes.set_title(title, size=9)
     good = np.isfinite(values) & (values > 0) & np.array([bool(model) for model in lead.model])
     low, high = padded(values[good], 1.35)
     if name in _POWERS_OF_TWO:

@@ -5,7 +5,6 @@ meet in a law differ in lightness.
 """
 
 import bisect
-from collections.abc import Iterator, Mapping
 
 from kinetics_jax.scaling.results import Results
 
@@ -17,16 +16,19 @@ NOTHING = "#d9d9d9"
 """Where no model is chosen, or its size is not known."""
 
 
-class Palette(Mapping[str, str]):
-    """Model name → colour as ``#rrggbb``, in order of size; an unknown name is grey."""
+class Palette:
+    """The colour and the place in order of size of every model that a law or the shapes name.
+
+    ``Qwen3-8B`` and ``qwen3-8b`` are one model.
+    """
 
     def __init__(self, results: Results) -> None:
-        """Colours for every model that a law or the shapes name."""
+        """Give out colours: first to the shapes' models, then from the smallest to the largest."""
         self._sizes = _sizes(results)
-        meetings = [set(law.models) for law in results.laws]
-        meetings.append({model.name for model in results.shapes.models})
+        known = {model.name.casefold() for model in results.shapes.models}
+        meetings = [{name.casefold() for name in law.models} for law in results.laws] + [known]
         self._colours: dict[str, str] = {}
-        for name in sorted(self._sizes, key=lambda name: (self._sizes[name], name)):
+        for name in sorted(self._sizes, key=lambda n: (n not in known, self._sizes[n], n)):
             self._colours[name] = self._free_colour(name, meetings)
 
     def _free_colour(self, name: str, meetings: list[set[str]]) -> str:
@@ -34,25 +36,16 @@ class Palette(Mapping[str, str]):
         hue = _HUES[bisect.bisect_right(_UPPER_BOUNDS, self._sizes[name])]
         met = set().union(*(group for group in meetings if name in group))
         taken = {self._colours[other] for other in met if other in self._colours}
-        shades = [_mix(hue, share) for share in _LIGHTNESS]
+        shades = [mix(hue, share) for share in _LIGHTNESS]
         return next((shade for shade in shades if shade not in taken), shades[-1])
 
-    def __getitem__(self, name: str) -> str:
-        return self._colours[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._colours)
-
-    def __len__(self) -> int:
-        return len(self._colours)
-
     def colour(self, name: str) -> str:
-        """The model's colour, or grey where the name is empty or unknown."""
-        return self._colours.get(name, NOTHING)
+        """The model's colour as ``#rrggbb``, or grey where the name is empty or unknown."""
+        return self._colours.get(name.casefold(), NOTHING)
 
     def size(self, name: str) -> float:
         """Parameters of the model; infinite where not known, which sorts it last."""
-        return self._sizes.get(name, float("inf"))
+        return self._sizes.get(name.casefold(), float("inf"))
 
     def by_size(self, names: tuple[str, ...]) -> list[str]:
         """The names from the smallest model to the largest."""
@@ -60,15 +53,24 @@ class Palette(Mapping[str, str]):
 
 
 def _sizes(results: Results) -> dict[str, float]:
-    sizes = {model.name: float(model.total_params) for model in results.shapes.models}
+    sizes = {model.name.casefold(): float(model.total_params) for model in results.shapes.models}
     for law in results.laws:
-        sizes.update(zip(law.models, law.sizes, strict=True))
+        sizes.update(zip((name.casefold() for name in law.models), law.sizes, strict=True))
     return sizes
 
 
-def _mix(colour: str, share: float) -> str:
+def mix(colour: str, share: float) -> str:
     """A colour with white (share > 0) or black (share < 0) mixed in."""
     target = 255 if share > 0 else 0
-    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    mixed = (round(c + (target - c) * abs(share)) for c in channels)
+    mixed = (round(c + (target - c) * abs(share)) for c in _channels(colour))
     return "#" + "".join(f"{c:02x}" for c in mixed)
+
+
+def is_dark(colour: str) -> bool:
+    """Whether white text reads better on the colour than black."""
+    red, green, blue = _channels(colour)
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 125
+
+
+def _channels(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -92,32 +93,46 @@ def finish(figure: "Figure", stem: str, alt: str, caption: str) -> Drawing:
 def log_axis(
     axis: Any, low: float, high: float, label: str, text: Callable[[float], str] = words.number
 ) -> None:
-    """A log axis from ``low`` to ``high`` with as many of the ticks 1-2-5, 1-3 or 1 as there is room for."""
+    """A log axis from ``low`` to ``high`` with as many round ticks as there is room for."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     getattr(axis.axes, f"set_{axis.axis_name}lim")(low, high)
     box = axis.axes.get_position()
     width, height = axis.axes.figure.get_size_inches()
-    room = box.width * width / 0.62 if axis.axis_name == "x" else box.height * height / 0.3
-    axis.set_major_locator(FixedLocator(_log_ticks(low, high, room)))
+    length, label_size = (
+        (box.width * width, 0.52) if axis.axis_name == "x" else (box.height * height, 0.2)
+    )
+    axis.set_major_locator(FixedLocator(_log_ticks(low, high, label_size / length)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_label_text(label)
 
 
-def _log_ticks(low: float, high: float, room: float) -> list[float]:
-    """Round numbers inside the limits: the finest choice of at most ``room`` of them."""
+def _log_ticks(low: float, high: float, gap: float) -> list[float]:
+    """Round numbers inside the limits: the finest choice that keeps ``gap``, a share of the axis, between."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
 
     def marks(digits: Sequence[int], stride: int = 1) -> list[float]:
         every = (d * 10.0**e for e in exponents if e % stride == 0 for d in digits)
         return [mark for mark in every if low * 0.999 <= mark <= high * 1.001]
 
-    finest = (range(1, 10), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+    finest = (
+        range(1, 10),
+        (1, 2, 3, 4, 6, 8),
+        (1, 2, 3, 5, 7),
+        (1, 2, 3, 5),
+        (1, 2, 5),
+        (1, 3),
+        (1,),
+    )
     choices = [marks(digits) for digits in finest]
     choices += [marks((1,), stride) for stride in (2, 3, 5)]
-    return next((ticks for ticks in choices if len(ticks) <= room), choices[-1])
+    least = (high / low) ** gap
+    roomy = (
+        ticks for ticks in choices if all(b / a >= least for a, b in itertools.pairwise(ticks))
+    )
+    return next(roomy, choices[-1])
 
 
 def power_of_two_axis(axis: Any, low: float, high: float, label: str) -> None:
@@ -172,6 +187,14 @@ def padded(values: NDArray[np.float64], factor: float = 1.25) -> tuple[float, fl
     if not good.size:
         return 1 / factor, factor
     return float(good.min()) / factor, float(good.max()) * factor
+
+
+def heading(figure: "Figure", text: str) -> None:
+    """The figure's title, at its left edge."""
+    height = figure.get_size_inches()[1]
+    figure.text(
+        0.012, 1 - 0.22 / height, words.shorten(text, 84), weight="bold", size=10.5, va="center"
+    )
 
 
 def legend_text(name: str, width: int = 30) -> str:
