@@ -1,7 +1,8 @@
 """A directory that appears whole or not at all.
 
 What a run writes goes into a hidden sibling, is flushed to the disk, and is then renamed into place. An
-earlier result is replaced only if every file in it is on its own list of files: nobody's notes are lost.
+earlier result is replaced only if every file in it is on its own list: nobody's notes are lost. Only a
+process killed between the two renames of a replacement leaves the earlier one aside, named ``.….old``.
 """
 
 import contextlib
@@ -31,16 +32,27 @@ def check_out_dir(out_dir: str | os.PathLike[str]) -> Path:
             return path
         if not path.is_dir():
             raise InputError(f"{out_dir} is a file: name a directory to write")
-        there = {str(p.relative_to(path)) for p in path.rglob("*") if not p.is_dir()}
-        foreign = sorted(there - _written_before(path)) if there else []
+        foreign = _foreign(path)
     except OSError as error:
         raise InputError(f"{out_dir}: cannot look into it ({error.strerror})") from None
     if foreign:
         raise InputError(
-            f"{out_dir} holds {foreign[0]}, which is not part of an earlier result: "
+            f"{out_dir} holds {foreign}, which is not part of an earlier result: "
             "name a new or empty directory, or move that away"
         )
     return path
+
+
+def _foreign(path: Path) -> str:
+    """The first thing in ``path`` that no finished run wrote; empty text where there is none."""
+    written = _written_before(path)
+    inside = path.rglob("*") if written else path.iterdir()  # do not walk through somebody's home
+    names = (str(p.relative_to(path)) for p in inside if not written or _is_file(p))
+    return min((name for name in names if name not in written), default="")
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
 
 
 def _written_before(path: Path) -> set[str]:

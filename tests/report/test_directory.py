@@ -67,6 +67,18 @@ def test_a_foreign_file_that_appears_while_the_run_writes_is_safe_too(tmp_path):
     assert everything(tmp_path) == ["out", "out/late.txt"]
 
 
+def test_a_foreign_link_and_a_foreign_folder_are_safe_too(tmp_path):
+    out = tmp_path / "out"
+    with whole_directory(out) as folder:
+        finish(folder, "old.csv")
+    (out / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="holds link"):
+        check_out_dir(out)
+    (tmp_path / "other" / "deep").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds deep"):
+        check_out_dir(tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     "manifest", ["not json", "[]", "{}", '{"format": "other", "files": ["a"]}', "\xff"]
 )

@@ -56,7 +56,9 @@ def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
             _panel(axes, name, law, lead, palette)
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
-        for axes in panels[-1]:
+        for axes in panels.flat[
+            max(len(names) - columns, 0) : len(names)
+        ]:  # the lowest of each column
             axes.set_xlabel("cost per question, tera-eFLOPs")
         heading(figure, f"What is best at each cost ({rule(lead.flavour)}) · {group.title}")
         alt = f"{', '.join(QUANTITIES[name][0] for name in names)} against cost on {group.title}."

@@ -29,7 +29,7 @@ def data(context: Context) -> Section:
 _WHAT = (
     "Only traces of one data set from one source stand in one law: others differ in prompts, sampling and "
     "grading. Questions that some cell of the law lacks are left out. A cell is one model under one policy "
-    "and one cap; its samples of a question are independent."
+    "and one cap; what else limits its samples stands in the notes of the law."
 )
 
 
