@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
             "frontier": "both",  # paper | held_out | both
             "search": "both",  # best_of_n | long_cot | both | grid
             "bootstrap": 1000,  # resamples of the questions
-            "splits": 10,  # random halves of the held-out rule
+            "splits": 5,  # random halves of the held-out rule
             "seed": 0,
             "project_policy": "block_topk(16, 64)",  # "" for none
             "datasets": "",  # regular expression; "" takes all

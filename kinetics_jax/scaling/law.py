@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, price
-from kinetics_jax.scaling.bootstrap import FrontierBootstrap, bootstrap_frontier, interval
+from kinetics_jax.scaling.bootstrap import FrontierBootstrap, Interval, bootstrap_frontier, interval
 from kinetics_jax.scaling.families import Family
 from kinetics_jax.scaling.fits import fit_exponentiated_power_law
 from kinetics_jax.scaling.frontier import (
@@ -31,8 +31,8 @@ TERA = 1e12
 SHORT_LENGTHS = (128, 256, 512, 1024)
 """Cuts below the paper's 2,048, for data sets whose answers are short."""
 FITTED = ("tokens", "trials", "length", "kv_budget")
-NOTHING = 0.01
-"""Accuracy under which a frontier names no model: which one is right once in a hundred is chance."""
+NOTHING = 0.05
+"""Share of the best accuracy under which a frontier names no model: there it is chance who is right."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class LawOptions:
     """``paper``, ``held_out`` or ``both``."""
     bootstrap: int = 1000
     """Resamples of the questions."""
-    splits: int = 10
+    splits: int = 5
     """Random halves of the held-out rule."""
     grid_points: int = 100
     search: Search = "both"
@@ -190,7 +190,7 @@ def _result(
     accuracy = boot.accuracy_interval()
     order = [boot.models.index(name) for name in models]
     share = boot.model_share()[:, order]
-    reached = frontier.accuracy >= NOTHING
+    reached = frontier.accuracy > NOTHING * frontier.accuracy.max()
     names = tuple(
         str(name) if fits else "" for name, fits in zip(frontier.model, reached, strict=True)
     )
@@ -254,7 +254,10 @@ def _fits(
     return fits, curves
 
 
-def _estimate(value: float, unit: str, span: Any, note: str) -> Estimate:
+def _estimate(value: float, unit: str, span: Interval, note: str) -> Estimate:
+    if not span.low <= value <= span.high:
+        odd = "the estimate lies outside its interval: these questions determine it badly"
+        note = f"{note}; {odd}" if note else odd
     return Estimate(
         value=value, unit=unit, low=span.low, high=span.high, level=span.level, note=note
     )

@@ -20,9 +20,30 @@ def best_frontier(law: Law) -> FrontierResult:
 
 
 def answers(laws: Sequence[Law]) -> tuple[str, ...]:
-    """One sentence a law, laws of several sizes first, projections right after what they project."""
-    several = [law for law in laws if len(set(law.sizes)) > 1]
-    return tuple(_answer(law, laws) for law in (*several, *(x for x in laws if x not in several)))
+    """Sentences family by family, families of several sizes first.
+
+    A family has one for its first chip, one for all other chips together, and one for a projection.
+    """
+    families: dict[tuple[str, str], list[Law]] = {}
+    for law in laws:
+        families.setdefault((law.dataset, law.source), []).append(law)
+    ordered = sorted(families.values(), key=lambda group: len(set(group[0].sizes)) < 2)
+    return tuple(sentence for group in ordered for sentence in _family_answers(group))
+
+
+def _family_answers(laws: Sequence[Law]) -> list[str]:
+    real = [law for law in laws if not law.projected_policy]
+    where = f"{laws[0].dataset} ({laws[0].questions} questions, {_source(laws[0])})"
+    said = [f"On {law.chip_label}, {where}: {_answer(law)}." for law in real[:1]]
+    if real[1:]:
+        others = "; ".join(f"on {law.chip_label} {_choices(law)}" for law in real[1:])
+        said.append(f"The same law, {laws[0].dataset} ({_source(laws[0])}), {others}.")
+    said += [
+        f"On {law.chip_label}, {where}: {_projection(law, real)}"
+        for law in laws
+        if law.projected_policy
+    ]
+    return said
 
 
 def shape_answers(shapes: ShapeResults) -> tuple[str, ...]:
@@ -48,27 +69,28 @@ def shape_answers(shapes: ShapeResults) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _answer(law: Law, laws: Sequence[Law]) -> str:
-    where = f"On {law.chip_label}, {law.dataset} ({law.questions} questions, {_source(law)})"
-    frontier = best_frontier(law)
-    if law.projected_policy:
-        return f"{where}: {_projection(law, laws)}"
-    end = saturation(law)
+def _answer(law: Law) -> str:
+    frontier, end = best_frontier(law), saturation(law)
+    if not frontier.bands:
+        return "nothing is solved at any cost"
     reached = float(frontier.accuracy[end])
-    top = f"{reached:.0%} [{frontier.low[end]:.0%}–{frontier.high[end]:.0%}]"
-    spend = (
-        f"{seconds(law.seconds[end])} per question ({_recipe(frontier, end)}) reach {top} and more "
-        "buys nothing"
+    return (
+        f"{_choices(law)}; {seconds(law.seconds[end])} per question ({_recipe(frontier, end)}) reach "
+        f"{reached:.0%} [{frontier.low[end]:.0%}–{frontier.high[end]:.0%}] and more buys nothing"
     )
-    bands = _main_bands(frontier.bands)
+
+
+def _choices(law: Law) -> str:
+    """Which model to use up to which cost per question."""
+    bands = _main_bands(best_frontier(law).bands)
     if not bands:
-        return f"{where}: no configuration is ever right."
+        return "nothing is solved"
+    last = f"{bands[-1].model}{_doubt(bands[-1])}"
     if len(bands) == 1:
-        return f"{where}: use {bands[0].model}{_doubt(bands[0])} throughout; {spend}."
-    parts = [f"below {_at(law, bands[0].end)} use {bands[0].model}{_doubt(bands[0])}"]
-    parts += [f"up to {_at(law, b.end)} {b.model}{_doubt(b)}" for b in bands[1:-1]]
-    parts += [f"above that {bands[-1].model}{_doubt(bands[-1])}"]
-    return f"{where}: {', '.join(parts)}; {spend}."
+        return f"use {last} throughout"
+    first = f"below {_at(law, bands[0].end)} per question use {bands[0].model}{_doubt(bands[0])}"
+    between = [f"up to {_at(law, b.end)} {b.model}{_doubt(b)}" for b in bands[1:-1]]
+    return ", ".join([first, *between, f"above that {last}"])
 
 
 def _recipe(frontier: FrontierResult, at: int) -> str:
@@ -86,24 +108,16 @@ def _recipe(frontier: FrontierResult, at: int) -> str:
     return ", ".join((" ".join(parts[:2]), *parts[2:]))
 
 
-def _projection(law: Law, laws: Sequence[Law]) -> str:
-    same = ("dataset", "source", "chip")
-    real = next(
-        (
-            x
-            for x in laws
-            if not x.projected_policy and all(getattr(x, f) == getattr(law, f) for f in same)
-        ),
-        None,
-    )
-    if real is None:
-        return f"{law.projected_policy} was projected without its dense law."
-    target = 0.95 * float(np.max(best_frontier(real).accuracy))
-    dense, sparse = (cost_to_reach(x, target) for x in (real, law))
+def _projection(law: Law, real: Sequence[Law]) -> str:
+    """What a projected policy would save on the chip where the same traces have a real law."""
+    dense = next((one for one in real if one.chip == law.chip), None)
+    if dense is None:
+        return f"{law.projected_policy} was projected, but its dense law could not be found."
+    target = 0.95 * float(np.max(best_frontier(dense).accuracy))
+    before, after = (cost_to_reach(one, target) for one in (dense, law))
     return (
         f"IF {law.projected_policy} changed no answer (these traces cannot tell), {target:.0%} "
-        f"would cost {seconds(sparse / law.peak_flops)} in place of "
-        f"{seconds(dense / law.peak_flops)} ({dense / sparse:.1f}× less)."
+        f"would cost {_at(law, after)} in place of {_at(law, before)} ({before / after:.1f}× less)."
     )
 
 
@@ -136,7 +150,7 @@ def _doubt(band: Band) -> str:
 
 
 def _at(law: Law, eflops: float) -> str:
-    return f"{seconds(eflops / law.peak_flops)} per question"
+    return seconds(eflops / law.peak_flops)
 
 
 def _source(law: Law) -> str:
