@@ -16,6 +16,9 @@ from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
 
 MODES = ("exact", "paper", "reference")
 TERMS = ("all", "paper")
+MAX_TOKENS = 1 << 24
+"""Longest prompt or generation that is priced; sums over steps are tables of that length."""
+MAX_TRIALS = 1e12
 _PUBLISHED = {"paper": paper_terms, "reference": reference_terms}
 
 
@@ -37,7 +40,8 @@ def price(
 ) -> Cost:
     """Price ``trials`` samples of one prompt. Arrays broadcast: one price per element.
 
-    Average the *price* over sampled traces, never price the mean length (paper eq. 10).
+    Average the *price* over sampled traces, never price the mean length (paper eq. 10). One call is
+    one deployment: where ``tensor_parallel`` is left open, the longest context of the arrays must fit.
 
     Args:
       model: a ``ModelConfig`` or the name of a preset.
@@ -69,6 +73,9 @@ def price(
         an option that the mode does not read; a model that does not fit.
     """
     model = presets[model] if isinstance(model, str) else model
+    for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
+        if not isinstance(value, kind):
+            raise InputError(f"{name}={value!r} must be a {kind.__name__} of kinetics_jax.spec")
     chip = get_chip(chip)
     if mode not in MODES:
         raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
@@ -78,10 +85,18 @@ def price(
     ask = Question(
         model,
         policy,
-        prompt=_whole("prompt_tokens", prompt_tokens, 0),
-        generated=_whole("generated_tokens", generated_tokens, 0),
-        trials=_whole("trials", trials, 1),
+        prompt=_whole("prompt_tokens", prompt_tokens, 0, MAX_TOKENS).astype(np.int64),
+        generated=_whole("generated_tokens", generated_tokens, 0, MAX_TOKENS).astype(np.int64),
+        trials=_whole("trials", trials, 1, MAX_TRIALS),
     )
+    shapes = [np.shape(x) for x in (ask.prompt, ask.generated, ask.trials)]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise InputError(
+            f"prompt_tokens {shapes[0]}, generated_tokens {shapes[1]} and trials {shapes[2]} do not "
+            "broadcast together"
+        ) from None
     if mode == "exact" and terms == "all":
         if params is not None:
             raise InputError(
@@ -95,7 +110,7 @@ def price(
         )
     count = summed_terms if mode == "exact" else _PUBLISHED[mode]
     return Cost(
-        terms=count(ask, model.paper_params if params is None else params),
+        terms=count(ask, model.paper_params if params is None else float(params)),
         chip=chip,
         mode=mode,
         overlap=overlap,
@@ -138,15 +153,19 @@ def _intensity(given: float | None, default: float) -> float:
     return float(given)
 
 
-def _whole(name: str, values: Any, least: int) -> np.ndarray:
-    """``values`` as int64, or an InputError that shows the first bad one."""
+def _whole(name: str, values: Any, least: int, most: float) -> np.ndarray:
+    """``values`` as float64 whole numbers in range, or an InputError that shows the first bad one."""
     try:
         numbers = np.asarray(values, float)
     except (TypeError, ValueError):
         raise InputError(f"{name}={values!r} must be whole numbers ≥ {least}") from None
-    bad = ~(np.isfinite(numbers) & (numbers >= least) & (numbers == np.floor(numbers)))
+    inside = (numbers >= least) & (numbers <= most)
+    bad = ~(np.isfinite(numbers) & inside & (numbers == np.floor(numbers)))
     if bad.any():
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f"[{', '.join(map(str, index))}]" if index else ""
-        raise InputError(f"{name}{where} = {numbers[index]} must be a whole number ≥ {least}")
-    return numbers.astype(np.int64)
+        limit = f", at most {most:,.0f}" if numbers[index] > most else ""
+        raise InputError(
+            f"{name}{where} = {numbers[index]:.15g} must be a whole number ≥ {least}{limit}"
+        )
+    return numbers

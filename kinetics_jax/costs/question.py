@@ -1,4 +1,8 @@
-"""What is priced: samples of one prompt by one model under one policy. Arrays broadcast together."""
+"""What is priced: samples of one prompt by one model under one policy. Arrays broadcast together.
+
+Lengths are int64, which sums over steps are looked up by; everything they are multiplied with is a
+float, since products of trials, elements and squared lengths leave 64 bits.
+"""
 
 import dataclasses
 
@@ -9,16 +13,16 @@ from kinetics_jax.spec import ModelConfig, Policy
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """N samples of L generated tokens to a prompt of L_in tokens (whole numbers, any shape)."""
+    """N samples of L generated tokens to a prompt of L_in tokens (any shapes that broadcast)."""
 
     model: ModelConfig
     policy: Policy
     prompt: np.ndarray
-    """L_in."""
+    """L_in, int64."""
     generated: np.ndarray
-    """L."""
+    """L, int64."""
     trials: np.ndarray
-    """N."""
+    """N, float64."""
 
     @property
     def context(self) -> np.ndarray:
@@ -31,11 +35,11 @@ class Question:
         return self.trials * self.generated
 
     @property
-    def D(self) -> int:  # noqa: N802 - the paper's symbol
+    def D(self) -> float:  # noqa: N802 - the paper's symbol
         """KV elements that a token stores over all layers, 2·L·K·H."""
-        return self.model.kv_elements_per_token
+        return float(self.model.kv_elements_per_token)
 
     @property
-    def r(self) -> int:
+    def r(self) -> float:
         """Query heads per KV head, N/K."""
-        return self.model.queries_per_kv
+        return float(self.model.queries_per_kv)

@@ -5,6 +5,7 @@ policy alike (facts §7.2).
 """
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -39,12 +40,15 @@ class Serving:
     def __post_init__(self) -> None:
         for field in ("weight_dtype", "kv_dtype", "compute_dtype"):
             object.__setattr__(self, field, canonical(getattr(self, field)))
-        if not 0 < self.hbm_fraction <= 1:
-            raise InputError(f"hbm_fraction={self.hbm_fraction!r} must be in (0, 1]")
-        if self.batch is not None and not 1 <= self.batch < np.inf:
-            raise InputError(f"batch={self.batch!r} must be at least 1 sequence")
-        if self.tensor_parallel is not None and self.tensor_parallel < 1:
-            raise InputError(f"tensor_parallel={self.tensor_parallel!r} must be at least 1 chip")
+        if not (_is_number(self.hbm_fraction) and 0 < self.hbm_fraction <= 1):
+            raise InputError(f"hbm_fraction={self.hbm_fraction!r} must be a number in (0, 1]")
+        if self.batch is not None and not (_is_number(self.batch) and 1 <= self.batch < np.inf):
+            raise InputError(f"batch={self.batch!r} must be one number, at least 1 sequence")
+        chips = self.tensor_parallel
+        if chips is not None and not (_is_number(chips) and chips >= 1 and chips == int(chips)):
+            raise InputError(
+                f"tensor_parallel={chips!r} must be a whole number of chips, at least 1"
+            )
 
     @property
     def weight_bytes(self) -> float:
@@ -55,6 +59,10 @@ class Serving:
     def kv_bytes(self) -> float:
         """Bytes of one element of K or V."""
         return bytes_per_element(self.kv_dtype)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def kv_copies(model: ModelConfig, num_chips: int) -> float:

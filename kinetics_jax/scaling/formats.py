@@ -15,7 +15,7 @@ from kinetics_jax.scaling.lines import Lines
 from kinetics_jax.scaling.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import BlockTopK, Dense, Policy, SlidingWindow, TopK, parse_policy
-from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.records import MAX_COUNT, SampleRecord
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
 _BOOLEANS = {"1": True, "0": False, "true": True, "false": False, "True": True, "False": False}
@@ -170,13 +170,15 @@ def _boolean(text: str) -> bool:
 
 
 def _count(text: str) -> int:
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= 12:
         return int(text)
     value = _number(text)
     if not value.is_integer():  # NaN and infinity are not integers either
         raise InputError(f"{text!r} must be a whole number of tokens")
     if value < 0:
         raise InputError(f"{text} must not be negative")
+    if value > MAX_COUNT:
+        raise InputError(f"{text[:40]} is no number of tokens: it is too large")
     return int(value)
 
 
@@ -214,12 +216,14 @@ def read_kinetics(
     if tokenizer is None:
         raise lines.error(
             "Kinetics generations hold texts, not token counts",
-            "give a tokenizer: read_trials(path, tokenizer=…)",
+            "give a tokenizer: read_trials(path, tokenizer=…), or --tokenizer=tokenizer.json",
         )
     model, dataset = model or metadata.get("model"), dataset or metadata.get("dataset")
     for name, value in (("model", model), ("dataset", dataset)):
         if not isinstance(value, str):
-            raise lines.error(f"the metadata does not name the {name}", f"give {name}=…")
+            raise lines.error(
+                f"the metadata does not name the {name}", f"give {name}=…, or --trace_{name}=…"
+            )
     policy = _kinetics_policy(metadata, lines)
     trials_of: dict[str, int] = {}
     for line in lines:

@@ -12,6 +12,8 @@ from typing import Any
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import Dense, Policy, policy_from_dict, policy_to_dict
 
+MAX_COUNT = 1 << 40
+"""No count of tokens or trials is larger; a number beyond it is a broken file."""
 FINISH_REASONS = ("stop", "length", "repetition", "error")
 
 
@@ -47,6 +49,15 @@ class SampleRecord:
             _check_count(field, getattr(self, field), least)
         if self.max_tokens is not None:
             _check_count("max_tokens", self.max_tokens, 1)
+        for field in ("run", "model", "task", "problem_id"):
+            if not isinstance(getattr(self, field), str) or not getattr(self, field):
+                raise InputError(
+                    f"{field}={getattr(self, field)!r} must be a text that is not empty"
+                )
+        heat = self.temperature
+        known = isinstance(heat, int | float) and not isinstance(heat, bool)
+        if heat is not None and not (known and 0 <= heat < math.inf):
+            raise InputError(f"temperature={heat!r} must be a finite number ≥ 0, or left out")
         if not isinstance(self.correct, bool):
             raise InputError(f"correct={self.correct!r} must be true or false")
         if self.finish_reason not in FINISH_REASONS:
@@ -77,6 +88,8 @@ class SampleRecord:
         """
         try:
             fields = json.loads(line)
+        except RecursionError:
+            raise InputError("JSON nested too deeply for a sample record") from None
         except json.JSONDecodeError as error:
             raise InputError(
                 f"not a whole JSON record ({error.msg} at column {error.colno})"
@@ -102,13 +115,13 @@ class SampleRecord:
             if not isinstance(values["policy"], Mapping):
                 raise InputError(f"policy={values['policy']!r} must be an object with a name")
             values["policy"] = policy_from_dict(values["policy"])
-        for name in ("run", "model", "task", "problem_id"):
-            values[name] = str(values[name])
+        if isinstance(values["problem_id"], int):
+            values["problem_id"] = str(values["problem_id"])
         extra = {name: value for name, value in fields.items() if name not in known}
         return cls(**values, extra=extra)
 
 
 def _check_count(name: str, value: object, least: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+    if not whole or not least <= value <= MAX_COUNT:  # type: ignore[operator]
         raise InputError(f"{name}={value!r} must be a whole number ≥ {least}")

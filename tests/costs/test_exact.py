@@ -191,6 +191,21 @@ def test_the_batch_is_what_fits():
     assert halved in (2 * cost.batch, 2 * cost.batch + 1)
 
 
+@pytest.mark.parametrize("policy", [Dense(), TopK(512), BlockTopK(16, 32)], ids=lambda p: p.label)
+@pytest.mark.parametrize("mode", ["exact", "paper", "reference"])
+def test_huge_products_do_not_wrap(policy, mode):
+    """10⁵ trials of 32K tokens on the largest model: beyond 64-bit integers in several terms."""
+    ask = {"chip": "b200", "mode": mode}
+    one = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), 1, **ask)
+    many = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), np.array([100_000]), **ask)
+    for cost in (one, many):
+        assert np.all(cost.compute_flops > 0)
+        assert np.all(cost.memory_bytes > 0)
+    flops = many.terms["linear"].flops + many.terms["attention"].flops
+    each = one.terms["linear"].flops + one.terms["attention"].flops
+    np.testing.assert_allclose(flops, 1e5 * each, rtol=1e-9)
+
+
 def test_overlap_models_are_ordered():
     """max ≤ roofline ≤ sum: the more may overlap, the cheaper."""
     costs = {
@@ -214,11 +229,11 @@ def test_dollars_and_seconds():
         ({"model": "qwen3-9b"}, "unknown model 'qwen3-9b': did you mean"),
         ({"chip": "b20"}, "unknown chip 'b20'"),
         ({"chip": "nowhere.toml"}, "nowhere.toml: cannot read"),
-        ({"prompt_tokens": -1}, "prompt_tokens = -1.0 must be a whole number ≥ 0"),
+        ({"prompt_tokens": -1}, "prompt_tokens = -1 must be a whole number ≥ 0"),
         ({"generated_tokens": [5, float("nan")]}, r"generated_tokens\[1\] = nan"),
         ({"generated_tokens": 2.5}, "2.5 must be a whole number"),
         ({"generated_tokens": "many"}, "must be whole numbers"),
-        ({"trials": 0}, "trials = 0.0 must be a whole number ≥ 1"),
+        ({"trials": 0}, "trials = 0 must be a whole number ≥ 1"),
         ({"mode": "papr"}, "mode='papr' must be one of"),
         ({"overlap": "none"}, "overlap='none' must be one of"),
         ({"mode": "paper", "batch": 8}, "batch: not read in mode='paper'"),
@@ -234,7 +249,14 @@ def test_dollars_and_seconds():
         ),
         ({"model": "qwen3-235b-a22b", "chip": "a100"}, "does not fit on 8 × a100"),
         ({"tensor_parallel": 16}, "links at most 8 chips"),
-        ({"generated_tokens": 10**10}, "does not fit on"),
+        ({"generated_tokens": 10**7}, "does not fit on"),
+        ({"generated_tokens": 10**10}, "at most 16,777,216"),
+        ({"generated_tokens": [1, 2], "trials": [1, 2, 3]}, "do not broadcast"),
+        ({"policy": "dense"}, "must be a Policy"),
+        ({"model": None}, "must be a ModelConfig"),
+        ({"batch": "a"}, "must be one number"),
+        ({"hbm_fraction": "a"}, "must be a number in"),
+        ({"tensor_parallel": 1.5}, "whole number of chips"),
         ({"intensity": -1.0}, "must be positive"),
     ],
 )

@@ -14,7 +14,12 @@ GOOD = {
 }  # fmt: skip
 
 
-@given(st.text(), st.integers(0, 10**6), st.booleans(), st.dictionaries(st.text(), st.integers()))
+@given(
+    st.text(min_size=1),
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.dictionaries(st.text(), st.integers()),
+)
 def test_round_trip(text, number, flag, extra):
     record = SampleRecord(
         run=text, model="m", policy=BlockTopK(16, 4), task="t", problem_id=text, trial=number,
@@ -48,6 +53,11 @@ def test_defaults_and_unknown_fields():
         ({"policy": {"name": "topk"}}, r"policy topk takes"),
         ({"policy": "dense"}, "must be an object"),
         ({"max_tokens": 0}, "max_tokens=0"),
+        ({"generated_tokens": 10**30}, "must be a whole number"),
+        ({"temperature": "hot"}, "temperature='hot' must be a finite number"),
+        ({"temperature": -1}, "temperature=-1"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"model": None}, "model=None must be a text"),
     ],
 )
 def test_bad_values_are_one_clear_line(change, message):
@@ -62,3 +72,8 @@ def test_bad_values_are_one_clear_line(change, message):
 def test_torn_and_foreign_lines_are_refused(line):
     with pytest.raises(InputError):
         SampleRecord.from_json(line)
+
+
+def test_deep_nesting_is_refused():
+    with pytest.raises(InputError, match="nested too deeply|lacks|JSON"):
+        SampleRecord.from_json('{"a":' * 100_000 + "1" + "}" * 100_000)
