@@ -25,7 +25,7 @@ from kinetics_jax.report import check_out_dir, summary_table, write_results
 from kinetics_jax.scaling import Trials, read_trials
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.scaling.run import find_results
-from kinetics_jax.spec import InputError, KineticsError, parse_policy
+from kinetics_jax.spec import InputError, KineticsError, parse_policy, presets
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; see configs/.")
 _DEFAULTS = defaults.get_config()
@@ -69,8 +69,11 @@ _define_flags()
 
 def options_from_flags() -> ConfigDict:
     """The config file's options, or the defaults, with the flags that were given on top."""
-    config = _CONFIG.value if _CONFIG.value is not None else defaults.get_config()
-    unknown = sorted(set(config) - set(_DEFAULTS))
+    try:
+        config = _CONFIG.value if _CONFIG.value is not None else defaults.get_config()
+        unknown = sorted(set(config) - set(_DEFAULTS))
+    except OSError as error:  # a file that could not be loaded says so when it is first looked into
+        raise InputError(f"--config: {_one_line(error)}") from None
     if unknown:
         raise InputError(
             f"config has no option {', '.join(unknown)}; it has {', '.join(_DEFAULTS)}"
@@ -82,6 +85,20 @@ def options_from_flags() -> ConfigDict:
     return config
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """What ``app.run`` does, with a config file that fails to load said in one line."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except Exception as error:  # noqa: BLE001 - a config file is the user's code and may raise anything
+        name = type(error).__name__
+        print(f"scaling_law: --config: {name}: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
 def run(config: ConfigDict) -> Path:
     """Do the job and return the folder of the results."""
     chips = [get_chip(name) for name in config.chip]
@@ -89,6 +106,8 @@ def run(config: ConfigDict) -> Path:
     options = LawOptions(**{name: config[name] for name in _DEFAULTS if name in fields})
     project = parse_policy(config.project_policy) if config.project_policy else None
     trials = _read(config) if config.traces else None
+    if not config.out:
+        raise InputError("--out is empty: name the folder to write")
     out = Path(config.out)
     check_out_dir(out)
     with tqdm(desc="laws", unit="law", disable=None, leave=False) as bar:
@@ -105,7 +124,7 @@ def run(config: ConfigDict) -> Path:
             min_questions=config.min_questions,
             default_prompt_tokens=config.default_prompt_tokens,
             jobs=config.jobs or os.cpu_count() or 1,
-            settings=config.to_dict(),
+            settings={name: value for name, value in config.to_dict().items() if name != "jobs"},
             on_progress=progress,
         )
     extra = {"trials.csv": trials.write_csv} if trials is not None else {}
@@ -136,7 +155,14 @@ def _read(config: ConfigDict) -> Trials:
             f"no row is left with --datasets={config.datasets!r} --models={config.models!r}; the files "
             f"hold {', '.join(sorted(set(trials.dataset)))} by {', '.join(sorted(set(trials.model)))}"
         )
-    return trials.select(keep)
+    chosen = trials.select(keep)
+    unknown = next((row for row, name in enumerate(chosen.model) if name not in presets), None)
+    if unknown is not None:
+        raise InputError(
+            f"{chosen.where(unknown)}: unknown model {chosen.model[unknown]!r}: no shape to price it "
+            "by. Leave it out with --models=PATTERN, or name it as one of kinetics_jax.spec.presets"
+        )
+    return chosen
 
 
 def _tokenizer(path: str) -> Any:
@@ -144,9 +170,12 @@ def _tokenizer(path: str) -> Any:
         return None
     from tokenizers import Tokenizer  # heavy, and needed for one of three formats only
 
-    if not Path(path).is_file():
-        raise InputError(f"--tokenizer={path}: no such file; give a tokenizer.json")
-    return Tokenizer.from_file(path)
+    try:
+        return Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--tokenizer={path}: cannot be read ({error})") from None
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for a bad file
+        raise InputError(f"--tokenizer={path}: not a tokenizer.json ({error})") from None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -158,8 +187,11 @@ def main(argv: Sequence[str]) -> None:
     except KineticsError as error:
         print(f"scaling_law: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("scaling_law: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
     print(f"\nreport: {out / 'report.html'}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -28,6 +28,8 @@ class Rows:
         self._rows: list[tuple[Any, ...]] = []
         self._seen: set[tuple[Any, ...]] = set()
         self._policies: dict[Policy, int] = {}
+        self.file = 0
+        """Index of the file that is being read."""
         self._variants: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -51,7 +53,8 @@ class Rows:
             self._variants[trial] = re.sub(r"\d+", "", trial).strip("_- ")
         variant = self._variants[trial]
         self._rows.append((source, model, dataset, problem_id, trial, variant, code, prompt_tokens,
-                           generated_tokens, correct, max_tokens, temperature))  # fmt: skip
+                           generated_tokens, correct, max_tokens, temperature, self.file,
+                           lines.number))  # fmt: skip
 
     def to_trials(self, inputs: Sequence[InputFile]) -> Trials:
         """The table of all rows added."""
@@ -62,6 +65,8 @@ class Rows:
             np.bool_,
             np.int64,
             np.float64,
+            np.int64,
+            np.int64,
         )
         columns: dict[str, Any] = {
             name: np.array(column, dtype=kind)
@@ -262,7 +267,7 @@ def _kinetics_fields(line: str, lines: Lines) -> tuple[str, list[str], list[floa
     try:
         fields = json.loads(line)
         query, predictions, scores = fields["query"], fields["prediction"], fields["score"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise lines.error(
             "not a whole object with query, prediction, score", lines.mend()
         ) from None

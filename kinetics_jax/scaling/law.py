@@ -7,11 +7,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, price
+from kinetics_jax.costs import MODES, OVERLAPS, Chip, Cost, Serving, chips_per_copy, price
 from kinetics_jax.scaling.bootstrap import FrontierBootstrap, Interval, bootstrap_frontier, interval
 from kinetics_jax.scaling.families import Family
 from kinetics_jax.scaling.fits import fit_exponentiated_power_law
@@ -55,6 +55,15 @@ class LawOptions:
     def __post_init__(self) -> None:
         if self.frontier not in ("paper", "held_out", "both"):
             raise InputError(f"frontier={self.frontier!r} must be paper, held_out or both")
+        for field, words in (
+            ("cost_mode", MODES),
+            ("overlap", OVERLAPS),
+            ("search", get_args(Search)),
+        ):
+            if getattr(self, field) not in words:
+                raise InputError(
+                    f"{field}={getattr(self, field)!r} must be one of {', '.join(words)}"
+                )
         for field, least in (("bootstrap", 1), ("splits", 1), ("grid_points", 2), ("seed", 0)):
             if getattr(self, field) < least:
                 raise InputError(f"{field}={getattr(self, field)} must be at least {least}")
@@ -121,7 +130,7 @@ def find_law(
             flavour: _result(flavour, choice, models, found[flavour], frontiers[flavour])
             for flavour in options.flavours
         },
-        optimism=_optimism(frontiers),
+        optimism=_optimism(frontiers, choice),
         threshold=_threshold(frontiers[best], sizes),
         notes=family.notes,
     )
@@ -195,20 +204,6 @@ def _result(
         str(name) if fits else "" for name, fits in zip(frontier.model, reached, strict=True)
     )
     fits, curves = _fits(boot)
-    bands = []
-    for part in segments(frontier):
-        inside = (frontier.costs >= part.start_cost) & (frontier.costs <= part.end_cost) & reached
-        if inside.any():
-            bands.append(
-                Band(
-                    model=part.model,
-                    start=float(frontier.costs[inside][0]) * TERA,
-                    end=part.end_cost * TERA,
-                    start_accuracy=float(frontier.accuracy[inside][0]),
-                    end_accuracy=part.end_accuracy,
-                    support=float(share[inside, models.index(part.model)].mean()),
-                )
-            )
     optima = frontier.optima
     return FrontierResult(
         flavour=flavour,
@@ -218,10 +213,34 @@ def _result(
         high=accuracy.high,
         model=names,
         model_share=share,
-        bands=tuple(bands),
+        bands=_bands(frontier, share, models, reached),
         **{name: optima[name] for name in (*FITTED, "dense_share")},
         fits=fits,
         curves=curves,
+    )
+
+
+def _bands(
+    frontier: StudyFrontier, share: np.ndarray, models: tuple[str, ...], reached: np.ndarray
+) -> tuple[Band, ...]:
+    """Who holds which stretch of cost; a stretch ends where the next begins."""
+    found = []
+    for part in segments(frontier):
+        inside = (frontier.costs >= part.start_cost) & (frontier.costs <= part.end_cost) & reached
+        if inside.any():
+            found.append((part, np.flatnonzero(inside)))
+    starts = [float(frontier.costs[index[0]]) for _, index in found]
+    ends = [*starts[1:], float(frontier.costs[-1])]
+    return tuple(
+        Band(
+            model=part.model,
+            start=start * TERA,
+            end=end * TERA,
+            start_accuracy=float(frontier.accuracy[index[0]]),
+            end_accuracy=part.end_accuracy,
+            support=float(share[index, models.index(part.model)].mean()),
+        )
+        for (part, index), start, end in zip(found, starts, ends, strict=True)
     )
 
 
@@ -241,8 +260,11 @@ def _fits(
             continue  # the points determine no law; nothing is reported for it
         note = fit.law.note
         if fit.extrapolation is not None:
-            miss = f"fitted on the cheaper 60 %, it misses the rest by {fit.extrapolation.relative_rms:.0%}"
-            note = f"{note}; {miss}" if note else miss
+            fits[f"{quantity}.miss"] = Estimate(
+                value=fit.extrapolation.relative_rms,
+                unit="relative root mean square error",
+                note="of the law fitted on the cheaper 60 % of the costs, on the dearer 40 %",
+            )
         fits[f"{quantity}.b"] = _estimate(fit.law.b, "exponent of cost", fit.b, note)
         fits[f"{quantity}.per_doubling"] = _estimate(
             fit.law.per_doubling, "× per doubling of cost", fit.per_doubling, note
@@ -283,16 +305,22 @@ def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
     return _estimate(value, "exponent b of accuracy = exp(−a·cost^−b)", interval(others), note)
 
 
-def _optimism(frontiers: Mapping[str, FrontierBootstrap]) -> Estimate | None:
-    """Mean over the grid of what choosing on the scored samples adds, in points of accuracy."""
+def _optimism(frontiers: Mapping[str, FrontierBootstrap], choice: Sharing) -> Estimate | None:
+    """Mean over the grid of what choosing on the scored samples adds, in points of accuracy.
+
+    No interval where one configuration serves all questions: a resample weighs questions unevenly,
+    which the one choice overfits, so resamples flatter more than the questions as they are.
+    """
     if len(frontiers) < 2:
         return None
     gain = 100 * (frontiers["paper"].accuracy - frontiers["held_out"].accuracy)
-    mean = gain.mean(axis=1)
-    return _estimate(
-        float(mean[0]), "points of accuracy", interval(mean[1:]),
-        f"mean over the grid; at most {gain[0].max():.1f} points",
-    )  # fmt: skip
+    mean, unit = gain.mean(axis=1), "points of accuracy"
+    note = f"mean over the grid; at most {gain[0].max():.1f} points"
+    if choice == "shared":
+        return Estimate(
+            value=float(mean[0]), unit=unit, note=f"{note}; no interval (shared choice)"
+        )
+    return _estimate(float(mean[0]), unit, interval(mean[1:]), note)
 
 
 def _threshold(boot: FrontierBootstrap, sizes: Mapping[str, float]) -> Estimate | None:

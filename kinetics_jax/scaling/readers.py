@@ -46,7 +46,9 @@ def read_trials(
     if not files:
         raise InputError("no trials given: name at least one file")
     rows = formats.Rows()
-    inputs = tuple(_read_file(os.fspath(path), rows, model, dataset, tokenizer) for path in files)
+    inputs = []
+    for rows.file, path in enumerate(files):
+        inputs.append(_read_file(os.fspath(path), rows, model, dataset, tokenizer))
     return rows.to_trials(inputs)
 
 
@@ -78,7 +80,7 @@ def _read_file(
 def _json_object(text: str, lines: Lines) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except ValueError:  # JSONDecodeError, and numbers of more digits than Python will parse
+    except (ValueError, RecursionError):  # not JSON, too many digits, or nested too deeply
         raise lines.error("opens like JSON but is not a whole JSON object", lines.mend()) from None
     if not isinstance(fields, dict):
         raise lines.error("not a JSON object", f"expected {KINDS}")

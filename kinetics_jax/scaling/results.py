@@ -53,6 +53,7 @@ class Band:
     start: float
     """Cost in eFLOPs per question at which it takes over."""
     end: float
+    """Cost at which the next one does, or the end of the grid."""
     start_accuracy: float
     end_accuracy: float
     support: float

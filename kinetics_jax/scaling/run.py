@@ -51,8 +51,20 @@ def find_results(
     Raises:
       InputError: no family is left, or a model fits no chip.
     """
-    if not chips:
-        raise InputError("give at least one chip")
+    names = [chip.name for chip in chips]
+    if not chips or len(set(names)) < len(names):
+        raise InputError(f"give at least one chip, each once; got {', '.join(names) or 'none'}")
+    for name, value, least in (
+        ("min_questions", min_questions, 2),
+        ("default_prompt_tokens", default_prompt_tokens, 0),
+        ("jobs", jobs, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name}={value} must be at least {least}")
+    if project is not None and project.kv_budget is None:
+        raise InputError(
+            f"project={project.label}: give a sparse policy, such as block_topk(16, 64)"
+        )
     families: list[Family] = []
     skipped: list[str] = []
     if trials is not None:
@@ -68,7 +80,7 @@ def find_results(
             )
     laws, refused = _find_all(_tasks(families, chips, options, project), jobs, on_progress)
     if families and not laws:
-        raise InputError(f"no law could be found: {'; '.join(refused)}")
+        raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
     return Results(
         laws=tuple(laws),
@@ -76,7 +88,7 @@ def find_results(
         answers=(*answers(laws), *shape_answers(shapes)),
         claims=claims(laws, _attention_share(families, chips[0], options)) if laws else (),
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
-        skipped=(*skipped, *refused),
+        skipped=(*skipped, *dict.fromkeys(refused)),
         settings=dict(settings or {}),
         versions=versions(),
     )

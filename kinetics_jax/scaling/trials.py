@@ -50,11 +50,19 @@ class Trials:
     """Generation cap; ``UNKNOWN_CAP`` where not recorded."""
     temperature: NDArray[np.float64]
     """NaN where not recorded."""
+    file: NDArray[np.int64]
+    """Index into ``inputs``."""
+    line: NDArray[np.int64]
+    """Line of that file."""
     policies: tuple[Policy, ...]
     inputs: tuple[InputFile, ...] = ()
 
     def __len__(self) -> int:
         return len(self.correct)
+
+    def where(self, row: int) -> str:
+        """FILE:LINE that a row was read from."""
+        return f"{self.inputs[self.file[row]].path}:{self.line[row]}"
 
     def select(self, keep: NDArray[Any]) -> "Trials":
         """The rows of a boolean mask or an index array."""
@@ -68,6 +76,10 @@ class Trials:
         policies = tuple(dict.fromkeys(policy for part in parts for policy in part.policies))
         columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
         columns["policy"] = np.concatenate([_recode(part, policies) for part in parts])
+        before = np.cumsum([0, *(len(part.inputs) for part in parts[:-1])])
+        columns["file"] = np.concatenate(
+            [part.file + start for part, start in zip(parts, before, strict=True)]
+        )
         inputs = tuple(file for part in parts for file in part.inputs)
         return Trials(**columns, policies=policies, inputs=inputs)
 

@@ -138,7 +138,7 @@ def test_bad_traces_are_one_clear_line_and_leave_nothing(kind, tmp_path):
     message = str(caught.value)
     assert "\n" not in message
     assert word in message
-    assert "bad.csv" in message or kind == "unknown model"
+    assert "bad.csv:" in message
     assert [p.name for p in tmp_path.iterdir()] == ["bad.csv"]
 
 
@@ -147,9 +147,12 @@ def test_bad_traces_are_one_clear_line_and_leave_nothing(kind, tmp_path):
     [
         (["--traces=nowhere.csv"], "nowhere.csv"),
         (["--chip=b2000"], "unknown chip 'b2000'"),
-        (["--cost_mode=papr"], "mode='papr'"),
+        (["--cost_mode=papr"], "cost_mode='papr' must be one of"),
         (["extra"], "unexpected argument 'extra'"),
         (["--project_policy=topk(k=0)"], "k=0 must be"),
+        (["--project_policy=dense"], "give a sparse policy"),
+        (["--config=configs/nowhere.py"], "configs/nowhere.py"),
+        (["--chip=b200,b200"], "each once"),
     ],
 )
 def test_bad_flags_exit_with_2_and_one_line(flags, word, traces, tmp_path):
@@ -169,9 +172,12 @@ def test_bad_flags_exit_with_2_and_one_line(flags, word, traces, tmp_path):
     [
         ({"datasets": "nothing"}, "no row is left"),
         ({"models": "("}, "no regular expression"),
-        ({"tokenizer": "nowhere.json"}, "no such file"),
+        ({"tokenizer": "nowhere.json"}, "cannot be read"),
         ({"frontier": "best"}, "must be paper, held_out or both"),
         ({"bootstrap": 0}, "bootstrap=0"),
+        ({"jobs": -1}, "jobs=-1"),
+        ({"min_questions": -3}, "min_questions=-3"),
+        ({"out": ""}, "--out is empty"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(change, word, traces, tmp_path):
@@ -181,6 +187,17 @@ def test_bad_options_are_refused_before_anything_is_written(change, word, traces
     with pytest.raises(InputError, match=word):
         run(config)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_unknown_model_among_known_ones_is_named_with_its_line(traces, tmp_path):
+    path = tmp_path / "mixed.csv"
+    path.write_text(traces.read_text().replace("Qwen3-8B", "Foo-4B"))
+    config = scaling_law.get_config()
+    config.traces, config.out = (str(path),), str(tmp_path / "out")
+    with pytest.raises(InputError, match=r"mixed\.csv:66: unknown model 'Foo-4B'.*--models="):
+        run(config)
+    config.models, config.jobs, config.bootstrap = "Qwen3", 1, 5
+    assert (run(config) / "law.json").is_file()
 
 
 def test_somebody_elses_folder_is_not_overwritten(traces, tmp_path):

@@ -12,7 +12,7 @@ from kinetics_jax.scaling.families import comparable_families
 from kinetics_jax.scaling.law import LawOptions, find_law
 from kinetics_jax.scaling.run import find_results
 from kinetics_jax.scaling.shapes import shape_results
-from kinetics_jax.scaling.words import best_frontier, cost_to_reach, saturation
+from kinetics_jax.scaling.words import best_frontier, cost_to_reach, settled
 from kinetics_jax.spec import BlockTopK, InputError
 
 SKILL = {"Qwen3-0.6B": (0.2, 900), "Qwen3-4B": (0.5, 1500), "Qwen3-14B": (0.8, 2500)}
@@ -172,7 +172,7 @@ def test_sparse_traces_have_an_optimal_budget(tmp_path):
     found = find_law(family, chips.b200, FAST)
     frontier = best_frontier(found)
     assert np.nanmax(frontier.kv_budget) == 256
-    assert frontier.dense_share[saturation(found)] < 0.5
+    assert frontier.dense_share[settled(found)] < 0.5
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def draw_kv_trend(shapes: ShapeResults, palette: Palette) -> Drawing:
     """KV cache of 32K tokens against parameters, with the paper's fit."""
-    billions = np.array([model.total_params / 1e9 for model in shapes.models])
+    billions = np.array([model.paper_params / 1e9 for model in shapes.models])
     with canvas(height=3.7) as figure:
         axes = figure.add_axes((0.08, 0.14, 0.88, 0.74))
         log_axis(axes.xaxis, *padded(billions, 1.5), "parameters, billions")
@@ -110,7 +110,7 @@ def draw_contours(shapes: ShapeResults, palette: Palette) -> Drawing:
 def _contours(
     axes: "Axes", shapes: ShapeResults, lines: Mapping[float, np.ndarray], palette: Palette
 ) -> None:
-    sizes = np.array([float(model.total_params) for model in shapes.models])
+    sizes = np.array([float(model.paper_params) for model in shapes.models])
     order = np.argsort(sizes)
     every = np.concatenate(list(lines.values())) if lines else np.ones(1)
     log_axis(axes.xaxis, *padded(every, 1.5), "generated tokens")
