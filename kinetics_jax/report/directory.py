@@ -1,8 +1,9 @@
 """A directory that appears whole or not at all.
 
 What a run writes goes into a hidden sibling, is flushed to the disk, and is then renamed into place. An
-earlier result is replaced only if every file in it is on its own list: nobody's notes are lost. Only a
-process killed between the two renames of a replacement leaves the earlier one aside, named ``.….old``.
+earlier result is replaced only if every file in it is on its own list: nobody's notes are lost. A
+process killed while it writes leaves its hidden ``.….part`` aside, and one killed between the two
+renames of a replacement the earlier result, as ``.….old``; both may be deleted.
 """
 
 import contextlib

@@ -2,7 +2,11 @@
 
 Samples of a question are not resampled: with tens of questions and as many samples each, it is the
 questions that a law could change with. A resample is a weighting of the questions, so everything per
-question is computed once. Axes: R resamples · Q questions · G costs · M models.
+question is computed once.
+
+With one choice for all questions a resample, which repeats questions, overfits it more than the
+questions as they are do: those intervals cover more than they say. Near saturation with few questions
+they can cover less. Axes: R resamples · Q questions · G costs · M models.
 """
 
 import dataclasses

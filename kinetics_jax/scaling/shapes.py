@@ -20,7 +20,6 @@ from kinetics_jax.scaling.results import Capacity, Estimate, ShapeResults
 from kinetics_jax.spec import BlockTopK, Dense, InputError, ModelConfig, presets
 
 QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b"))
-QWEN3_MOE = (presets["qwen3-30b-a3b"], presets["qwen3-235b-a22b"])
 QWEN25 = tuple(
     presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b")
 )
@@ -39,7 +38,6 @@ def shape_results(chips: Sequence[Chip], models: Sequence[ModelConfig] = QWEN3) 
     sizes = np.array([model.paper_params / 1e9 for model in QWEN3])
     gib = np.array([model.kv_bytes_per_token() * CONTEXT / 2**30 for model in QWEN3])
     fit = fit_power_law(sizes, gib)
-    every = (*models, *(moe for moe in QWEN3_MOE if moe not in models))
     return ShapeResults(
         intensity=intensity,
         chip=chips[0].name,
@@ -61,7 +59,7 @@ def shape_results(chips: Sequence[Chip], models: Sequence[ModelConfig] = QWEN3) 
             )
             for e in ISO_EFLOPS
         },
-        capacity=tuple(_capacity(chip, model) for chip in chips for model in every),
+        capacity=tuple(_capacity(chip, model) for chip in chips for model in presets.values()),
     )
 
 
