@@ -18,6 +18,9 @@ from kinetics_jax.spec import ModelConfig
 
 Array = jax.Array
 
+_SLAB = 16
+"""Rows (tokens) stored at a time: a whole tile of a bfloat16 array on TPU."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CacheSharding:
@@ -138,17 +141,17 @@ def _store(
 ) -> Array:
     """The cache with each sequence's first ``counts_b`` new rows after its ``lengths_b`` old ones.
 
-    A dynamic_update_slice per sequence keeps the update in place; one scatter for all of them makes
-    the TPU compiler copy the whole cache into another layout.
+    A dynamic_update_slice per sequence, of whole slabs of rows, keeps the update in place. With one
+    scatter for all, or a slice of a single row, the TPU compiler copies the cache to another layout.
     """
     new_bkth = jnp.swapaxes(new_btkh, 1, 2).astype(cache_lbksh.dtype)
     K, T, H = new_bkth.shape[1:]
     S = cache_lbksh.shape[3]
-    window = min(T, S)
+    window = min(-(-(T - 1 + _SLAB) // _SLAB) * _SLAB, S)
 
     def one_sequence(b: Array, cache: Array) -> Array:
-        # The window is pushed back where it would run over the end; the old rows in it stay.
-        start = jnp.minimum(lengths_b[b], S - window)
+        # Rows of the window that are not new keep what they hold, so it may be pushed back at the end.
+        start = jnp.minimum(lengths_b[b] // _SLAB * _SLAB, S - window)
         source = jnp.arange(window) + start - lengths_b[b]
         at = (layer, b, 0, start, 0)
         old = lax.dynamic_slice(cache, at, (1, 1, K, window, H))

@@ -19,11 +19,31 @@ Load, prefill and decode::
 from kinetics_jax.models.checkpoint import CheckpointError
 from kinetics_jax.models.decode import decode_step, make_cache, prefill
 from kinetics_jax.models.load import load
+from kinetics_jax.models.orbax_io import restore_orbax, save_orbax
 from kinetics_jax.models.qwen3 import Qwen3
+from kinetics_jax.models.save import save_hf
 from kinetics_jax.models.sharding import Layout, ReplicatedWarning, ShardingRules, lay_out
+from kinetics_jax.models.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
 from kinetics_jax.models.weights import Weight, count_params, describe
 
 __all__ = [
-    "CheckpointError", "Layout", "Qwen3", "ReplicatedWarning", "ShardingRules", "Weight",
-    "count_params", "decode_step", "describe", "lay_out", "load", "make_cache", "prefill",
+    "ByteTokenizer",
+    "CheckpointError",
+    "Layout",
+    "Qwen3",
+    "ReplicatedWarning",
+    "ShardingRules",
+    "Tokenizer",
+    "Weight",
+    "count_params",
+    "decode_step",
+    "describe",
+    "lay_out",
+    "load",
+    "load_tokenizer",
+    "make_cache",
+    "prefill",
+    "restore_orbax",
+    "save_hf",
+    "save_orbax",
 ]  # fmt: skip

@@ -135,10 +135,8 @@ class Qwen3(nnx.Module):
 
     def arrays(self) -> dict[str, Array]:
         """Every array by its path, as ``weights.describe`` names them."""
-        leaves, _ = jax.tree_util.tree_flatten_with_path(
-            self, is_leaf=lambda node: isinstance(node, nnx.Param)
-        )
-        return {_path(keys): param[...] for keys, param in leaves}
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self)
+        return {_path(keys): array for keys, array in leaves}
 
     @property
     def quantization(self) -> weights.Quantization | None:
@@ -210,6 +208,6 @@ def check_tokens(config: ModelConfig, tokens_bt: object) -> Array:
 
 
 def _path(keys: tuple) -> str:
-    """A pytree path as ``describe`` spells it."""
-    names = [str(key.name if hasattr(key, "name") else key.idx) for key in keys]
+    """A pytree path as ``describe`` spells it: without the ``value`` inside the last ``nnx.Param``."""
+    names = [str(key.name if hasattr(key, "name") else key.idx) for key in keys[:-1]]
     return ".".join(names)
