@@ -42,8 +42,8 @@ class ChatTemplate:
     ) -> str:  # fmt: skip
         """The text of ``messages`` (role and content), ready for the assistant's turn.
 
-        ``variables`` are further names it may print (``bos_token``). ``thinking=False`` asks Qwen3's template for an answer without a reasoning block. Raises
-        ``ChatTemplateError``.
+        ``variables`` are further names it may print (``bos_token``). ``thinking=False`` asks
+        Qwen3's template for an answer without a reasoning block. Raises ``ChatTemplateError``.
         """
         if not all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in messages):
             raise ChatTemplateError("every message needs a 'role'")

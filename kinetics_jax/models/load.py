@@ -107,7 +107,7 @@ class _Plan:
         embed, head = (self.checkpoint.tensors[name] for name in names)
         same = (embed.shape, embed.dtype) == (head.shape, head.dtype)
         for row in range(0, embed.shape[0], _ROWS_COMPARED) if same else ():
-            region = (slice(row, row + _ROWS_COMPARED), slice(None))
+            region = (slice(row, min(row + _ROWS_COMPARED, embed.shape[0])), slice(None))
             parts = [self.checkpoint.read(name, region).tobytes() for name in names]
             same = same and parts[0] == parts[1]
         if not same:
