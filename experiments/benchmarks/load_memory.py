@@ -17,6 +17,8 @@ import time
 
 from absl import app, flags
 
+from kinetics_jax.spec import ModelConfig, presets
+
 _GIGABYTES = flags.DEFINE_float("gb", 2.0, "Size of the checkpoint.")
 _SHARD_MB = flags.DEFINE_integer("shard_mb", 500, "Largest file, in MB.")
 _KIND = flags.DEFINE_enum("kind", "dense", ["dense", "moe"], "Shape of the model.")
@@ -28,10 +30,8 @@ _MB = 1e6
 _LIMIT_MB = 300
 
 
-def _config(kind: str, gigabytes: float):
+def _config(kind: str, gigabytes: float) -> ModelConfig:
     """A model of about that many GB in BF16, by the number of its layers."""
-    from kinetics_jax.spec import presets
-
     base = presets["qwen3-1.7b" if kind == "dense" else "qwen3-30b-a3b"]
     small = dataclasses.replace(base, name=f"synthetic-{kind}", vocab_size=32_000, num_layers=1)
     if small.moe:

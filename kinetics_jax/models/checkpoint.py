@@ -17,6 +17,8 @@ from kinetics_jax.spec.hf_config import read_json
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+_REMAP_BYTES = 64 * 2**20
+"""A mapped file's pages count as ours once touched; mapping it anew after this many lets them go."""
 _DTYPES = ("BF16", "F16", "F32")
 _TOKENIZER_AND_CONFIG = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
 
@@ -42,6 +44,7 @@ class Checkpoint:
         self.folder = folder
         self.tensors: dict[str, Stored] = {}
         self._open: tuple[pathlib.Path, Any] | None = None
+        self._touched = 0
         for file, expected in _files(folder).items():
             found = self._read_header(file)
             if expected is not None:
@@ -64,18 +67,22 @@ class Checkpoint:
     def read(self, key: str, region: Sequence[slice]) -> np.ndarray:
         """A copy of one region of tensor ``key``, in its stored dtype."""
         file = self.tensors[key].file
+        if self._touched > _REMAP_BYTES:
+            self.close()
         try:
-            return np.asarray(self._handle(file).get_slice(key)[tuple(region)])
+            found = np.asarray(self._handle(file).get_slice(key)[tuple(region)])
         except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{file}: tensor {key!r} cannot be read ({error})") from error
+        self._touched += found.nbytes
+        return found
 
     def close(self) -> None:
         """Let go of the file that is mapped."""
-        self._open = None
+        self._open, self._touched = None, 0
 
     def _handle(self, file: pathlib.Path) -> Any:
         if self._open is None or self._open[0] != file:
-            self._open = None  # unmap the old file before mapping the next
+            self.close()  # unmap the old file before mapping the next
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
             except FileNotFoundError as error:

@@ -154,7 +154,8 @@ class _Loader:
         stack = found.pop(path, None)
         if stack is None:
             stack = _empty_stack(whole.shape, whole.dtype, place)
-        found[path] = _set_layer(stack, array, layer, place)
+        # Waited for: dispatch is asynchronous, and tensors read ahead would pile up in host memory.
+        found[path] = jax.block_until_ready(_set_layer(stack, array, layer, place))
 
     def _read(self, name: str, weight: Weight, layer: int | None) -> Array:
         """One tensor of one layer, placed; each device's region is read on its own."""
@@ -179,7 +180,7 @@ class _Loader:
             return source.to_ours(stored, axes)
 
         if weight.axes[0] != "experts" or where[0].holds("experts"):
-            return read(where[0], weight.axes).astype(self.dtype, order="C")
+            return read(where[0], weight.axes).astype(self.dtype, "C", copy=False)
         experts = where[index[0]]
         shape = [axis.indices(size) for axis, size in zip(index, weight.shape, strict=True)]
         region = np.empty([last - first for first, last, _ in shape], self.dtype)
