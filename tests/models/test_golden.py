@@ -17,7 +17,7 @@ def test_there_are_golden_files():
 
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
-@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("unroll", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_logits_are_those_transformers_gave(folder, unroll):
     golden = np.load(folder / "golden.npz")
     model = models.load(folder, dtype="float32", unroll=unroll)

@@ -38,7 +38,7 @@ def test_every_row_meets_its_own_expert(implementation, rows_e):
         np.testing.assert_allclose(found, _expected(x, weight, rows_e), atol=1e-5)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(0, 30))
 def test_tiles_hold_any_split(rows_e, spare):
     if not sum(rows_e) + spare:

@@ -29,13 +29,16 @@ def _check_float32(variant: str, length: int, tmp_path, rows: int = 2, **options
     assert np.abs(found - reference).max() <= 1e-4 * np.abs(reference).max()
 
 
-@pytest.mark.parametrize("variant", oracle.VARIANTS)
+_QUICK = [v for v in oracle.VARIANTS if not v.endswith(("-raw", "2-tied", "scaled", "wide-head"))]
+
+
+@pytest.mark.parametrize("variant", _QUICK)
 def test_float32_logits(variant, tmp_path):
     _check_float32(variant, 70, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", [1, 300, 2000])
+@pytest.mark.parametrize("length", [1, 70, 300, 2000])
 @pytest.mark.parametrize("variant", oracle.VARIANTS)
 def test_float32_logits_of_long_prompts(variant, length, tmp_path):
     _check_float32(variant, length, tmp_path, rows=1)
@@ -61,9 +64,7 @@ def test_float32_logits_of_odd_shapes(seed, tmp_path):
     _check_float32(variant, int(draw.integers(2, 90)), tmp_path, seed=seed, **shape)
 
 
-@pytest.mark.parametrize(
-    ("variant", "limit"), [("ratio2-tied", 0.015), ("qwen2", 0.015), ("moe-2of4", 0.02)]
-)
+@pytest.mark.parametrize(("variant", "limit"), [("ratio2-tied", 0.015), ("moe-2of4", 0.02)])
 def test_bfloat16_divergence(variant, limit, tmp_path):
     _check_bfloat16(variant, limit, tmp_path)
 

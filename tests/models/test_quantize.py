@@ -22,7 +22,14 @@ def test_error_is_at_most_half_a_scale():
     assert int(jnp.abs(values).max()) == 127
 
 
-@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-moe", "tiny-qwen2"])
+@pytest.mark.parametrize(
+    "preset",
+    [
+        "tiny-tied",
+        "tiny-moe",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("tiny-dense", "tiny-qwen2")),
+    ],
+)
 def test_logits_stay_near(preset, tmp_path):
     model = models.Qwen3.init(presets[preset], jax.random.key(0), dtype="float32")
     models.save_hf(model, tmp_path)

@@ -93,7 +93,7 @@ def test_a_batch_is_split_only_as_far_as_it_divides():
     assert Layout().batch_split(4) == ()
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [pytest.param(None, marks=pytest.mark.slow), "int8"])
 def test_loading_onto_a_mesh_reads_the_same_weights(quantize, tmp_path):
     models.save_hf(_model("tiny-moe"), tmp_path)
     whole = models.load(tmp_path, quantize=quantize, dtype="float32").arrays()
@@ -106,7 +106,7 @@ def test_loading_onto_a_mesh_reads_the_same_weights(quantize, tmp_path):
             assert np.array_equal(array, parts[path]), path
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, pytest.param("int8", marks=pytest.mark.slow)])
 def test_orbax_restores_onto_1_2_4_and_8_devices(quantize, tmp_path):
     models.save_hf(_model("tiny-moe"), tmp_path / "hf")
     saved = models.load(tmp_path / "hf", mesh=_mesh((1, 2, 2)), quantize=quantize, dtype="float32")
