@@ -5,6 +5,9 @@ Dims: D model · F ffn · E experts · L layers · N query heads · K KV heads �
 """
 
 import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from kinetics_jax.spec.errors import InputError
 
@@ -93,6 +96,16 @@ class ModelConfig:
                 f"{self.name}: num_query_heads={self.num_query_heads} is not a multiple of "
                 f"num_kv_heads={self.num_kv_heads}"
             )
+
+    @classmethod
+    def from_hf(cls, source: Mapping[str, Any] | str | pathlib.Path) -> "ModelConfig":
+        """The shape described by a Hugging Face ``config.json``: its fields, the file or its folder.
+
+        Raises ``kinetics_jax.spec.hf_config.ConfigError`` on anything this library does not compute.
+        """
+        from kinetics_jax.spec import hf_config  # it imports this module
+
+        return hf_config.from_hf(source)
 
     @property
     def queries_per_kv(self) -> int:

@@ -38,6 +38,14 @@ def _r1(size: str, *shape: int, **more: Any) -> ModelConfig:
     return _qwen2(f"r1-distill-qwen-{size}", *shape, **more)
 
 
+def _tiny(name: str, **more: Any) -> ModelConfig:
+    """A model small enough to test with on a laptop, speaking the built-in byte tokenizer's ids."""
+    shape: dict[str, Any] = {"vocab_size": 272, "model_dim": 64, "ffn_dim": 128, "num_layers": 2,
+                             "num_query_heads": 4, "num_kv_heads": 2, "head_dim": 32}  # fmt: skip
+    tokens = {"eos_token_ids": (258,), "pad_token_id": 256, "max_context": 4096}
+    return ModelConfig(name=f"tiny-{name}", **{**shape, **tokens, **more})
+
+
 _SMALL_VOCAB = 151_936  # Qwen2.5 up to 3B; the larger ones pad the table to 152,064 rows.
 
 _ALL = (
@@ -65,6 +73,10 @@ _ALL = (
     _r1("7b", 3584, 18_944, 28, 28, 4, rope_theta=10_000.0),
     _r1("14b", 5120, 13_824, 48, 40, 8, norm_eps=1e-5),
     _r1("32b", 5120, 27_648, 64, 40, 8, norm_eps=1e-5),
+    _tiny("dense"),
+    _tiny("tied", tied_embeddings=True),
+    _tiny("qwen2", qk_norm=False, qkv_bias=True),
+    _tiny("moe", moe=MoE(num_experts=8, experts_per_token=2, expert_dim=32)),
 )  # fmt: skip
 
 

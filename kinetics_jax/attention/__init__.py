@@ -1,0 +1,7 @@
+"""Attention and the caches behind it: ``KVCache`` is all that a model knows of them."""
+
+from kinetics_jax.attention.causal import WithinChunk, causal_attention
+from kinetics_jax.attention.contiguous import CacheSharding, ContiguousCache
+from kinetics_jax.attention.interface import KVCache
+
+__all__ = ["CacheSharding", "ContiguousCache", "KVCache", "WithinChunk", "causal_attention"]

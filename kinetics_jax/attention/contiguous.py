@@ -1,0 +1,162 @@
+"""The plain KV cache: room for S tokens per sequence, contiguous, dense attention in XLA.
+
+Axis letters: L layers · B sequences · T new tokens · S room · N query heads · K KV heads · H head dim.
+Small ``kb`` and so on in names: that device's share.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from kinetics_jax.attention.causal import causal_attention
+from kinetics_jax.spec import ModelConfig
+
+Array = jax.Array
+
+_SLAB = 16
+"""Rows (tokens) stored at a time: a whole tile of a bfloat16 array on TPU."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheSharding:
+    """How a cache is split: sequences over some mesh axes, heads over others."""
+
+    mesh: jax.sharding.Mesh
+    batch_axes: tuple[str, ...] = ()
+    head_axes: tuple[str, ...] = ()
+    """Mesh axes of the query heads."""
+    kv_head_axes: tuple[str, ...] = ()
+    """Those of the KV heads: the same, or none where every device keeps them all."""
+
+    def kv_spec(self) -> PartitionSpec:
+        """Partition of key_lbksh and value_lbksh."""
+        return PartitionSpec(None, self.batch_axes or None, self.kv_head_axes or None)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["key_lbksh", "value_lbksh", "lengths_b"],
+    meta_fields=["sharding"],
+)
+@dataclasses.dataclass(frozen=True)
+class ContiguousCache:
+    """A ``KVCache`` with S slots per sequence. A token beyond S is dropped and attends to NaN."""
+
+    key_lbksh: Array
+    value_lbksh: Array
+    lengths_b: Array
+    sharding: CacheSharding | None = None
+
+    @classmethod
+    def describe(
+        cls, config: ModelConfig, batch: int, capacity: int, *,
+        dtype: jax.typing.DTypeLike = jnp.bfloat16, sharding: CacheSharding | None = None,
+    ) -> Self:  # fmt: skip
+        """The cache as ``ShapeDtypeStruct``s: for ``eval_shape`` and ahead-of-time compilation."""
+        shape = (config.num_layers, batch, config.num_kv_heads, capacity, config.head_dim)
+        place, rows = None, None
+        if sharding:
+            place = jax.NamedSharding(sharding.mesh, sharding.kv_spec())
+            rows = jax.NamedSharding(sharding.mesh, PartitionSpec(sharding.batch_axes or None))
+        kv: Any = jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+        lengths: Any = jax.ShapeDtypeStruct((batch,), jnp.int32, sharding=rows)
+        return cls(kv, kv, lengths, sharding)
+
+    @classmethod
+    def zeros(
+        cls, config: ModelConfig, batch: int, capacity: int, *,
+        dtype: jax.typing.DTypeLike = jnp.bfloat16, sharding: CacheSharding | None = None,
+    ) -> Self:  # fmt: skip
+        """An empty cache for ``batch`` sequences of up to ``capacity`` tokens."""
+        described = cls.describe(config, batch, capacity, dtype=dtype, sharding=sharding)
+        return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, device=a.sharding), described)
+
+    def attend(
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
+        counts_b: Array,
+    ) -> tuple[Array, Self]:  # fmt: skip
+        """See ``KVCache.attend``."""
+        arrays = (self.key_lbksh, self.value_lbksh, jnp.asarray(layer), query_btnh, key_btkh,
+                  value_btkh, self.lengths_b, counts_b)  # fmt: skip
+        if self.sharding is None:
+            out, key, value = _attend_local(*arrays)
+        else:
+            out, key, value = _attend_sharded(self.sharding, arrays)
+        return out, dataclasses.replace(self, key_lbksh=key, value_lbksh=value)
+
+    def advance(self, counts_b: Array) -> Self:
+        """See ``KVCache.advance``."""
+        return dataclasses.replace(self, lengths_b=self.lengths_b + counts_b)
+
+
+def _attend_sharded(split: CacheSharding, arrays: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+    batch, heads, kv_heads = split.batch_axes or None, split.head_axes or None, split.kv_head_axes
+    kv, row = split.kv_spec(), PartitionSpec(batch)
+    queries = PartitionSpec(batch, None, heads)
+    new = PartitionSpec(batch, None, kv_heads or None)
+    local = functools.partial(_attend_local, split_heads=split.head_axes if not kv_heads else ())
+    return jax.shard_map(
+        local, mesh=split.mesh, in_specs=(kv, kv, PartitionSpec(), queries, new, new, row, row),
+        out_specs=(queries, kv, kv), check_vma=False,
+    )(*arrays)  # fmt: skip
+
+
+def _attend_local(
+    key_lbksh: Array, value_lbksh: Array, layer: Array, query_btnh: Array, key_btkh: Array,
+    value_btkh: Array, lengths_b: Array, counts_b: Array, *, split_heads: tuple[str, ...] = (),
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """One device's sequences and heads. ``split_heads``: axes of query heads whose KV heads are not split."""
+    key_lbksh = _store(key_lbksh, layer, key_btkh, lengths_b, counts_b)
+    value_lbksh = _store(value_lbksh, layer, value_btkh, lengths_b, counts_b)
+    key_bksh = lax.dynamic_index_in_dim(key_lbksh, layer, keepdims=False)
+    value_bksh = lax.dynamic_index_in_dim(value_lbksh, layer, keepdims=False)
+    if split_heads:
+        key_bksh, value_bksh = (
+            _heads_for_this_device(x, query_btnh.shape[2], split_heads)
+            for x in (key_bksh, value_bksh)
+        )
+    T, S = query_btnh.shape[1], key_lbksh.shape[3]
+    position_bt = lengths_b[:, None] + jnp.arange(T)
+    out = causal_attention(query_btnh, key_bksh, value_bksh, position_bt)
+    return jnp.where((position_bt < S)[..., None, None], out, jnp.nan), key_lbksh, value_lbksh
+
+
+def _heads_for_this_device(kv_bksh: Array, query_heads: int, axes: tuple[str, ...]) -> Array:
+    """The KV heads that this device's ``query_heads`` belong to, out of all K."""
+    K = kv_bksh.shape[1]
+    per_kv = query_heads * lax.axis_size(axes) // K
+    if per_kv == 0 or (query_heads % per_kv and per_kv % query_heads):
+        raise ValueError(f"{query_heads} query heads per device straddle KV heads of {per_kv}")
+    first = lax.axis_index(axes) * query_heads // per_kv
+    return lax.dynamic_slice_in_dim(kv_bksh, first, max(1, query_heads // per_kv), axis=1)
+
+
+def _store(
+    cache_lbksh: Array, layer: Array, new_btkh: Array, lengths_b: Array, counts_b: Array
+) -> Array:
+    """The cache with each sequence's first ``counts_b`` new rows after its ``lengths_b`` old ones.
+
+    A dynamic_update_slice per sequence, of whole slabs of rows, keeps the update in place. With one
+    scatter for all, or a slice of a single row, the TPU compiler copies the cache to another layout.
+    """
+    new_bkth = jnp.swapaxes(new_btkh, 1, 2).astype(cache_lbksh.dtype)
+    K, T, H = new_bkth.shape[1:]
+    S = cache_lbksh.shape[3]
+    window = min(-(-(T - 1 + _SLAB) // _SLAB) * _SLAB, S)
+
+    def one_sequence(b: Array, cache: Array) -> Array:
+        # Rows of the window that are not new keep what they hold, so it may be pushed back at the end.
+        start = jnp.minimum(lengths_b[b] // _SLAB * _SLAB, S - window)
+        source = jnp.arange(window) + start - lengths_b[b]
+        at = (layer, b, 0, start, 0)
+        old = lax.dynamic_slice(cache, at, (1, 1, K, window, H))
+        rows = jnp.take(new_bkth[b], source, axis=1, mode="clip")[None, None]
+        fresh = (source >= 0) & (source < counts_b[b])
+        return lax.dynamic_update_slice(cache, jnp.where(fresh[:, None], rows, old), at)
+
+    return lax.fori_loop(0, new_bkth.shape[0], one_sequence, cache_lbksh)

@@ -1,0 +1,96 @@
+"""The small modules every layer is made of: norm, projection, embedding.
+
+Axis letters: B sequence · T token · D model · V vocabulary; einsum keys name the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from kinetics_jax.models.sharding import Layout
+from kinetics_jax.spec import InputError
+
+Array = jax.Array
+
+
+class Params:
+    """The arrays below one path of the model; modules take theirs from it by name."""
+
+    def __init__(self, arrays: Mapping[str, Any], prefix: str = "") -> None:
+        self._arrays, self._prefix = arrays, prefix
+
+    def __truediv__(self, name: str) -> "Params":
+        return Params(self._arrays, f"{self._prefix}{name}.")
+
+    def take(self, name: str) -> nnx.Param:
+        """The array called ``name`` here. Raises ``InputError`` where it was not given."""
+        found = self.find(name)
+        if found is None:
+            raise InputError(f"the model needs an array {self._prefix + name!r}; it was not given")
+        return found
+
+    def find(self, name: str) -> nnx.Param | None:
+        """The array called ``name`` here, or None where the model has none (no bias, no scale)."""
+        array = self._arrays.get(self._prefix + name)
+        return None if array is None else nnx.Param(array)
+
+
+class RMSNorm(nnx.Module):
+    """x / rms(x) · weight over the last axis, the division in float32 (arXiv:1910.07467)."""
+
+    def __init__(self, params: Params, eps: float) -> None:
+        self.weight = params.take("weight")
+        self.eps = eps
+
+    def __call__(self, x: Array) -> Array:
+        """Same shape and dtype as ``x``."""
+        wide = x.astype(jnp.float32)
+        wide = wide * jax.lax.rsqrt(jnp.mean(wide * wide, -1, keepdims=True) + self.eps)
+        return wide.astype(x.dtype) * self.weight[...]
+
+
+class Projection(nnx.Module):
+    """``einsum(key, x, weight)``, scaled per channel where quantised, plus a bias if any."""
+
+    def __init__(self, params: Params, einsum: str) -> None:
+        self.weight = params.take("weight")
+        self.scale = params.find("scale")
+        self.bias = params.find("bias")
+        self.einsum = einsum
+
+    def __call__(self, x: Array) -> Array:
+        """Shape as the einsum key says, dtype of ``x``."""
+        if self.scale is None:
+            y = jnp.einsum(self.einsum, x, self.weight[...])
+        else:
+            y = jnp.einsum(self.einsum, x, self.weight[...].astype(x.dtype))
+            y = (y.astype(jnp.float32) * self.scale[...]).astype(x.dtype)
+        return y if self.bias is None else y + self.bias[...]
+
+
+class Embedding(nnx.Module):
+    """A V×D table, read by row on the way in and as a projection on the way out."""
+
+    def __init__(self, params: Params, layout: Layout, dtype: jax.typing.DTypeLike) -> None:
+        self.weight = params.take("weight")
+        self.scale = params.find("scale")
+        self.layout = layout
+        self.dtype = jnp.dtype(dtype)
+
+    def look_up(self, tokens_bt: Array) -> Array:
+        """Vectors x_btd of tokens."""
+        x = jnp.take(self.weight[...], tokens_bt, axis=0)
+        if self.scale is not None:
+            x = x.astype(jnp.float32) * jnp.take(self.scale[...], tokens_bt, axis=0)[..., None]
+        return self.layout.constrain(x.astype(self.dtype), "batch", None, None)
+
+    def logits(self, x_btd: Array) -> Array:
+        """Logits_btv in float32."""
+        logits = jnp.einsum("btd,vd->btv", x_btd, self.weight[...].astype(x_btd.dtype))
+        logits = logits.astype(jnp.float32)
+        if self.scale is not None:
+            logits = logits * self.scale[...]
+        return self.layout.constrain(logits, "batch", None, "vocab")

@@ -1,0 +1,78 @@
+"""Sharded parameters to and from an Orbax checkpoint, onto any mesh whatever it was saved from."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from kinetics_jax.models.checkpoint import CheckpointError
+from kinetics_jax.models.qwen3 import Qwen3
+from kinetics_jax.models.sharding import ShardingRules
+from kinetics_jax.spec import InputError, ModelConfig, MoE, Yarn
+from kinetics_jax.spec.hf_config import read_json
+
+_ABOUT = "kinetics_model.json"
+_PARAMS = "params"
+
+
+def save_orbax(model: Qwen3, path: str | pathlib.Path) -> None:
+    """Write a model (quantised ones too) to the new folder ``path``: each host writes its own shards.
+
+    Raises ``InputError`` where the folder already holds a checkpoint.
+    """
+    folder = pathlib.Path(path).resolve()
+    if (folder / _PARAMS).exists():
+        raise InputError(f"{folder}: already holds a checkpoint; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder / _PARAMS, model.arrays())
+    about = {
+        "config": dataclasses.asdict(model.config), "dtype": model.dtype.name,
+        "quantize": model.quantization, "unroll": model.unrolled,
+    }  # fmt: skip
+    if jax.process_index() == 0:  # last, so that a folder with it is whole
+        (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+
+
+def restore_orbax(
+    path: str | pathlib.Path, *, mesh: jax.sharding.Mesh | None = None,
+    rules: ShardingRules | None = None,
+) -> Qwen3:  # fmt: skip
+    """The model saved at ``path``, each device of ``mesh`` (None: one device) reading its own part.
+
+    Raises ``CheckpointError`` where the folder is not a whole checkpoint of ``save_orbax``.
+    """
+    folder = pathlib.Path(path).resolve()
+    about = read_json(folder / _ABOUT)
+    try:
+        config = _config(about["config"])
+        model = Qwen3.abstract(
+            config, mesh=mesh, rules=rules, dtype=about["dtype"], quantize=about["quantize"],
+            unroll=about["unroll"],
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / _ABOUT}: not a saved model ({error!r})") from error
+    target = {path: _placed(array) for path, array in model.arrays().items()}
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            arrays = checkpointer.restore(folder / _PARAMS, target)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise CheckpointError(f"{folder / _PARAMS}: cannot be restored ({reason})") from error
+    return Qwen3(config, arrays, model.layout)
+
+
+def _placed(array: Any) -> jax.ShapeDtypeStruct:
+    place = array.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place)
+
+
+def _config(fields: dict[str, Any]) -> ModelConfig:
+    """``dataclasses.asdict`` undone, after JSON."""
+    nested = {"yarn": Yarn, "moe": MoE}
+    read = {name: nested[name](**value) if name in nested and value else value
+            for name, value in fields.items()}  # fmt: skip
+    return ModelConfig(**{**read, "eos_token_ids": tuple(read["eos_token_ids"])})

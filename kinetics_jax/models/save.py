@@ -1,0 +1,155 @@
+"""Models back to Hugging Face safetensors, one file at a time, for transformers (4 or 5) to load."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from kinetics_jax.models.checkpoint import INDEX, SINGLE
+from kinetics_jax.models.hf_names import sources
+from kinetics_jax.models.qwen3 import Qwen3
+from kinetics_jax.models.weights import Weight, describe
+from kinetics_jax.spec import InputError, ModelConfig
+
+_MAX_FILE_BYTES = 4 * 2**30
+_CLASSES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+            "qwen3_moe": "Qwen3MoeForCausalLM"}  # fmt: skip
+
+
+def save_hf(
+    model: Qwen3, path: str | pathlib.Path, *, max_file_bytes: int = _MAX_FILE_BYTES
+) -> None:
+    """Write ``config.json`` and the weights, in the model's dtype, to the folder ``path``.
+
+    The host holds one file's tensors at a time (``max_file_bytes``). Raises ``InputError`` for a
+    quantised model, and for a shape that no Hugging Face class has.
+    """
+    if model.quantization:
+        raise InputError(f"an {model.quantization} model cannot be exported; load it unquantised")
+    if max_file_bytes < 1:
+        raise InputError(f"max_file_bytes={max_file_bytes} must be positive")
+    config = hf_fields(model.config, model.dtype)
+    folder = pathlib.Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("*.safetensors"), folder / INDEX):
+        old.unlink(missing_ok=True)  # a stale file would be read as part of the new model
+    files = list(_group(_tensor_bytes(model), max_file_bytes))
+    arrays = model.arrays()
+    placed: dict[str, str] = {}
+    total = 0
+    for number, keys in enumerate(files, 1):
+        name = SINGLE if len(files) == 1 else f"model-{number:05}-of-{len(files):05}.safetensors"
+        tensors = dict(_tensors(model, arrays, keys))
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        placed |= dict.fromkeys(tensors, name)
+        total += sum(tensor.nbytes for tensor in tensors.values())
+    if len(files) > 1:
+        index = {"metadata": {"total_size": total}, "weight_map": placed}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def hf_fields(config: ModelConfig, dtype: jax.typing.DTypeLike) -> dict[str, Any]:
+    """The fields of a ``config.json``, spelled so that transformers 4 and 5 both read them."""
+    family = _family(config)
+    theta = config.rope_theta
+    scaling = None
+    if config.yarn:
+        scaling = {
+            "rope_type": "yarn", "factor": config.yarn.factor, "rope_theta": theta,
+            "original_max_position_embeddings": config.yarn.original_context,
+            "beta_fast": config.yarn.beta_fast, "beta_slow": config.yarn.beta_slow,
+        }  # fmt: skip
+        if config.yarn.attention_factor is not None:
+            scaling["attention_factor"] = config.yarn.attention_factor
+    fields = {
+        "architectures": [_CLASSES[family]], "model_type": family, "vocab_size": config.vocab_size,
+        "hidden_size": config.model_dim, "intermediate_size": config.ffn_dim,
+        "num_hidden_layers": config.num_layers, "num_attention_heads": config.num_query_heads,
+        "num_key_value_heads": config.num_kv_heads, "head_dim": config.head_dim,
+        "hidden_act": "silu", "max_position_embeddings": config.max_context,
+        "rms_norm_eps": config.norm_eps, "rope_theta": theta, "rope_scaling": scaling,
+        "tie_word_embeddings": config.tied_embeddings, "use_sliding_window": False,
+        "eos_token_id": list(config.eos_token_ids) or None, "pad_token_id": config.pad_token_id,
+        "torch_dtype": np.dtype(dtype).name,
+    }  # fmt: skip
+    if family != "qwen2":
+        fields["attention_bias"] = config.qkv_bias
+    if config.moe:
+        fields |= {
+            "num_experts": config.moe.num_experts, "norm_topk_prob": config.moe.norm_topk_prob,
+            "num_experts_per_tok": config.moe.experts_per_token, "decoder_sparse_step": 1,
+            "moe_intermediate_size": config.moe.expert_dim, "mlp_only_layers": [],
+        }  # fmt: skip
+    return fields
+
+
+def _family(config: ModelConfig) -> str:
+    biases = (config.qkv_bias, config.out_bias)
+    if config.qk_norm and biases in ((True, True), (False, False)):
+        return "qwen3_moe" if config.moe else "qwen3"
+    if not config.qk_norm and biases == (True, False) and not config.moe:
+        return "qwen2"
+    raise InputError(
+        f"{config.name}: no Hugging Face Qwen class has this mix of QK-norm and biases"
+    )
+
+
+_Key = tuple[str, int | None]
+"""A weight's path without its layer, and the layer."""
+
+
+def _table(model: Qwen3) -> dict[str, Weight]:
+    return describe(model.config, dtype=model.dtype, unroll=False)
+
+
+def _tensor_bytes(model: Qwen3) -> Iterator[tuple[_Key, int]]:
+    """Every weight of every layer with its size, in the order of the layers."""
+    table = _table(model)
+    for path, weight in table.items():
+        if not path.startswith("layers."):
+            yield (path, None), weight.bytes
+    for layer in range(model.config.num_layers):
+        for path, weight in table.items():
+            if path.startswith("layers."):
+                yield (path.removeprefix("layers."), layer), weight.bytes // model.config.num_layers
+
+
+def _group(sizes: Iterator[tuple[_Key, int]], limit: int) -> Iterator[list[_Key]]:
+    """Consecutive weights, as many as fit ``limit`` bytes; never fewer than one."""
+    group: list[_Key] = []
+    held = 0
+    for key, size in sizes:
+        if group and held + size > limit:
+            yield group
+            group, held = [], 0
+        group.append(key)
+        held += size
+    yield group
+
+
+def _tensors(
+    model: Qwen3, arrays: dict[str, jax.Array], keys: list[_Key]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(checkpoint name, tensor as it is stored there) of each weight."""
+    table = _table(model)
+    for name, layer in keys:
+        weight = table[name if layer is None else f"layers.{name}"]
+        if layer is None:
+            array = arrays[name]
+        else:
+            weight = dataclasses.replace(weight, shape=weight.shape[1:], axes=weight.axes[1:])
+            stacked = f"layers.{name}" in arrays
+            array = arrays[f"layers.{name}"][layer] if stacked else arrays[f"layers.{layer}.{name}"]
+        whole = np.asarray(jax.device_get(array))
+        where = list(sources(model.config, name, weight, layer=layer))
+        if weight.axes[0] != "experts":
+            yield where[0].key, where[0].to_theirs(whole, weight.axes)
+            continue
+        for source, expert in zip(where, whole, strict=True):
+            yield source.key, source.to_theirs(expert, weight.axes[1:])

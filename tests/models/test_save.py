@@ -1,0 +1,82 @@
+"""transformers → ours → transformers gives the tensors back, bit for bit."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from kinetics_jax import models
+from kinetics_jax.spec import InputError, ModelConfig, presets
+
+
+def _tensors(folder) -> dict[str, np.ndarray]:
+    return {k: v for file in folder.glob("*.safetensors") for k, v in load_file(file).items()}
+
+
+def _assert_same(first, second) -> None:
+    assert first.keys() == second.keys()
+    for key, tensor in first.items():
+        assert tensor.dtype == second[key].dtype, key
+        assert tensor.tobytes() == second[key].tobytes(), key
+
+
+@pytest.mark.parametrize(
+    "variant", ["ratio2-tied", "ratio8-bias", "yarn-scaled", "qwen2", "moe-2of4"]
+)
+def test_round_trip_through_transformers(variant, tmp_path):
+    torch = pytest.importorskip("torch", reason="the oracle is transformers on torch")
+    pytest.importorskip("transformers", reason="the oracle is transformers")
+    from tests.models import oracle
+
+    theirs = oracle.write(variant, tmp_path / "theirs")
+    models.save_hf(models.load(tmp_path / "theirs", dtype="float32"), tmp_path / "ours")
+    _assert_same(_tensors(tmp_path / "theirs"), _tensors(tmp_path / "ours"))
+
+    again = oracle.read(variant, tmp_path / "ours", torch.float32)
+    for key, tensor in theirs.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
+    tokens = np.arange(20)[None]
+    assert np.array_equal(oracle.logits(theirs, tokens), oracle.logits(again, tokens))
+
+
+@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe"])
+@pytest.mark.parametrize(("unroll", "limit"), [(False, 2**40), (True, 40_000)])
+def test_round_trip_of_our_own(preset, unroll, limit, tmp_path):
+    model = models.Qwen3.init(presets[preset], jax.random.key(1), unroll=unroll)
+    models.save_hf(model, tmp_path, max_file_bytes=limit)
+    assert (len(list(tmp_path.glob("*.safetensors"))) == 1) is (limit == 2**40)
+    again = models.load(tmp_path, unroll=unroll)
+    config = dataclasses.replace(again.config, name=model.config.name)
+    assert config == model.config
+    _assert_same(
+        {k: np.asarray(v) for k, v in model.arrays().items()},
+        {k: np.asarray(v) for k, v in again.arrays().items()},
+    )
+
+
+def test_saving_again_leaves_no_stale_files(tmp_path):
+    for preset, limit in (("tiny-moe", 30_000), ("tiny-dense", 2**30)):
+        model = models.Qwen3.init(presets[preset], jax.random.key(0))
+        models.save_hf(model, tmp_path, max_file_bytes=limit)
+    assert [file.name for file in tmp_path.glob("*safetensors*")] == ["model.safetensors"]
+    models.load(tmp_path)
+
+
+def test_config_survives_both_spellings(tmp_path):
+    model = models.Qwen3.init(presets["tiny-moe"], jax.random.key(0))
+    models.save_hf(model, tmp_path)
+    fields = json.loads((tmp_path / "config.json").read_text())
+    fields["num_local_experts"] = fields.pop("num_experts")  # as transformers 5 writes
+    fields["rope_parameters"] = {"rope_type": "default", "rope_theta": fields.pop("rope_theta")}
+    assert dataclasses.replace(ModelConfig.from_hf(fields), name="") == dataclasses.replace(
+        ModelConfig.from_hf(tmp_path), name=""
+    )
+
+
+def test_what_cannot_be_exported(tmp_path):
+    odd = dataclasses.replace(presets["tiny-dense"], qkv_bias=True)
+    with pytest.raises(InputError, match="no Hugging Face Qwen class"):
+        models.save_hf(models.Qwen3.init(odd, jax.random.key(0)), tmp_path)

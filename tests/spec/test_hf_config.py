@@ -1,0 +1,160 @@
+"""``config.json`` of transformers 4 and 5 → ``ModelConfig``; what would change the mathematics is refused."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+from kinetics_jax.spec import ModelConfig, MoE, Yarn, presets
+from kinetics_jax.spec.hf_config import ConfigError
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHARED = pathlib.Path(os.environ.get("KINETICS_SHARED", ROOT.parent / "shared"))
+
+V4 = {
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "vocab_size": 100, "hidden_size": 64,
+    "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 32,
+    "num_key_value_heads": 2, "hidden_act": "silu", "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-06, "rope_theta": 1e6, "rope_scaling": None, "tie_word_embeddings": True,
+    "attention_bias": False, "use_sliding_window": False, "sliding_window": None,
+    "max_window_layers": 36, "eos_token_id": 7, "bos_token_id": 3, "torch_dtype": "bfloat16",
+    "transformers_version": "4.51.0", "initializer_range": 0.02, "use_cache": True,
+}  # fmt: skip
+MOE = {"model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+       "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [],
+       "router_aux_loss_coef": 0.001}  # fmt: skip
+
+
+def _without(fields, *names):
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def test_both_spellings_give_one_config():
+    old = ModelConfig.from_hf(V4)
+    new = _without(V4, "rope_theta", "rope_scaling", "torch_dtype") | {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}, "dtype": "bfloat16",
+        "layer_types": ["full_attention"] * 2,
+    }  # fmt: skip
+    assert ModelConfig.from_hf(new) == old
+    nested = {"full_attention": new["rope_parameters"], "sliding_attention": None}
+    assert ModelConfig.from_hf(new | {"rope_parameters": nested}) == old
+    assert (old.head_dim, old.rope_theta, old.tied_embeddings) == (32, 1e6, True)
+    assert (old.qk_norm, old.qkv_bias, old.eos_token_ids) == (True, False, (7,))
+
+
+def test_experts_under_either_name():
+    expected = MoE(num_experts=8, experts_per_token=2, expert_dim=16, norm_topk_prob=True)
+    assert ModelConfig.from_hf(V4 | MOE).moe == expected
+    renamed = _without(V4 | MOE, "num_experts") | {"num_local_experts": 8}
+    assert ModelConfig.from_hf(renamed).moe == expected
+    assert not ModelConfig.from_hf(_without(V4 | MOE, "norm_topk_prob")).moe.norm_topk_prob
+    with pytest.raises(ConfigError, match="differs from num_local_experts"):
+        ModelConfig.from_hf(V4 | MOE | {"num_local_experts": 4})
+
+
+def test_yarn():
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
+    config = ModelConfig.from_hf(V4 | {"rope_scaling": scaling})
+    assert config.yarn == Yarn(factor=4.0, original_context=256)
+    assert config.max_context == 1024
+    old = ModelConfig.from_hf(V4 | {"rope_scaling": {"type": "yarn", "factor": 4.0}})
+    assert old.yarn.original_context == 512
+    same = ModelConfig.from_hf(
+        V4 | {"rope_scaling": scaling | {"mscale": 1.0, "mscale_all_dim": 1.0}}
+    )
+    assert same.yarn.attention_factor == 1.0
+
+
+def test_what_a_silent_file_means():
+    """transformers' own defaults, which differ between its classes."""
+    assert ModelConfig.from_hf(_without(V4, "head_dim")).head_dim == 128
+    assert ModelConfig.from_hf(V4 | {"head_dim": None}).head_dim == 16
+    assert ModelConfig.from_hf(_without(V4, "head_dim") | MOE).head_dim == 16
+    assert ModelConfig.from_hf(V4 | {"num_key_value_heads": None}).num_kv_heads == 4
+    assert ModelConfig.from_hf(_without(V4, "rope_theta")).rope_theta == 10_000.0
+    qwen2 = ModelConfig.from_hf(
+        _without(V4, "attention_bias", "head_dim") | {"model_type": "qwen2"}
+    )
+    assert (qwen2.qkv_bias, qwen2.out_bias, qwen2.qk_norm, qwen2.head_dim) == (
+        True,
+        False,
+        False,
+        16,
+    )
+    biased = ModelConfig.from_hf(V4 | {"attention_bias": True})
+    assert (biased.qkv_bias, biased.out_bias) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "llama"}, "model_type='llama' is not supported"),
+        ({"model_type": None}, "model_type=None"),
+        ({"attn_logit_softcapping": 30.0}, "attn_logit_softcapping=30.0 is not a known field"),
+        ({"hidden_act": "gelu"}, "hidden_act='gelu' is not supported"),
+        ({"use_sliding_window": True, "sliding_window": 128}, "sliding_window=128"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
+        ({"layer_types": ["full_attention"]}, "num_hidden_layers entries"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_type='linear'"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "truncate": False}}, "truncate"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "mrope_section": [1]}}, "mrope_section"),
+        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "partial_rotary"),
+        ({"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"rope_type": "yarn"}},
+         "contradicts"),
+        ({"rope_parameters": 3}, "must be an object"),
+        ({"rope_theta": float("inf")}, "rope_theta=inf"),
+        ({"rope_theta": 0.5}, "above 1"),
+        ({"hidden_size": "64"}, "hidden_size='64' must be an integer"),
+        ({"hidden_size": 2**40}, "hidden_size"),
+        ({"num_hidden_layers": True}, "num_hidden_layers=True"),
+        ({"num_attention_heads": 0}, "num_attention_heads=0"),
+        ({"num_attention_heads": 3}, "not a multiple of"),
+        ({"head_dim": 31}, "even"),
+        ({"tie_word_embeddings": "yes"}, "true or false"),
+        ({"eos_token_id": ["a"]}, "token ids"),
+        ({"vocab_size": None}, "vocab_size is missing"),
+        (MOE | {"decoder_sparse_step": 2}, "decoder_sparse_step=2"),
+        (MOE | {"mlp_only_layers": [0]}, "mlp_only_layers"),
+        (MOE | {"num_experts_per_tok": 9}, "experts_per_token=9"),
+        (MOE | {"num_experts": None}, "num_experts"),
+    ],
+)  # fmt: skip
+def test_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig.from_hf(V4 | change)
+
+
+def test_files(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(V4))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
+    for path in (tmp_path, tmp_path / "config.json", str(tmp_path)):
+        config = ModelConfig.from_hf(path)
+        assert (config.name, config.eos_token_ids) == (tmp_path.name, (7, 9))
+    for text in ("", "{", "[]", '{"vocab_size": NaN}', "[" * 100_000, '{"a": "\ud800"}'):
+        (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+        with pytest.raises(ConfigError, match=r"config\.json"):
+            ModelConfig.from_hf(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ModelConfig.from_hf(tmp_path / "none")
+
+
+def test_published_configs_give_the_presets():
+    file = SHARED / "data" / "qwen_configs.json"
+    if not file.is_file():
+        pytest.skip("needs the shared data folder (KINETICS_SHARED)")
+    described = json.loads(file.read_text())["models"]
+    notes = {"family", "qkv_bias", "qk_norm", "generation_eos_token_ids", "hf_bos_in_tokenizer",
+             "sources", "published_params", "computed_params"}  # fmt: skip
+    checked = 0
+    for name, fields in described.items():
+        if name not in presets or name.endswith("-2507"):
+            continue
+        found, preset = ModelConfig.from_hf(_without(fields, *notes)), presets[name]
+        assert found.total_params == preset.total_params, name
+        for field in ("model_dim", "head_dim", "num_layers", "moe", "tied_embeddings", "qkv_bias",
+                      "qk_norm", "rope_theta", "norm_eps", "vocab_size"):  # fmt: skip
+            assert getattr(found, field) == getattr(preset, field), (name, field)
+        checked += 1
+    assert checked >= 12
