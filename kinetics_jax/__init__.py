@@ -1,7 +1,8 @@
 """Test-time scaling laws that price compute and memory, and the JAX code to measure them.
 
 Importing this package is cheap: no JAX, no SciPy. Each half of the house is imported on first use:
-``kinetics_jax.spec``, ``.costs``, ``.scaling`` and ``.report`` (accounting, NumPy only).
+``kinetics_jax.spec``, ``.costs``, ``.scaling`` and ``.report`` (accounting, NumPy only), and
+``kinetics_jax.models`` and ``.attention`` (decoding, JAX).
 """
 
 import importlib
@@ -9,7 +10,7 @@ from typing import Any
 
 from kinetics_jax._version import __version__
 
-_ROOMS = ("costs", "report", "scaling", "spec")
+_ROOMS = ("attention", "costs", "models", "report", "scaling", "spec")
 
 __all__ = ["__version__", *_ROOMS]
 

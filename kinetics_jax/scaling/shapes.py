@@ -24,6 +24,8 @@ QWEN25 = tuple(
     presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b")
 )
 
+_SHIPPED = tuple(model for name, model in presets.items() if not name.startswith("tiny-"))
+
 CONTEXT = 32_768
 PHI_LENGTHS = np.geomspace(64, 131_072, 45)
 ISO_FLOPS = (1e13, 1e14, 5e14, 1e15)
@@ -59,7 +61,7 @@ def shape_results(chips: Sequence[Chip], models: Sequence[ModelConfig] = QWEN3) 
             )
             for e in ISO_EFLOPS
         },
-        capacity=tuple(_capacity(chip, model) for chip in chips for model in presets.values()),
+        capacity=tuple(_capacity(chip, model) for chip in chips for model in _SHIPPED),
     )
 
 

@@ -75,5 +75,5 @@ def test_torn_and_foreign_lines_are_refused(line):
 
 
 def test_deep_nesting_is_refused():
-    with pytest.raises(InputError, match="nested too deeply|lacks|JSON"):
+    with pytest.raises(InputError, match=r"nested too deeply|lacks|JSON"):
         SampleRecord.from_json('{"a":' * 100_000 + "1" + "}" * 100_000)
