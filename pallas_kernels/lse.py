@@ -12,7 +12,7 @@ def combine_partials(out_sbnh: jax.Array, lse_sbn: jax.Array) -> tuple[jax.Array
 
     Args:
         out_sbnh: ``[s, B, N, H]`` outputs, each normalised over its own tokens.
-        lse_sbn: ``[s, B, N]`` f32 natural log-sum-exp of the scaled scores; −inf for a partial without tokens.
+        lse_sbn: ``[s, B, N]`` f32 natural log-sum-exp of the scaled scores; −inf where there is no token.
 
     Returns:
         ``(out [B, N, H], lse [B, N])``; zeros and −inf where no partial has a token.
