@@ -13,7 +13,6 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.paged_attention.reference import newest_fill
 from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan, kernel
 from pallas_kernels.tuning import tuned
 
@@ -95,35 +94,39 @@ def _attend(
     """One kernel call."""
     query_bnh, page_ids_bkj, num_pages_bk, lengths_b = arrays
     B, N, H = query_bnh.shape
-    total, K, _, p, _ = kv_pages.shape
+    K = kv_pages.shape[1]
     plan = _plan(query_bnh, kv_pages, page_ids_bkj.shape[2], scale, constants)
     R, lists = B * K, plan.cores * plan.steps * plan.lists
 
-    # The pool seen as [pages·K] rows of one head's page each; the head is part of a page's address.
-    rows_bkj = page_ids_bkj * K + jnp.arange(K, dtype=jnp.int32)[:, None]
-    rows = jnp.pad(
-        rows_bkj.reshape(R, -1),
-        [(0, lists - R), (0, plan.chunks * plan.chunk - page_ids_bkj.shape[2])],
-    )
-    fill_b = newest_fill(lengths_b, p)
-    pages = jnp.where(fill_b[:, None] > 0, num_pages_bk, 0).reshape(R)
-    fill = jnp.broadcast_to(fill_b[:, None], (B, K)).reshape(R)
-    pages, fill = (jnp.pad(a, (0, lists - R)) for a in (pages, fill))
+    pad = [(0, lists - R), (0, 0)]
+    ids = jnp.pad(page_ids_bkj.reshape(R, -1), pad).reshape(-1)
+    pages = jnp.pad(num_pages_bk.reshape(R), pad[:1])
+    lengths = jnp.pad(lengths_b, (0, -(-lists // K) - B))
     G = plan.rows
-    query = jnp.pad(query_bnh.reshape(R, G, H), [(0, lists - R), (0, 0), (0, 0)])
-    inputs = [rows.reshape(-1), pages, fill, query.reshape(-1, plan.lists // 2, 2 * G, H)]
-    inputs.append(kv_pages.reshape(total * K, 2, p, H))
+    query = jnp.pad(query_bnh.astype(jnp.float32).reshape(R, G, H), [*pad, (0, 0)])
+    query = _side_by_side(query.reshape(-1, plan.lists // 2, 2, G, H))
+    inputs = [ids, pages, lengths, query, kv_pages]
     if kv_scales is not None:
-        inputs.append(_token_scales(plan, kv_scales.reshape(total * K, 2)[rows]))
+        scales_bkjc = kv_scales[page_ids_bkj, jnp.arange(K)[:, None]].reshape(R, -1, 2)
+        inputs.append(_token_scales(plan, jnp.pad(scales_bkjc, [*pad, (0, 0)])))
     out, lse = _call(plan, inputs, kv_pages, query_bnh.dtype, constants["vmem_mib"], interpret)
     return out.reshape(lists, G, H)[:R].reshape(B, N, H), lse[..., 0].reshape(-1)[: R * G].reshape(
         B, N
     )
 
 
+def _side_by_side(query: jax.Array) -> jax.Array:
+    """``[…, 2, G, H]`` queries of two lists → ``[…, 2G, 2H]``, block-diagonal."""
+    first, second = query[..., 0, :, :], query[..., 1, :, :]
+    blocks = [[first, jnp.zeros_like(first)], [jnp.zeros_like(second), second]]
+    return jnp.concatenate([jnp.concatenate(row, axis=-1) for row in blocks], axis=-2)
+
+
 def _token_scales(plan: Plan, scales_rjc: jax.Array) -> jax.Array:
     """``[U, chunks, 2L, t]``: one scale a token, so that the kernel only multiplies."""
     steps = plan.cores * plan.steps
+    unlisted = plan.chunks * plan.chunk - plan.listed
+    scales_rjc = jnp.pad(scales_rjc, [(0, 0), (0, unlisted), (0, 0)])
     scales = scales_rjc.reshape(steps, plan.lists, plan.chunks, plan.chunk, 2)
     scales = scales.transpose(0, 2, 1, 4, 3).reshape(steps, plan.chunks, 2 * plan.lists, plan.chunk)
     return jnp.repeat(scales, plan.page_size, axis=-1)
@@ -136,7 +139,7 @@ def _plan(
     B, N, H = query_bnh.shape
     _, K, _, p, _ = kv_pages.shape
     G, ring = N // K, constants["ring"]
-    exact = jnp.float32 in (query_bnh.dtype, kv_pages.dtype)
+    exact = query_bnh.dtype == jnp.float32 or kv_pages.dtype == jnp.float32
     tokens = min(constants["chunk_tokens"], SCORES // (2 * G))
     chunk = max(1, min(J, tokens // p))
     page_bytes = 2 * p * H * kv_pages.dtype.itemsize
@@ -148,10 +151,10 @@ def _plan(
     chunks = -(-J // chunk)
     cores = constants["cores"] if B * K >= 2 * lists * constants["cores"] else 1
     wanted = -(-(B * K) // (lists * cores))
-    per_step = lists * G * (2 * H * query_bnh.dtype.itemsize + 4 * LANES)
+    per_step = lists * G * 4 * (3 * H + LANES)
     block = min(-(-wanted // ring), max(1, QUERY_BYTES // (per_step * ring))) * ring
     return Plan(
-        lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G,
+        lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
         steps=-(-wanted // block) * block, block=block, ring=ring, cores=cores, scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
         scaled=kv_pages.dtype.itemsize == 1,
@@ -190,7 +193,7 @@ def _call(
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=3,
             grid=(plan.cores, blocks),
-            in_specs=[rows(H), in_hbm] + [in_hbm] * plan.scaled,
+            in_specs=[rows(2 * H), in_hbm] + [in_hbm] * plan.scaled,
             out_specs=[rows(H), rows(LANES)],
             scratch_shapes=scratch,
         ),

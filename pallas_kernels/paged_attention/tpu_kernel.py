@@ -2,12 +2,12 @@
 
 One step attends L lists (a list = one sequence's one KV head) to one chunk of C listed pages each:
 
-      HBM pool [pages·K, 2, p, H]          VMEM ring, one slot = [L, C, 2, p, H]
+      HBM pool [pages, K, 2, p, H]         VMEM ring, one slot = [L, C, 2, p, H]
       ┌────┐ ┌────┐ ┌────┐              ┌─ slot 0 ─┬─ slot 1 ─┬─ slot 2 ─┬─ slot 3 ─┐
       │K, V│ │K, V│ │K, V│ ── L·C DMAs ─►│ attended │ in flight│ in flight│ starting │
-      └────┘ └────┘ └────┘   one a page └──────────┴──────────┴──────────┴──────────┘
-         ids[list, j] in SMEM               │ one wait for the bytes of all L·C pages
-                                            ▼
+      └────┘ └────┘ └────┘  one a page  └──────────┴──────────┴──────────┴──────────┘
+         ids[list, j] in SMEM              │ one wait for the bytes of all L·C pages
+                                           ▼
              lists 2i, 2i+1 side by side in the lanes: keys [t, 2H], values [t, 2H]
              scores [2G, t] = [q₀ 0; 0 q₁] · keysᵀ  →  softmax  →  [2G, t] · values
 
@@ -16,6 +16,7 @@ Two lists share each weight tile because tiles are 256 deep on new chips, and on
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -39,6 +40,8 @@ class Plan:
     page_size: int
     head_dim: int
     rows: int  # G
+    heads: int  # KV heads: list i is head i mod K of sequence i div K
+    listed: int  # J
     steps: int  # U of one core
     block: int  # steps whose queries and outputs are in VMEM together
     ring: int
@@ -57,18 +60,19 @@ class Refs:
     """The kernel's references by name."""
 
     def __init__(self, plan: Plan, refs: tuple[Any, ...]) -> None:
-        self.ids, self.pages, self.fill, self.query, self.pool, *rest = refs
+        self.ids, self.pages, self.lengths, self.query, self.pool, *rest = refs
         self.scales_hbm = rest.pop(0) if plan.scaled else None
         self.out, self.lse, self.ring, self.sems, *rest = rest
         self.scales = rest.pop(0) if plan.scaled else None
-        self.cursor, self.top, self.total, self.sum = rest if plan.chunks > 1 else [None] * 4
+        running: list[Any] = rest if plan.chunks > 1 else [None] * 4
+        self.cursor, self.top, self.total, self.sum = running
 
 
 # The four functions below are what a wrong kernel gets wrong; the tests replace each to prove they notice.
 
 
-def page_row(refs: Refs, position: jax.Array) -> jax.Array:
-    """The pool row that a position of the flat id list names."""
+def page_at(refs: Refs, position: jax.Array) -> jax.Array:
+    """The page that a position of the flat id list names."""
     return refs.ids[position]
 
 
@@ -94,26 +98,36 @@ def wait_pages(refs: Refs, slot: Any, item: int, count: jax.Array) -> None:
     lax.fori_loop(0, count, wait, 0)
 
 
-def start_page(plan: Plan, refs: Refs, slot: Any, item: int, j: Any, base: jax.Array) -> None:
+def start_page(refs: Refs, slot: Any, item: int, j: Any, base: jax.Array, head: jax.Array) -> None:
     """Start the copy of the K and V of the page at position ``base + j`` of the flat id list."""
-    source = refs.pool.at[page_row(refs, base + j)]
+    source = refs.pool.at[page_at(refs, base + j), head]
     pltpu.make_async_copy(source, refs.ring.at[slot, item, j], refs.sems.at[slot]).start()
+
+
+def length_of(plan: Plan, refs: Refs, index: jax.Array) -> jax.Array:
+    """Tokens of the sequence that a list belongs to."""
+    return refs.lengths[lax.div(index, plan.heads)]
+
+
+def listed_of(plan: Plan, refs: Refs, index: jax.Array) -> jax.Array:
+    """Pages of a list; none of an empty sequence."""
+    return jnp.where(length_of(plan, refs, index) > 0, refs.pages[index], 0)
 
 
 def pages_of(plan: Plan, refs: Refs, step: jax.Array, chunk: Any) -> list[jax.Array]:
     """How many pages each list has in this chunk (0 … C)."""
     start = chunk * plan.chunk
     return [
-        jnp.clip(refs.pages[step * plan.lists + item] - start, 0, plan.chunk)
+        jnp.clip(listed_of(plan, refs, step * plan.lists + item) - start, 0, plan.chunk)
         for item in range(plan.lists)
     ]
 
 
 def chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:
     """Chunks that a step's longest list needs; an empty step has one, to write its zeros."""
-    longest = refs.pages[step * plan.lists]
+    longest = listed_of(plan, refs, step * plan.lists)
     for item in range(1, plan.lists):
-        longest = jnp.maximum(longest, refs.pages[step * plan.lists + item])
+        longest = jnp.maximum(longest, listed_of(plan, refs, step * plan.lists + item))
     return jnp.maximum(lax.div(longest + plan.chunk - 1, plan.chunk), 1)
 
 
@@ -122,24 +136,43 @@ def start_chunk(
 ) -> None:
     """Start the copies of a step's chunk: C pages a list, or ``counts`` where given."""
     for item in range(plan.lists):
-        base = (step * plan.lists + item) * (plan.chunks * plan.chunk) + chunk * plan.chunk
+        index = step * plan.lists + item
+        base = index * plan.listed + chunk * plan.chunk
+        start = functools.partial(
+            start_page, refs, slot, item, base=base, head=lax.rem(index, plan.heads)
+        )
         if counts is None:
             for j in range(plan.chunk):
-                start_page(plan, refs, slot, item, j, base)
+                start(j)
         else:
 
-            def start(j: jax.Array, nothing: int, item: int = item, base: Any = base) -> int:
-                start_page(plan, refs, slot, item, j, base)
+            def start_next(j: jax.Array, nothing: int, start: Any = start) -> int:
+                start(j)
                 return nothing
 
-            lax.fori_loop(0, counts[item], start, 0)
+            lax.fori_loop(0, counts[item], start_next, 0)
     if plan.scaled:
         copy_scales(refs, step, chunk, slot).start()
 
 
+def start_any(plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any) -> None:
+    """Start the copies of a step's chunk, whether its lists are full or not."""
+    counts = pages_of(plan, refs, step, chunk)
+    full = sum(counts) == plan.lists * plan.chunk
+
+    @pl.when(full)
+    def _() -> None:
+        start_chunk(plan, refs, step, chunk, slot, None)
+
+    @pl.when(jnp.logical_not(full))
+    def _() -> None:
+        start_chunk(plan, refs, step, chunk, slot, counts)
+
+
 def copy_scales(refs: Refs, step: Any, chunk: Any, slot: Any) -> Any:
     """The copy of a chunk's scales, one number a token, K and V of each list."""
-    assert refs.scales_hbm is not None and refs.scales is not None
+    assert refs.scales_hbm is not None
+    assert refs.scales is not None
     return pltpu.make_async_copy(
         refs.scales_hbm.at[step, chunk], refs.scales.at[slot], refs.sems.at[slot]
     )
@@ -152,11 +185,17 @@ def attend(
     counts = None if full else pages_of(plan, refs, step, chunk)
     for pair in range(plan.lists // 2):
         first = step * plan.lists + 2 * pair
-        fills = [jnp.where(chunk == 0, refs.fill[first + side], plan.page_size) for side in (0, 1)]
+        fills = [fill_of(plan, refs, first + side, chunk) for side in (0, 1)]
         ends = None
         if counts is not None:
             ends = [counts[2 * pair + side] * plan.page_size for side in (0, 1)]
         attend_pair(plan, refs, local, pair, chunk, slot, fills, ends)
+
+
+def fill_of(plan: Plan, refs: Refs, index: jax.Array, chunk: Any) -> jax.Array:
+    """Tokens in the first page of a list's chunk: only the newest page may be partly filled."""
+    newest = lax.rem(length_of(plan, refs, index) + (plan.page_size - 1), plan.page_size) + 1
+    return jnp.where(chunk == 0, newest, plan.page_size)
 
 
 def attend_pair(
@@ -170,17 +209,14 @@ def attend_pair(
     ends: list[jax.Array] | None,
 ) -> None:
     """Attend two lists at once: their heads side by side in the lanes, their queries below each other."""
-    G, H, t = plan.rows, plan.head_dim, plan.tokens
+    G, H = plan.rows, plan.head_dim
     key_th2, value_th2 = (
         jnp.concatenate([_tokens(plan, refs, slot, 2 * pair + side, c) for side in (0, 1)], axis=1)
         for c in (0, 1)
     )
     value_th2 = _without_garbage(plan, value_th2, fills, ends)
     second_g1 = lax.broadcasted_iota(jnp.int32, (2 * G, 1), 0) >= G
-    query_gh = refs.query[local, pair].astype(jnp.float32)
-    query_gh2 = jnp.concatenate(
-        [jnp.where(second_g1, 0.0, query_gh), jnp.where(second_g1, query_gh, 0.0)], axis=1
-    ).astype(plan.compute_dtype)
+    query_gh2 = refs.query[local, pair].astype(plan.compute_dtype)
     exact = lax.Precision.HIGHEST if plan.compute_dtype == jnp.float32 else None
     scores_gt = lax.dot_general(
         query_gh2, key_th2, (((1,), (1,)), ((), ())),
@@ -348,8 +384,7 @@ def _short_lists(
     @pl.when(pl.program_id(1) == 0)
     def _() -> None:
         for s in range(min(plan.ring - 1, plan.steps)):
-            counts = pages_of(plan, refs, first + s, 0)
-            start_chunk(plan, refs, first + s, 0, ring_slot(s, plan), counts)
+            start_any(plan, refs, first + s, 0, ring_slot(s, plan))
 
     def turn(i: jax.Array, nothing: int) -> int:
         for s in range(plan.ring):
@@ -382,8 +417,7 @@ def _long_lists(
 
             @pl.when(cursor[0] < end)
             def _(s: int = s) -> None:
-                counts = pages_of(plan, refs, cursor[0], cursor[1])
-                start_chunk(plan, refs, cursor[0], cursor[1], ring_slot(s, plan), counts)
+                start_any(plan, refs, cursor[0], cursor[1], ring_slot(s, plan))
                 advance()
 
     def attend_step(local: jax.Array, nothing: int) -> int:

@@ -1,8 +1,8 @@
 """`paged_attention` for XLA: the CPU's fast path, and every platform's when its kernel cannot run.
 
-One (sequence, KV head) at a time, because XLA's CPU gathers run at memory speed only while what they make fits
-the cache; one big gather for all rows is up to ten times slower. Long lists go in chunks with a running softmax.
-Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J listed pages · t tokens.
+One (sequence, KV head) at a time: XLA's CPU gathers keep memory speed only while their result fits the cache.
+Keep CPU pools in f32 on jax 0.10: a bf16 gather in a loop there converts the whole pool on every call.
+Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J pages · t tokens.
 """
 
 import jax

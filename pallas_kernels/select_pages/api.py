@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("select_pages", kernels=("tpu",))
+OP = Op("select_pages", kernels=())
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 
@@ -91,6 +91,7 @@ def ranking(
     newest_b11 = pages_b[:, None, None] - 1
     scores_bkp = jnp.where(jnp.isnan(scores_bkp), -LARGEST_SCORE, scores_bkp)
     rank_bkp = jnp.clip(scores_bkp, -LARGEST_SCORE, LARGEST_SCORE)
+    rank_bkp = jnp.where(rank_bkp == 0, 0.0, rank_bkp)  # `top_k` would put 0 above −0
     forced = (page < sink_pages) | (page > newest_b11 - local_pages)
     rank_bkp = jnp.where(forced, FORCED, rank_bkp)
     rank_bkp = jnp.where(page == newest_b11, NEWEST, rank_bkp)

@@ -1,7 +1,7 @@
 """Tuned constants of the kernels: one JSON file per chip, ``{op: {constant: value}}``, over the defaults.
 
-The chip is the one being compiled for: the abstract device of the mesh in use (set it to compile for a chip that
-is not here), else the first device if it is an accelerator.
+The chip is the one being compiled for: the abstract device of the mesh in use (set one to compile for a chip
+that is not here), else the first device.
 """
 
 import functools
