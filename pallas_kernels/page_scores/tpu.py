@@ -1,6 +1,6 @@
 """`page_scores` on TPU: the summaries of a sequence stream past its group-mean query.
 
-One grid step scores a chunk of C pages for all KV heads of one sequence; Pallas fetches the next chunk meanwhile.
+One grid step scores a chunk of C pages for all KV heads of one sequence while Pallas fetches the next chunk.
 Chunks past the sequence's end name the last chunk again, which is not fetched twice:
 
       summaries[row b] in HBM, one head: ████████████████░░░░░░░░   ░ pages that do not exist
@@ -9,8 +9,8 @@ Chunks past the sequence's end name the last chunk again, which is not fetched t
       two heads (or minimum and maximum) side by side in the lanes: [C, 2H]
       [q₀ 0; 0 q₁] as high and low bf16 halves [4, 2H] · [C, 2H]ᵀ → scores [2, C]
 
-The halves share the weight tile, so pages rank as if the query were f32, at no cost. Letters: B sequences · K KV
-heads · H head dim · P pages of a sequence · C pages of a chunk · R summary vectors of a page.
+The halves share the weight tile, so pages rank as if the query were f32, at no cost. Letters: B sequences ·
+K KV heads · H head dim · P pages of a sequence · C pages of a chunk · R summary vectors of a page.
 """
 
 import functools
@@ -77,16 +77,16 @@ def page_scores(
     def summaries_at(b: jax.Array, i: jax.Array, lengths: Any, rows: Any) -> tuple[Any, ...]:
         pages = lax.div(lengths[b] + (page_size - 1), page_size)
         last = jnp.maximum(lax.div(pages - 1, chunk), 0)
-        return rows[b], 0, 0, jnp.minimum(i, last), 0
+        return rows[b], 0, jnp.minimum(i, last), 0
 
     return pl.pallas_call(
-        functools.partial(_kernel, chunk=chunk, page_size=page_size, heads=heads),
+        functools.partial(_kernel, chunk=chunk, page_size=page_size, heads=heads, kinds=R),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
             grid=(B, pl.cdiv(P, chunk)),
             in_specs=[
                 pl.BlockSpec((1, K // heads, heads, lanes), lambda b, i, *_: (b, 0, 0, 0)),
-                pl.BlockSpec((1, K, R, chunk, stored), summaries_at),
+                pl.BlockSpec((1, K * R, chunk, stored), summaries_at),
             ],
             out_specs=pl.BlockSpec((1, K, chunk), lambda b, i, *_: (b, 0, i)),
         ),
@@ -101,15 +101,23 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query, summaries_mkrph)
+    )(lengths_b, rows_b, query, summaries_mkrph.reshape(-1, K * R, P, stored))
 
 
 def _kernel(
-    lengths: Any, rows: Any, query: Any, summaries: Any, out: Any, *, chunk: int, page_size: int, heads: int
-) -> None:  # fmt: skip
-    del rows
+    lengths: Any,
+    rows: Any,
+    query: Any,
+    summaries: Any,
+    out: Any,
+    *,
+    chunk: int,
+    page_size: int,
+    heads: int,
+    kinds: int,
+) -> None:
+    del rows  # read by the index map
     b, i = pl.program_id(0), pl.program_id(1)
-    _, K, R, _, _ = summaries.shape
     start = i * (chunk * page_size)
 
     @pl.when(start >= lengths[b])
@@ -120,9 +128,9 @@ def _kernel(
     def _() -> None:
         first_token = start + page_size * lax.broadcasted_iota(jnp.int32, (heads, chunk), 1)
         exists = first_token < lengths[b]
-        for group in range(K // heads):
-            members = [(group * heads + h, r) for h in range(heads) for r in range(R)]
-            summary = jnp.concatenate([summaries[0, k, r] for k, r in members], axis=1)
+        for group in range(out.shape[1] // heads):
+            vectors = range(group * heads * kinds, (group + 1) * heads * kinds)
+            summary = jnp.concatenate([summaries[0, vector] for vector in vectors], axis=1)
             scores = _product(query[0, group], summary)
             out[0, group * heads : (group + 1) * heads] = jnp.where(exists, scores, -jnp.inf)
 
