@@ -16,7 +16,14 @@ import jax
 from pallas_kernels.analysis.chips import CHIPS, GPU_SOURCE, TPU_SOURCE
 from pallas_kernels.analysis.errors import CompilerMissingError
 from pallas_kernels.analysis.programs import LAYER_PARTS, Shape
-from pallas_kernels.analysis.table import Row, compile_rows, gpu_table, share_table, tpu_table
+from pallas_kernels.analysis.table import (
+    Row,
+    compile_rows,
+    gpu_table,
+    notes,
+    share_table,
+    tpu_table,
+)
 
 OPS = (*LAYER_PARTS, "layer", "prefix_attention")
 
@@ -75,7 +82,7 @@ def _text(rows: list[Row]) -> str:
     compilers = sorted({row.report.compiler for row in rows if row.report})
     parts = ["Compiler estimates, not measurements. " + "; ".join(compilers)]
     if tpu:
-        parts += [f"Rates: {TPU_SOURCE}.", tpu_table(tpu), share_table(tpu)]
+        parts += [f"Rates: {TPU_SOURCE}.", tpu_table(tpu), share_table(tpu), notes(tpu)]
     if gpu:
         parts += [f"Rates: {GPU_SOURCE}.", gpu_table(gpu)]
     return "\n\n".join([*parts, *refused])

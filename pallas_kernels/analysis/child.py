@@ -63,6 +63,7 @@ def _describe(chip: Chip, compiled: jax.stages.Compiled, cycles: dict[str, int])
         temp_bytes=memory.temp_size_in_bytes,
         collectives=dumps.count_collectives(compiled.as_text() or ""),
         cycles=cycles,
+        cycles_whole=bool(cycles),
     )
 
 

@@ -41,11 +41,18 @@ class Chip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TpuChip(Chip):
-    """A TPU generation; ``topologies`` maps a number of devices to libtpu's name of the smallest slice."""
+    """A TPU generation.
+
+    Attributes:
+        topologies: number of devices → libtpu's name of the smallest slice that has them.
+        has_cycle_model: whether libtpu's static profile knows the chip's DMA latencies.
+
+    """
 
     vendor: Literal["tpu", "gpu"] = "tpu"
     source: str = TPU_SOURCE
     topologies: dict[int, str]
+    has_cycle_model: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +113,7 @@ _ALL: tuple[Chip, ...] = (
         hbm_bandwidth=614e9,
         clock=1.05e9,
         topologies=_ONE_CORE_PER_DEVICE,
+        has_cycle_model=False,
     ),
     TpuChip(
         name="v5e",

@@ -20,7 +20,7 @@ from jax import export
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from pallas_kernels.analysis import dumps
-from pallas_kernels.analysis.chips import Chip, GpuChip
+from pallas_kernels.analysis.chips import Chip, GpuChip, TpuChip
 from pallas_kernels.analysis.devices import (
     PLATFORM,
     TPU_ENVIRONMENT,
@@ -34,6 +34,9 @@ from pallas_kernels.analysis.report import Report
 # Custom calls that `jax.export` does not promise to keep for ever; ours are compiled at once.
 _CUSTOM_CALLS = ("mosaic_gpu_v2", "mosaic_gpu", "__gpu$xla.gpu.triton", "tpu_custom_call")
 _CHILD_SECONDS = 900
+_DUMP = "--xla_jf_dump_static_llo_profile_to={folder}"
+# XLA may place small operands of a kernel in VMEM; libtpu's latency model knows no VMEM → VMEM copy.
+NO_PREFETCH = "--xla_msa_enable=false"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,64 +114,76 @@ def lower_for(
 def compile_all(
     chip: str, jobs: Sequence[Job], *, static_cycles: bool = True
 ) -> list[Report | CompilationError]:
-    """Compile jobs of `lower_for`, one result each; the cycle estimates come from further children.
+    """Compile jobs of `lower_for`, one result each; TPU jobs share a child until one ends it.
 
-    TPU jobs share a child until one ends it. The estimate is asked for apart, as asking may end the process
-    and (libtpu 0.0.42) empties the cost analysis of kernels.
+    The cycle estimates come from further children, as asking for one may end the process and (libtpu 0.0.42)
+    empties the cost analysis of kernels.
     """
     found = find_chip(chip)
     require_compiler(found)
     if isinstance(found, GpuChip):
-        return [_run_child(found, [job], dump_cycles=False)[0] for job in jobs]
-    results = _run_all(found, jobs, dump_cycles=False)
-    if not static_cycles:
-        return results
-    sound = [index for index, result in enumerate(results) if isinstance(result, Report)]
-    dumped = _run_all(found, [jobs[index] for index in sound], dump_cycles=True)
-    for index, estimate in zip(sound, dumped, strict=True):
-        results[index] = _with_cycles(results[index], estimate)
+        return [_run_child(found, [job])[0] for job in jobs]
+    results = _run_all(found, jobs)
+    if static_cycles:
+        for flags in ("", NO_PREFETCH):
+            _estimate(found, jobs, results, flags)
     return results
 
 
-def _with_cycles(
-    result: Report | CompilationError, estimate: Report | CompilationError
-) -> Report | CompilationError:
-    if isinstance(result, CompilationError):
-        return result
-    if isinstance(estimate, CompilationError):
-        return dataclasses.replace(result, cycles_note=str(estimate))
-    return dataclasses.replace(result, cycles=estimate.cycles, cycles_note=estimate.cycles_note)
+def _estimate(
+    chip: Chip, jobs: Sequence[Job], results: list[Report | CompilationError], flags: str
+) -> None:
+    """Add cycle estimates to the reports that have none yet, and the reason where the compiler has none."""
+    lacking = {
+        index: result
+        for index, result in enumerate(results)
+        if isinstance(result, Report) and not result.cycles_whole
+    }
+    if isinstance(chip, TpuChip) and not chip.has_cycle_model:
+        for index, report in lacking.items():
+            note = f"libtpu has no latency model of {chip.name}"
+            results[index] = dataclasses.replace(report, cycles_note=note)
+        return
+    estimates = _run_all(chip, [jobs[index] for index in lacking], dump=f"{_DUMP} {flags}")
+    for (index, report), estimate in zip(lacking.items(), estimates, strict=True):
+        if isinstance(estimate, CompilationError):
+            results[index] = dataclasses.replace(report, cycles_note=str(estimate))
+            continue
+        note = estimate.cycles_note
+        if estimate.cycles_whole and flags:
+            note = f"with {flags}; without it: {report.cycles_note}"
+        results[index] = dataclasses.replace(
+            report, cycles=estimate.cycles, cycles_whole=estimate.cycles_whole, cycles_note=note
+        )
 
 
-def _run_all(
-    chip: Chip, jobs: Sequence[Job], *, dump_cycles: bool
-) -> list[Report | CompilationError]:
+def _run_all(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
     results: list[Report | CompilationError] = []
     while len(results) < len(jobs):
-        results += _run_child(chip, jobs[len(results) :], dump_cycles=dump_cycles)
+        results += _run_child(chip, jobs[len(results) :], dump=dump)
     return results
 
 
 def _run_child(
-    chip: Chip, jobs: Sequence[Job], *, dump_cycles: bool
+    chip: Chip, jobs: Sequence[Job], *, dump: str = ""
 ) -> list[Report | CompilationError]:
     """Results of the jobs that one child managed, the one that killed it included."""
     with tempfile.TemporaryDirectory(prefix="compile_for_") as folder:
         place = Path(folder)
         (place / "jobs.pickle").write_bytes(pickle.dumps(list(jobs)))
-        log, status = _start(chip, place, dump_cycles=dump_cycles)
+        log, status = _start(chip, place, dump=dump)
         lines = (place / "results.jsonl").read_text().splitlines()
         results = [_read(chip, json.loads(line), log) for line in lines]
         if len(results) == len(jobs):
             return results
         killed = f"the compiler ended its process ({status}): {dumps.last_words(log)}"
         written = dumps.read_cycles(place / "cycles")
-    if dump_cycles and written:  # it died of writing more than the numbers
+    if dump and written:  # it died of writing more than the numbers
         return [*results, Report(chip=chip.name, cycles=written, cycles_note=killed)]
     return [*results, CompilationError(f"compile_for {chip.name}: {killed}")]
 
 
-def _start(chip: Chip, place: Path, *, dump_cycles: bool) -> tuple[str, int]:
+def _start(chip: Chip, place: Path, *, dump: str) -> tuple[str, int]:
     (place / "results.jsonl").touch()
     (place / "cycles").mkdir()
     environment = os.environ | {
@@ -179,11 +194,9 @@ def _start(chip: Chip, place: Path, *, dump_cycles: bool) -> tuple[str, int]:
         environment |= {"MOSAIC_GPU_DUMP_PTXAS": "1", "MOSAIC_GPU_DUMP_HOST_LLVM": "1"}
     else:
         environment |= TPU_ENVIRONMENT
-    if dump_cycles:
-        environment["LIBTPU_INIT_ARGS"] = (
-            f"--xla_jf_dump_static_llo_profile_to={place / 'cycles'} "
-            + os.environ.get("LIBTPU_INIT_ARGS", "")
-        )
+    if dump:
+        flags = (dump.format(folder=place / "cycles"), os.environ.get("LIBTPU_INIT_ARGS", ""))
+        environment["LIBTPU_INIT_ARGS"] = " ".join(flags)
     with open(place / "log", "w") as log:
         child = subprocess.run(
             [sys.executable, "-m", "pallas_kernels.analysis.child", chip.name, str(place)],

@@ -42,7 +42,9 @@ class Report:
         collectives: how often each occurs in the compiled text.
         cycles: the TPU compiler's static estimate of issue cycles by kernel or fusion, trip counts included.
             Waiting for HBM is not in it.
-        cycles_note: why ``cycles`` is empty or partial, in the compiler's words.
+        cycles_whole: whether ``cycles`` covers every part of the program.
+        cycles_note: why ``cycles`` is not whole, or what had to be switched off for it, in the compiler's
+            words.
         kernels: what ptxas says of each GPU kernel.
 
     """
@@ -57,6 +59,7 @@ class Report:
     temp_bytes: int = 0
     collectives: dict[str, int] = dataclasses.field(default_factory=dict)
     cycles: dict[str, int] = dataclasses.field(default_factory=dict)
+    cycles_whole: bool = False
     cycles_note: str = ""
     kernels: tuple[Kernel, ...] = ()
 
@@ -68,7 +71,7 @@ class Report:
     @property
     def total_cycles(self) -> int | None:
         """Issue cycles of all parts (compiler estimate), or None where the compiler left some out."""
-        return sum(self.cycles.values()) if self.cycles and not self.cycles_note else None
+        return sum(self.cycles.values()) if self.cycles_whole else None
 
     @property
     def issue_seconds(self) -> float | None:

@@ -107,10 +107,22 @@ def tpu_table(rows: Sequence[Row]) -> str:
             body.append([*cells, f"refused: {row.error}", "", "", ""])
             continue
         issue = row.report.issue_seconds
-        cells += [_micro(issue) if issue else f"none: {row.report.cycles_note}"[:90]]
+        cells += [_micro(issue) if issue else "none"]
         cells += [_ratio(row.issue_ratio), _ratio(row.bytes_ratio)]
         body.append([*cells, f"{row.report.temp_bytes / 1024:.0f}"])
     return _markdown(head, body)
+
+
+def notes(rows: Sequence[Row]) -> str:
+    """Why estimates are missing, or what they needed: one line for each reason and the rows it touches."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.report and row.report.cycles_note:
+            where = f"{row.op} B={row.shape.batch} p={row.shape.page_size}"
+            reasons.setdefault((row.report.chip, row.report.cycles_note[:240]), []).append(where)
+    return "\n".join(
+        f"* {chip}: {'; '.join(where)}: {reason}" for (chip, reason), where in reasons.items()
+    )
 
 
 def share_table(rows: Sequence[Row]) -> str:
