@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels import _gpu
+from pallas_kernels.lse import combine_partials
 from pallas_kernels.paged_attention import gpu_kernel
 
 
@@ -54,7 +55,10 @@ def paged_attention(
     scale: float,
     interpret: Any = False,
 ) -> tuple[jax.Array, jax.Array]:
-    """See `pallas_kernels.paged_attention`; one block of 128 threads for each (sequence, KV head)."""
+    """See `pallas_kernels.paged_attention`; blocks of 128 threads for each (sequence, KV head).
+
+    When these are too few to fill the GPU, a list is split in parts that are added up by log-sum-exp.
+    """
     B, N, H = query_bnh.shape
     K, page_size, stored = kv_pages.shape[1], *kv_pages.shape[3:]
     G = N // K
@@ -66,11 +70,17 @@ def paged_attention(
     num_bk = jnp.where(lengths_b[:, None] > 0, num_pages_bk, 0)
     fill_b = (lengths_b - 1) % page_size + 1
     scales = _listed_scales(kv_scales, page_ids_bkj, num_bk)
-    out_bkgh, lse_bkg = gpu_kernel.attend(
-        query_bkgh, kv_pages, page_ids_bkj, num_bk, fill_b, scales, scale=scale, interpret=interpret
-    )
-    out_bnh = out_bkgh[:, :, :G, :H].reshape(B, N, H)
-    return out_bnh, lse_bkg[:, :, :G].reshape(B, N)
+    parts = gpu_kernel.list_parts(B * K * padded // rows, page_ids_bkj.shape[2], page_size)
+    out_sbkgh, lse_sbkg = gpu_kernel.attend(
+        query_bkgh, kv_pages, page_ids_bkj, num_bk, fill_b, scales,
+        scale=scale, parts=parts, interpret=interpret,
+    )  # fmt: skip
+    out_sbnh = out_sbkgh[..., :G, :H].reshape(parts, B, N, H)
+    lse_sbn = lse_sbkg[..., :G].reshape(parts, B, N)
+    if parts == 1:
+        return out_sbnh[0], lse_sbn[0]
+    out_bnh, lse_bn = combine_partials(out_sbnh, lse_sbn)
+    return out_bnh.astype(query_bnh.dtype), lse_bn
 
 
 def _listed_scales(

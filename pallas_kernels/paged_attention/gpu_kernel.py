@@ -1,17 +1,17 @@
 """The Mosaic GPU kernel of `paged_attention`: a ring of tiles filled by TMA, online softmax, log-sum-exp.
 
 Letters: B sequences · K KV heads · G query rows of a head (padded) · M query rows of a block · H stored head
-dim · p page size · J listed pages · T = TILE tokens of a ring slot · S = STAGES ring slots.
+dim · p page size · J listed pages · T = TILE tokens of a ring slot · S = STAGES ring slots · s parts of a list.
 """
 
-#   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, M query rows)
+#   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, M query rows, part)
 #            │ TMA, T/p pages or T of p tokens a slot
 #            ▼
 #   SMEM  keys[S, T, H]  values[S, T, H]  ◄─ slot t mod S is refilled with tile t + S once it is read
 #            │ ldmatrix            │
 #            ▼                     ▼
 #   regs  s = q·keysᵀ [M, T] → softmax (running max, sum) → weights (SMEM) ─► acc [M, H] += w·values
-#            └─ last tile done: out = acc / sum, lse = max + log sum ─► SMEM ─► HBM
+#            └─ last tile of the part: out = acc / sum, lse = max + log sum ─► SMEM ─► HBM
 
 import functools
 import math
@@ -28,13 +28,21 @@ from pallas_kernels._gpu import plgpu
 
 TILE = 64
 STAGES = 3
-MASKED = -1e30  # finite, so that a row without tokens does not make NaN of its running maximum
+BLOCKS_WANTED = 2 * 148  # two on each multiprocessor of the largest GPU
+TILES_WORTH_A_BLOCK = 4
+MASKED = -1e30  # finite, so that no difference of two of them is NaN
+LEAST = MASKED / 2  # where the running maximum starts: a masked score weighs 0 even among its like
 LOG2_E = math.log2(math.e)
 
 
 def block_rows(query_rows: int) -> int:
     """M: the rows of the query that one block holds; the tensor cores take 16 a warp."""
     return 16 if query_rows <= 16 else 32
+
+
+def list_parts(blocks: int, J: int, page_size: int) -> int:
+    """Parts of a list that give every multiprocessor blocks to hide its waits behind, each part worth it."""
+    return max(1, min(-(-BLOCKS_WANTED // blocks), J * page_size // (TILES_WORTH_A_BLOCK * TILE)))
 
 
 def attend(
@@ -46,15 +54,18 @@ def attend(
     scales: jax.Array | None,
     *,
     scale: float,
+    parts: int,
     interpret: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """``out [B, K, G, H]`` and ``lse [B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
+    """``out [s, B, K, G, H]`` and ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
     B, K, G, H = query_bkgh.shape
     p, dtype, J = kv_pages.shape[3], kv_pages.dtype, page_ids_bkj.shape[2]
     M = block_rows(G)
     narrow = dtype.itemsize == 1
     copies = max(TILE // p, 1)
     bf16, f32 = jnp.bfloat16, jnp.float32
+    partial = f32 if parts > 1 else bf16
+    span = -(-(-(-J * p // TILE)) // parts)
     matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16))
     ring = plgpu.SMEM((STAGES, TILE, H), dtype, transforms=_gpu.tiled(dtype))
     arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=STAGES)
@@ -63,7 +74,7 @@ def attend(
         "keys": ring,
         "values": ring,
         "weights": matrix((M, TILE), bf16),
-        "out": matrix((M, H), bf16),
+        "out": plgpu.SMEM((M, H), partial, transforms=_gpu.tiled(partial)),
         "lse": plgpu.SMEM((M,), f32),
         "query_arrived": plgpu.Barrier(),
         "keys_arrived": arrived,
@@ -80,17 +91,17 @@ def attend(
         query, pool, ids, pages, fills, *listed = arguments
         _attend_block(
             query, pool, ids, pages, fills, listed, out, lse,
-            J=J, scale=scale, interpret=interpret, **buffers,
+            J=J, span=span, scale=scale, interpret=interpret, **buffers,
         )  # fmt: skip
 
     return plgpu.kernel(
         paged_attention,
         out_type=[
-            jax.ShapeDtypeStruct((B, K, G, H), query_bkgh.dtype),
-            jax.ShapeDtypeStruct((B, K, G), f32),
+            jax.ShapeDtypeStruct((parts, B, K, G, H), partial),
+            jax.ShapeDtypeStruct((parts, B, K, G), f32),
         ],
-        grid=(B, K, G // M),
-        grid_names=("b", "k", "g"),
+        grid=(B, K, G // M, parts),
+        grid_names=("b", "k", "g", "s"),
         scratch_types=scratch,
         compiler_params=plgpu.CompilerParams(
             approx_math=True, lowering_semantics=plgpu.LoweringSemantics.Warpgroup
@@ -106,8 +117,8 @@ def _attend_block(
     num_pages: Any,
     fill_b: Any,
     scales: Sequence[Any],
-    out_bkgh: Any,
-    lse_bkg: Any,
+    out_sbkgh: Any,
+    lse_sbkg: Any,
     *,
     query: Any,
     keys: Any,
@@ -120,16 +131,18 @@ def _attend_block(
     values_arrived: Any,
     widened: Any = None,
     J: int,
+    span: int,
     scale: float,
     interpret: Any,
 ) -> None:
     (M, H), p, heads = query.shape, kv_pages.shape[3], kv_pages.shape[1]
-    b, k, g = (lax.axis_index(name) for name in "bkg")
+    b, k, g, part = (lax.axis_index(name) for name in "bkgs")
     row = b * heads + k
     pages = num_pages[row]
     fill = fill_b[b]
     end = pages * p
-    tiles = lax.div(end + (TILE - 1), jnp.int32(TILE))
+    first = part * span
+    last = jnp.minimum(lax.div(end + (TILE - 1), jnp.int32(TILE)), first + span)
     warps = M // 16
     left, right = (
         layout(jnp.bfloat16, m_warps=warps)
@@ -183,19 +196,19 @@ def _attend_block(
 
     def by_token(scale_of: Any, shape: tuple[int, ...], tile: Any) -> Any:
         """The scale of each token's page, over ``shape``; positions past the list are masked elsewhere."""
-        first = lax.div(tile * TILE, jnp.int32(p))
+        page = lax.div(tile * TILE, jnp.int32(p))
         if p >= TILE:
-            return scale_of[row * J + first]
+            return scale_of[row * J + page]
         inside = lax.div(tokens(shape, 1, sums, 0), jnp.int32(p))
         result = plgpu.layout_cast(jnp.zeros(shape, jnp.float32), sums)
         for i in range(TILE // p):
-            last = jnp.minimum(first + i, J - 1)
-            result = jnp.where(inside == i, scale_of[row * J + last], result)
+            position = jnp.minimum(page + i, J - 1)
+            result = jnp.where(inside == i, scale_of[row * J + position], result)
         return result
 
     def step(tile: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         acc_mh, top_m, sum_m = carry
-        slot = lax.rem(tile, jnp.int32(STAGES))
+        slot = lax.rem(tile - first, jnp.int32(STAGES))
         plgpu.barrier_wait(keys_arrived.at[slot])
         zeros_mt = plgpu.layout_cast(jnp.zeros((M, TILE), jnp.float32), sums)
         key_ht = operand(keys.at[slot], transposed=True)
@@ -220,7 +233,7 @@ def _attend_block(
         acc_mh = _gpu.mma(acc_mh, plgpu.load(weights, layout=left), value_th, interpret=interpret)
         plgpu.commit_smem()  # all warps have read the slot, and the weights
 
-        @pl.when(tile + STAGES < tiles)
+        @pl.when(tile + STAGES < last)
         def _() -> None:
             fetch(tile + STAGES, slot)
 
@@ -228,24 +241,24 @@ def _attend_block(
 
     here = pl.ds(g * M, M)
     plgpu.copy_gmem_to_smem(query_bkgh.at[b, k, here], query, query_arrived)
-    for first in range(STAGES):
+    for slot in range(STAGES):
 
-        @pl.when(first < tiles)
-        def _(first: int = first) -> None:
-            fetch(jnp.int32(first), first)
+        @pl.when(first + slot < last)
+        def _(slot: int = slot) -> None:
+            fetch(first + slot, slot)
 
     plgpu.barrier_wait(query_arrived)
     query_mh = plgpu.load(query, layout=left)
     start = (
         plgpu.layout_cast(jnp.zeros((M, H), jnp.float32), sums),
-        plgpu.layout_cast(jnp.full((M,), MASKED, jnp.float32), by_row),
+        plgpu.layout_cast(jnp.full((M,), LEAST, jnp.float32), by_row),
         plgpu.layout_cast(jnp.zeros((M,), jnp.float32), by_row),
     )
-    acc_mh, top_m, sum_m = lax.fori_loop(0, tiles, step, start)
+    acc_mh, top_m, sum_m = lax.fori_loop(first, last, step, start)
     some_m = jnp.where(sum_m > 0, sum_m, 1.0)
     out[...] = (acc_mh / lax.broadcast_in_dim(some_m, (M, H), [0])).astype(out.dtype)
     lse[...] = jnp.where(sum_m > 0, (top_m + jnp.log2(some_m)) / LOG2_E, -jnp.inf)
     plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(out, out_bkgh.at[b, k, here])
-    plgpu.copy_smem_to_gmem(lse, lse_bkg.at[b, k, here])
+    plgpu.copy_smem_to_gmem(out, out_sbkgh.at[part, b, k, here])
+    plgpu.copy_smem_to_gmem(lse, lse_sbkg.at[part, b, k, here])
     plgpu.wait_smem_to_gmem(0)

@@ -139,7 +139,7 @@ def _plan(
     B, N, H = query_bnh.shape
     _, K, _, p, _ = kv_pages.shape
     G, ring = N // K, constants["ring"]
-    exact = query_bnh.dtype == jnp.float32 or kv_pages.dtype == jnp.float32
+    exact = any(array.dtype == jnp.float32 for array in (query_bnh, kv_pages))
     tokens = min(constants["chunk_tokens"], SCORES // (2 * G))
     chunk = max(1, min(J, tokens // p))
     page_bytes = 2 * p * H * kv_pages.dtype.itemsize
@@ -147,15 +147,15 @@ def _plan(
     while lists > 2 and (lists > B * K or ring * lists * chunk * page_bytes > RING_BYTES):
         lists -= 2
     while chunk > 1 and ring * lists * chunk * page_bytes > RING_BYTES:
-        chunk = -(-chunk // 2)
-    chunks = -(-J // chunk)
-    cores = constants["cores"] if B * K >= 2 * lists * constants["cores"] else 1
-    wanted = -(-(B * K) // (lists * cores))
+        chunk = pl.cdiv(chunk, 2)
+    chunks = pl.cdiv(J, chunk)
+    cores = constants["cores"] if 2 * lists * constants["cores"] <= B * K else 1
+    wanted = pl.cdiv(B * K, lists * cores)
     per_step = lists * G * 4 * (3 * H + LANES)
-    block = min(-(-wanted // ring), max(1, QUERY_BYTES // (per_step * ring))) * ring
+    block = min(pl.cdiv(wanted, ring), max(1, QUERY_BYTES // (per_step * ring))) * ring
     return Plan(
         lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
-        steps=-(-wanted // block) * block, block=block, ring=ring, cores=cores, scale=scale,
+        steps=pl.cdiv(wanted, block) * block, block=block, ring=ring, cores=cores, scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
         scaled=kv_pages.dtype.itemsize == 1,
     )  # fmt: skip

@@ -11,8 +11,8 @@ One step attends L lists (a list = one sequence's one KV head) to one chunk of C
              lists 2i, 2i+1 side by side in the lanes: keys [t, 2H], values [t, 2H]
              scores [2G, t] = [q₀ 0; 0 q₁] · keysᵀ  →  softmax  →  [2G, t] · values
 
-Two lists share each weight tile because tiles are 256 deep on new chips, and one head is 128. Letters: U steps
-· L lists · C pages · p page size · H head dim · G query rows of a list · t = C·p tokens · r ring slots.
+Two lists share each weight tile because tiles are 256 deep on new chips, and one head is 128.
+Letters: L lists · C pages · p page size · H head dim · G query rows of a list · t = C·p tokens.
 """
 
 import dataclasses
@@ -214,7 +214,8 @@ def attend_pair(
         jnp.concatenate([_tokens(plan, refs, slot, 2 * pair + side, c) for side in (0, 1)], axis=1)
         for c in (0, 1)
     )
-    value_th2 = _without_garbage(plan, value_th2, fills, ends)
+    # Zeros do not stop NaN: 0 · NaN would reach the other list through the keys, the sum through the values.
+    key_th2, value_th2 = (_without_garbage(plan, x, fills, ends) for x in (key_th2, value_th2))
     second_g1 = lax.broadcasted_iota(jnp.int32, (2 * G, 1), 0) >= G
     query_gh2 = refs.query[local, pair].astype(plan.compute_dtype)
     exact = lax.Precision.HIGHEST if plan.compute_dtype == jnp.float32 else None
@@ -299,9 +300,9 @@ def _mask(
 
 
 def _without_garbage(
-    plan: Plan, value_th2: jax.Array, fills: list[jax.Array], ends: list[jax.Array] | None
+    plan: Plan, rows_th2: jax.Array, fills: list[jax.Array], ends: list[jax.Array] | None
 ) -> jax.Array:
-    """Values with zeros on rows that hold no token: 0 · NaN would be NaN."""
+    """Keys or values with zeros on rows that hold no token."""
     head = plan.page_size if ends is None else plan.tokens
     shape = (head, 2 * plan.head_dim)
     t = lax.broadcasted_iota(jnp.int32, shape, 0)
@@ -310,9 +311,9 @@ def _without_garbage(
     if ends is not None:
         limit = jnp.where(t < plan.page_size, limit, plan.tokens)
         limit = jnp.minimum(limit, jnp.where(second, ends[1], ends[0]))
-    clean = jnp.where(t < limit, value_th2[:head].astype(jnp.float32), 0.0)
-    clean = clean.astype(value_th2.dtype)
-    return clean if head == plan.tokens else jnp.concatenate([clean, value_th2[head:]], axis=0)
+    clean = jnp.where(t < limit, rows_th2[:head].astype(jnp.float32), 0.0)
+    clean = clean.astype(rows_th2.dtype)
+    return clean if head == plan.tokens else jnp.concatenate([clean, rows_th2[head:]], axis=0)
 
 
 def _scales(refs: Refs, slot: Any, pair: int, c: int, second_g1: jax.Array) -> jax.Array:

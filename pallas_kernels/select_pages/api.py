@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("select_pages", kernels=())
+OP = Op("select_pages", kernels=("tpu",))
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 
@@ -42,9 +42,9 @@ def select_pages(
         implementation: None, or a name of ``OP.implementations``.
 
     Returns:
-        ``page_ids [B, K, J]`` int32 with ``J = min(top_k, P)``: position 0 the newest page, then the other
-        always-listed ones, then by falling score; and ``num_pages [B, K]`` int32 = ``min(J, pages that
-        exist)``. Positions from ``num_pages`` on hold 0.
+        ``page_ids [B, K, J]`` int32 with ``J = min(top_k, P)``: the newest page first, then the other chosen
+        ones backwards through the text; and ``num_pages [B, K]`` int32 = ``min(J, pages that exist)``.
+        Positions from ``num_pages`` on hold 0.
 
     Raises:
         ArgumentError: a shape, dtype or count does not fit.
@@ -98,10 +98,16 @@ def ranking(
     return jnp.where(page <= newest_b11, rank_bkp, -jnp.inf)
 
 
+def backwards(place_bkj: jax.Array, pages_b: jax.Array) -> jax.Array:
+    """Chosen places from the end of the text to its start, places of missing pages last."""
+    exists_bkj = place_bkj < pages_b[:, None, None]
+    return -jnp.sort(jnp.where(exists_bkj, -place_bkj, 1), axis=-1)
+
+
 def finish(
     order_bkj: jax.Array, pages_b: jax.Array, page_table_bp: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Ranked positions in the text → (physical ids with zeros past the end, number of valid ones)."""
+    """Places backwards through the text → (physical ids with zeros past the end, number of valid ones)."""
     B, K, J = order_bkj.shape
     num_pages_b = jnp.minimum(pages_b, J).astype(jnp.int32)
     listed_b1j = jnp.arange(J) < num_pages_b[:, None, None]

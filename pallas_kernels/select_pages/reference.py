@@ -1,4 +1,4 @@
-"""The meaning of `select_pages` in plain jnp: sort by rank, ties to the older page, keep the first J.
+"""The meaning of `select_pages` in plain jnp: sort by rank, ties to the older page, keep J.
 
 Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 """
@@ -6,7 +6,7 @@ Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.select_pages.api import count_pages, finish, ranking
+from pallas_kernels.select_pages.api import backwards, count_pages, finish, ranking
 
 
 def select_pages(
@@ -23,4 +23,4 @@ def select_pages(
     pages_b = count_pages(lengths_b, page_size)
     rank_bkp = ranking(scores_bkp, pages_b, sink_pages=sink_pages, local_pages=local_pages)
     order_bkp = jnp.argsort(-rank_bkp, axis=-1, stable=True)
-    return finish(order_bkp[..., :top_k], pages_b, page_table_bp)
+    return finish(backwards(order_bkp[..., :top_k], pages_b), pages_b, page_table_bp)

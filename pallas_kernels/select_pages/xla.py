@@ -7,7 +7,7 @@ Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 import jax
 from jax import lax
 
-from pallas_kernels.select_pages.api import count_pages, finish, ranking
+from pallas_kernels.select_pages.api import backwards, count_pages, finish, ranking
 
 
 def select_pages(
@@ -23,5 +23,5 @@ def select_pages(
     """See `pallas_kernels.select_pages`."""
     pages_b = count_pages(lengths_b, page_size)
     rank_bkp = ranking(scores_bkp, pages_b, sink_pages=sink_pages, local_pages=local_pages)
-    _, order_bkj = lax.top_k(rank_bkp, top_k)
-    return finish(order_bkj, pages_b, page_table_bp)
+    _, place_bkj = lax.top_k(rank_bkp, top_k)
+    return finish(backwards(place_bkj, pages_b), pages_b, page_table_bp)

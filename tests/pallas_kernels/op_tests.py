@@ -173,7 +173,7 @@ class SelectPagesTests(OpTests):
             page_size=16, top_k=6, sink_pages=1, local_pages=3,
         )  # fmt: skip
         assert num.tolist() == [[6]]
-        assert ids[0, 0].tolist() == [29, 0, 27, 28, 4, 5]
+        assert ids[0, 0].tolist() == [29, 28, 27, 5, 4, 0]
 
 
 APPEND_CASES = (

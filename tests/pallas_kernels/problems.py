@@ -151,7 +151,7 @@ def append_problem(
     B, K = len(case.lengths), case.kv_heads
     after = tuple(length + tokens for length in case.lengths)
     P = -(-max(after) // case.page_size) + 1
-    P += -P % 8
+    P += -P % 16
     total = B * P + SPARE_PAGES
     table = rng.permutation(total)[: B * P].reshape(B, P).astype(np.int32)
     pool, scales = random_pool(case, total, rng)
