@@ -66,7 +66,7 @@ class OpTests:
 ATTENTION_CASES = (
     Case(lengths=ragged(32, 6), listed=4),
     Case(lengths=(129, 0, 512), listed=3, page_size=128, query_heads=2, head_dim=80, query=BF16, pool=BF16),
-    Case(lengths=(70, 5, 512), listed=32, page_size=16, query_heads=32, query=BF16, pool=BF16),
+    Case(lengths=(70, 5, 512), listed=6, page_size=16, query_heads=32, query=BF16, pool=BF16),
     Case(lengths=(64, 33, 31), listed=4, pool=INT8, query=BF16, query_heads=10),
     Case(lengths=(64, 33, 0), listed=2, pool=FP8, query=BF16, head_dim=64),
 )  # fmt: skip

@@ -6,6 +6,7 @@ counts semaphores and looks for races. The planted bugs at the end prove that ea
 
 import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -31,6 +32,14 @@ from tests.pallas_kernels.op_tests import (
     jitted,
 )
 from tests.pallas_kernels.problems import Case
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_fast() -> Iterator[None]:
+    """Interpreted kernels are large programs that run once: do not polish them."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 class Interpreted(OpTests):
