@@ -1,7 +1,7 @@
 """The Mosaic GPU kernel of `paged_attention`: a ring of tiles filled by TMA, online softmax, log-sum-exp.
 
 Letters: B sequences · K KV heads · G query rows of a head (padded) · M query rows of a block · H stored head
-dim · p page size · J listed pages · T = TILE tokens of a ring slot · S = STAGES ring slots · s parts of a list.
+dim · p page size · J listed pages · T = TILE tokens of a slot · S = STAGES ring slots · s parts of a list.
 """
 
 #   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, M query rows, part)
@@ -11,7 +11,7 @@ dim · p page size · J listed pages · T = TILE tokens of a ring slot · S = ST
 #            │ ldmatrix            │
 #            ▼                     ▼
 #   regs  s = q·keysᵀ [M, T] → softmax (running max, sum) → weights (SMEM) ─► acc [M, H] += w·values
-#            └─ last tile of the part: out = acc / sum, lse = max + log sum ─► SMEM ─► HBM
+#            └─ last tile of the part: out = acc / sum, lse = max + log sum ─► HBM
 
 import functools
 import math
@@ -57,7 +57,7 @@ def attend(
     parts: int,
     interpret: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """``out [s, B, K, G, H]`` and ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
+    """``out [s, B, K, G, H]``, ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
     B, K, G, H = query_bkgh.shape
     p, dtype, J = kv_pages.shape[3], kv_pages.dtype, page_ids_bkj.shape[2]
     M = block_rows(G)
@@ -65,7 +65,7 @@ def attend(
     copies = max(TILE // p, 1)
     bf16, f32 = jnp.bfloat16, jnp.float32
     partial = f32 if parts > 1 else bf16
-    span = -(-(-(-J * p // TILE)) // parts)
+    span = -(-J * p // (TILE * parts))  # tiles of a part
     matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16))
     ring = plgpu.SMEM((STAGES, TILE, H), dtype, transforms=_gpu.tiled(dtype))
     arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=STAGES)
@@ -74,7 +74,6 @@ def attend(
         "keys": ring,
         "values": ring,
         "weights": matrix((M, TILE), bf16),
-        "out": plgpu.SMEM((M, H), partial, transforms=_gpu.tiled(partial)),
         "lse": plgpu.SMEM((M,), f32),
         "query_arrived": plgpu.Barrier(),
         "keys_arrived": arrived,
@@ -124,7 +123,6 @@ def _attend_block(
     keys: Any,
     values: Any,
     weights: Any,
-    out: Any,
     lse: Any,
     query_arrived: Any,
     keys_arrived: Any,
@@ -256,9 +254,10 @@ def _attend_block(
     )
     acc_mh, top_m, sum_m = lax.fori_loop(first, last, step, start)
     some_m = jnp.where(sum_m > 0, sum_m, 1.0)
-    out[...] = (acc_mh / lax.broadcast_in_dim(some_m, (M, H), [0])).astype(out.dtype)
+    out_mh = acc_mh / lax.broadcast_in_dim(some_m, (M, H), [0])
+    target = out_sbkgh.at[part, b, k, here]
+    plgpu.store(target, out_mh.astype(out_sbkgh.dtype), optimized=False)  # once a block
     lse[...] = jnp.where(sum_m > 0, (top_m + jnp.log2(some_m)) / LOG2_E, -jnp.inf)
     plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(out, out_sbkgh.at[part, b, k, here])
     plgpu.copy_smem_to_gmem(lse, lse_sbkg.at[part, b, k, here])
     plgpu.wait_smem_to_gmem(0)

@@ -113,6 +113,19 @@ def test_the_ring_is_filled_again_without_a_race() -> None:
     run_busy()
 
 
+@pytest.mark.parametrize(
+    ("blocks", "J", "page_size", "parts"),
+    [(64, 64, 16, 4), (64, 4096, 32, 5), (2048, 64, 16, 1), (1, 1, 16, 1), (8, 16, 64, 4)],
+)
+def test_lists_are_split_to_fill_the_gpu(blocks: int, J: int, page_size: int, parts: int) -> None:
+    assert gpu_kernel.list_parts(blocks, J, page_size) == parts
+
+
+def test_more_blocks_than_wanted_leave_lists_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_kernel, "BLOCKS_WANTED", 1)
+    run_busy()
+
+
 def test_a_missing_wait_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_kernel.plgpu, "barrier_wait", lambda barrier: None)
     assert_caught()
@@ -168,7 +181,10 @@ def test_bytes_moved_are_those_of_the_listed_pages(monkeypatch: pytest.MonkeyPat
         jax.block_until_ready(call(gpu, "paged_attention", {**problem, "scale": 0.1}))
         listed = int(np.asarray(problem["num_pages_bk"]).sum())
         query = len(case.lengths) * case.kv_heads * gpu_kernel.block_rows(1) * 128
-        assert sum(moved) == listed * 2 * case.page_size * 128 + query
+        parts = gpu_kernel.list_parts(
+            len(case.lengths) * case.kv_heads, case.listed, case.page_size
+        )
+        assert sum(moved) == listed * 2 * case.page_size * 128 + parts * query
 
 
 REFUSALS = {
