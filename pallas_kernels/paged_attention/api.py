@@ -42,7 +42,7 @@ def paged_attention(
         page_ids_bkj: ``[B, K, J]`` int32 physical page ids (axis 0 of ``kv_pages``).
         num_pages_bk: ``[B, K]`` int32, how many of the J positions are valid; later ones are never read.
         lengths_b: ``[B]`` int32 tokens in each sequence. 0 = nothing to attend to.
-        scale: of the scores; ``1/sqrt(H)`` when None.
+        scale: of the scores, positive; ``1/sqrt(H)`` when None.
         kv_scales: ``[P_total, K, 2]`` f32, what one unit of a stored int8/float8 value is worth, per page,
             head and K or V; given exactly when the pool is int8 or float8.
         implementation: None, or a name of ``OP.implementations``.
@@ -66,11 +66,12 @@ def paged_attention(
         "lengths_b": lengths_b,
         "kv_scales": kv_scales,
     }
-    return OP(implementation, arrays, scale=resolve_scale(scale, query_bnh))
+    return OP(implementation, arrays, scale=resolve_scale(OP.name, scale, query_bnh))
 
 
-def resolve_scale(scale: float | None, query_bnh: jax.Array) -> float:
+def resolve_scale(op: str, scale: float | None, query_bnh: jax.Array) -> float:
     """The scale of the scores: the one given, or ``1/sqrt(H)``."""
+    expect(scale is None or scale > 0, op, f"scale is positive, not {scale}")
     return 1 / math.sqrt(query_bnh.shape[-1]) if scale is None else float(scale)
 
 

@@ -71,7 +71,7 @@ def prefix_attention(
         "lengths_b": lengths_b,
         "kv_scales": kv_scales,
     }
-    return OP(implementation, arrays, scale=resolve_scale(scale, query_bnh))
+    return OP(implementation, arrays, scale=resolve_scale(OP.name, scale, query_bnh))
 
 
 def stack_samples(query_bnh: jax.Array, prompts: int, kv_heads: int) -> jax.Array:

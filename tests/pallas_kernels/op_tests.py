@@ -5,6 +5,7 @@ A subclass may leave out what its interpreter is too slow for, but not loosen wh
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,6 +25,18 @@ def ragged(page_size: int, pages: int) -> tuple[int, ...]:
     """The lengths at which paging goes wrong: nothing, one, and around a page's edge."""
     p = page_size
     return (0, 1, p - 1, p, p + 1, pages * p, pages * p - 3)
+
+
+def fast(rows: Sequence[Any], *few: int) -> list[Any]:
+    """Rows of a parametrized test of which all but a few are slow (on a slow interpreter)."""
+    return [
+        row if i in few else pytest.param(*_as_tuple(row), marks=pytest.mark.slow)
+        for i, row in enumerate(rows)
+    ]
+
+
+def _as_tuple(row: Any) -> tuple[Any, ...]:
+    return row if isinstance(row, tuple) else (row,)
 
 
 def close(got: jax.Array, want: jax.Array, tolerance: float) -> None:
@@ -229,17 +242,16 @@ class KvAppendTests(OpTests):
         close(step[1], whole[1], 2e-6)
 
 
+PREFIX_CASES = (
+    (Case(lengths=(40, 0, 33, 1), listed=3), 2, (70, 0)),
+    (Case(lengths=(64, 70, 5, 90), listed=4, query=BF16, pool=BF16), 4, (128,)),
+)
+
+
 class PrefixAttentionTests(OpTests):
     """`prefix_attention` against its reference."""
 
-    @pytest.mark.parametrize(
-        ("case", "samples", "shared"),
-        [
-            (Case(lengths=(40, 0, 33, 1), listed=3), 2, (70, 0)),
-            (Case(lengths=(64, 70, 5, 90), listed=4, query=BF16, pool=BF16), 4, (128,)),
-        ],
-        ids=str,
-    )
+    @pytest.mark.parametrize(("case", "samples", "shared"), PREFIX_CASES, ids=str)
     def test_equals_reference(self, case: Case, samples: int, shared: tuple[int, ...]) -> None:
         problem = problems.prefix_problem(case, samples, shared)
         out, lse = self.call("prefix_attention", **problem)

@@ -21,6 +21,7 @@ from tests.pallas_kernels.op_tests import (
     APPEND_CASES,
     ATTENTION_CASES,
     BF16,
+    PREFIX_CASES,
     SCORES_CASES,
     KvAppendTests,
     OpTests,
@@ -29,6 +30,7 @@ from tests.pallas_kernels.op_tests import (
     PrefixAttentionTests,
     SelectPagesTests,
     close,
+    fast,
     jitted,
 )
 from tests.pallas_kernels.problems import Case
@@ -36,7 +38,7 @@ from tests.pallas_kernels.problems import Case
 
 @pytest.fixture(autouse=True, scope="module")
 def compile_fast() -> Iterator[None]:
-    """Interpreted kernels are large programs that run once: do not polish them."""
+    """Interpreted kernels are large programs that run once: short rings, and no polish."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -50,7 +52,13 @@ class Interpreted(OpTests):
 
 
 class TestPagedAttention(Interpreted, PagedAttentionTests):
-    pass
+    @pytest.mark.parametrize("case", fast(ATTENTION_CASES, 0, 3), ids=str)
+    def test_equals_reference(self, case: Case) -> None:
+        self.compare(case)
+
+    @pytest.mark.slow
+    def test_dense_decode_is_every_page_listed(self) -> None:
+        super().test_dense_decode_is_every_page_listed()
 
 
 class TestPageScores(Interpreted, PageScoresTests):
@@ -77,7 +85,13 @@ class TestKvAppend(Interpreted, KvAppendTests):
 
 
 class TestPrefixAttention(Interpreted, PrefixAttentionTests):
-    pass
+    @pytest.mark.parametrize(("case", "samples", "shared"), fast(PREFIX_CASES, 0), ids=str)
+    def test_equals_reference(self, case: Case, samples: int, shared: tuple[int, ...]) -> None:
+        super().test_equals_reference(case, samples, shared)
+
+    @pytest.mark.slow
+    def test_no_prompt_equals_paged_attention(self) -> None:
+        super().test_no_prompt_equals_paged_attention()
 
 
 class OnMachine(OpTests):
@@ -107,31 +121,23 @@ LONG = Case(lengths=(0, 31, 33, 256), listed=8)
 SHORT = Case(lengths=(70, 5, 512, 40), listed=2, page_size=16, query=BF16, pool=BF16)
 
 
-@pytest.mark.parametrize("mode", machine.MACHINES)
+ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
+APPENDS = [(mode, row) for mode in machine.MACHINES for row in APPEND_CASES]
+
+
 class TestOnMachine(OnMachine):
-    @pytest.mark.parametrize("case", [LONG, SHORT], ids=str)
+    @pytest.mark.parametrize(("mode", "case"), fast(ON_MACHINE, 0, 8), ids=str)
     def test_paged_attention(self, mode: str, case: Case) -> None:
         self.mode = mode
         PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize("mode", fast(tuple(machine.MACHINES), 0))
     def test_page_scores(self, mode: str) -> None:
         self.mode = mode
         PageScoresTests.test_equals_reference(self, *SCORES_CASES[0])  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("row", APPEND_CASES[:2], ids=lambda row: str(row[0]))
+    @pytest.mark.parametrize(("mode", "row"), fast(APPENDS, 0, 6), ids=str)
     def test_kv_append(self, mode: str, row: Any) -> None:
-        self.mode = mode
-        KvAppendTests.test_equals_reference(self, *row)  # type: ignore[arg-type]
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("case", ATTENTION_CASES, ids=str)
-    def test_more_paged_attention(self, mode: str, case: Case) -> None:
-        self.mode = mode
-        PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("row", APPEND_CASES[2:], ids=lambda row: str(row[0]))
-    def test_more_kv_append(self, mode: str, row: Any) -> None:
         self.mode = mode
         KvAppendTests.test_equals_reference(self, *row)  # type: ignore[arg-type]
 
@@ -167,10 +173,10 @@ class TestPlantedBugs(OnMachine):
     @pytest.mark.parametrize(
         ("mode", "name", "bug"),
         [
-            ("lazy", "wait_pages", forget_to_wait),
             ("lazy", "wait_slot", forget_to_wait),
-            ("lazy", "page_at", previous_page),
             ("eager", "start_page", into_the_slot_being_read),
+            pytest.param("lazy", "wait_pages", forget_to_wait, marks=pytest.mark.slow),
+            pytest.param("lazy", "page_at", previous_page, marks=pytest.mark.slow),
         ],
     )
     def test_paged_attention(
