@@ -7,8 +7,11 @@ from typing import Any
 from pallas_kernels.analysis.chips import CHIPS
 from pallas_kernels.analysis.compilation import compile_all
 from pallas_kernels.analysis.errors import CompilationError
+from pallas_kernels.analysis.full_lists import only_full_lists, with_full_lists
 from pallas_kernels.analysis.programs import LAYER_PARTS, Program, Shape, programs
 from pallas_kernels.analysis.report import Report
+
+ATTENDING = ("paged_attention", "layer", "prefix_attention")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,8 @@ def compile_rows(
         wanted += [(shape, made[op]) for op in ops]
     jobs = [program.lower(chip, shape.devices) for shape, program in wanted]
     results = compile_all(chip, jobs, static_cycles=static_cycles)
+    if static_cycles and CHIPS[chip].vendor == "tpu":
+        _estimate_full_lists(chip, wanted, results)
     return [
         Row(
             op=program.op,
@@ -85,6 +90,25 @@ def compile_rows(
         )
         for (shape, program), result in zip(wanted, results, strict=True)
     ]
+
+
+def _estimate_full_lists(
+    chip: str,
+    wanted: Sequence[tuple[Shape, Program]],
+    results: list[Report | CompilationError],
+) -> None:
+    """Put right the estimates of the programs that attend (see `full_lists`)."""
+    attending = {
+        index: result
+        for index, result in enumerate(results)
+        if isinstance(result, Report) and wanted[index][1].op in ATTENDING
+    }
+    with only_full_lists():
+        jobs = [wanted[index][1].lower(chip, wanted[index][0].devices) for index in attending]
+    estimates = compile_all(chip, jobs)
+    for (index, report), full in zip(attending.items(), estimates, strict=True):
+        if isinstance(full, Report):
+            results[index] = with_full_lists(report, full)
 
 
 def tpu_table(rows: Sequence[Row]) -> str:
