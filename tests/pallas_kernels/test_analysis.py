@@ -12,6 +12,7 @@ from kinetics_jax.spec.presets import presets
 from pallas_kernels import analysis
 from pallas_kernels.analysis import __main__ as command
 from pallas_kernels.analysis import devices, dumps
+from pallas_kernels.analysis.full_lists import with_full_lists
 from pallas_kernels.analysis.programs import QWEN3_HEADS, Shape, programs
 from pallas_kernels.analysis.table import Row, gpu_table, notes, share_table, tpu_table
 
@@ -85,6 +86,18 @@ def test_a_partial_estimate_is_no_estimate() -> None:
     partial = report(cycles_whole=False, cycles_note="it stopped")
     assert partial.total_cycles is None
     assert partial.issue_seconds is None
+
+
+def test_attention_is_estimated_on_its_branch_for_full_lists() -> None:
+    cycles = {"paged_attention.1": 10, "fusion": 3}
+    merged = with_full_lists(
+        report(cycles=cycles), report(cycles={"paged_attention.1": 40, "x": 9})
+    )
+    assert merged.cycles == {"paged_attention.1": 40, "fusion": 3}
+    assert merged.cycles_whole
+    silent = with_full_lists(report(cycles=cycles), report(cycles={}, cycles_note="it died"))
+    assert silent.total_cycles is None
+    assert silent.cycles_note == "it died"
 
 
 def test_a_report_survives_json() -> None:

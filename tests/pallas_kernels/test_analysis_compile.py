@@ -86,6 +86,16 @@ def test_paged_attention_copies_nothing_and_reads_what_the_policy_reads(chip: st
     assert row.bytes_ratio <= 1.05
 
 
+def test_smaller_pages_cost_more_issue_time() -> None:
+    """As a copy costs issue slots; the estimator sees that only on the branch for full lists."""
+    need("v6e")
+    rows = compile_rows("v6e", [Shape(page_size=16), Shape(page_size=128)], ["paged_attention"])
+    small, large = (row.report.total_cycles for row in rows if row.report)
+    assert small is not None
+    assert large is not None
+    assert small > 1.2 * large
+
+
 def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     need("v5e")
     path = tmp_path / "table.json"
