@@ -1,0 +1,61 @@
+"""`kv_append` for XLA: a row update per sequence when decoding, whole pages when prefilling.
+
+Both stay in place on a donated pool; a scatter of single rows would make XLA's TPU compiler copy it.
+Letters: B sequences · T new tokens · K KV heads · H head dim · p page size · c: 0 is K, 1 is V.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pallas_kernels.kv_append import reference
+from pallas_kernels.kv_append.reference import Cache, summarize
+
+
+def kv_append(
+    kv_pages: jax.Array,
+    key_btkh: jax.Array,
+    value_btkh: jax.Array,
+    page_table_bp: jax.Array,
+    lengths_b: jax.Array,
+    new_tokens_b: jax.Array,
+    rows_b: jax.Array,
+    summaries_mkrph: jax.Array | None = None,
+    kv_scales: jax.Array | None = None,
+) -> Cache:
+    """See `pallas_kernels.kv_append`."""
+    if key_btkh.shape[1] > 1 or kv_scales is not None:
+        return reference.kv_append(
+            kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b,
+            summaries_mkrph, kv_scales,
+        )  # fmt: skip
+    p, stored = kv_pages.shape[3:]
+    new_bkch = jnp.stack([key_btkh[:, 0], value_btkh[:, 0]], axis=2).astype(kv_pages.dtype)
+    new_bkch = jnp.pad(new_bkch, [(0, 0)] * 3 + [(0, stored - key_btkh.shape[3])])
+
+    def append_one(
+        b: jax.Array, cache: tuple[jax.Array, jax.Array | None]
+    ) -> tuple[jax.Array, jax.Array | None]:
+        pool, summaries = cache
+        active = new_tokens_b[b] > 0
+        # An inactive sequence may be full: look at its last page, and write back what is there.
+        position = jnp.where(active, lengths_b[b], jnp.maximum(lengths_b[b] - 1, 0))
+        column, row = lax.div(position, p), lax.rem(position, p)
+        page = page_table_bp[b, column]
+        at = (page, 0, 0, row, 0)
+        old = lax.dynamic_slice(pool, at, (1, *new_bkch.shape[1:3], 1, stored))
+        new = jnp.where(active, new_bkch[b][None, :, :, None], old)
+        pool = lax.dynamic_update_slice(pool, new, at)
+        if summaries is not None:
+            _, K, R, _, _ = summaries.shape
+            key_kph = lax.dynamic_slice(pool, (page, 0, 0, 0, 0), (1, K, 1, p, stored))[:, :, 0]
+            held = (jnp.arange(p) <= row)[None, None, :, None]
+            fresh = summarize(key_kph.astype(jnp.float32), held, R)[:, :, :, None]
+            spot = (rows_b[b], 0, 0, column, 0)
+            kept = lax.dynamic_slice(summaries, spot, fresh.shape)
+            fresh = jnp.where(active, fresh.astype(summaries.dtype), kept)
+            summaries = lax.dynamic_update_slice(summaries, fresh, spot)
+        return pool, summaries
+
+    cache = lax.fori_loop(0, lengths_b.shape[0], append_one, (kv_pages, summaries_mkrph))
+    return (*cache, None)

@@ -1,0 +1,1 @@
+"""Scores of a sequence's pages from their key summaries."""

@@ -1,0 +1,29 @@
+"""The meaning of `page_scores` in plain jnp: every query head scores every page, then the group is averaged.
+
+Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · P pages · R summaries of a page.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def page_scores(
+    query_bnh: jax.Array,
+    summaries_mkrph: jax.Array,
+    lengths_b: jax.Array,
+    rows_b: jax.Array,
+    *,
+    page_size: int,
+) -> jax.Array:
+    """See `pallas_kernels.page_scores`."""
+    B, N, H = query_bnh.shape
+    _, K, R, P, _ = summaries_mkrph.shape
+    exists_bp = jnp.arange(P) * page_size < lengths_b[:, None]
+    summaries_bkrph = summaries_mkrph[rows_b][..., :H].astype(jnp.float32)
+    query_bkgh = query_bnh.reshape(B, K, N // K, H).astype(jnp.float32)
+    product_bkgrph = query_bkgh[:, :, :, None, None] * summaries_bkrph[:, :, None]
+    if R == 1:
+        scores_bkgp = product_bkgrph[:, :, :, 0].sum(axis=-1)
+    else:
+        scores_bkgp = product_bkgrph.max(axis=3).sum(axis=-1)
+    return jnp.where(exists_bp[:, None], scores_bkgp.mean(axis=2), -jnp.inf)

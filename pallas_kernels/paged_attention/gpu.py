@@ -1,0 +1,96 @@
+"""`paged_attention` for Hopper and Blackwell (Mosaic GPU): checks and shapes; the kernel is beside.
+
+Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J listed pages ·
+M query rows of a block (G padded).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pallas_kernels import _gpu
+from pallas_kernels.lse import combine_partials
+from pallas_kernels.paged_attention import gpu_kernel
+
+
+def check(
+    query_bnh: jax.Array,
+    kv_pages: jax.Array,
+    page_ids_bkj: jax.Array,
+    num_pages_bk: jax.Array,
+    lengths_b: jax.Array,
+    kv_scales: jax.Array | None = None,
+    *,
+    scale: float,
+) -> str | None:
+    """Why the kernel cannot run this call, or None."""
+    page_size, stored = kv_pages.shape[3:]
+    itemsize = kv_pages.dtype.itemsize
+    tile = gpu_kernel.TILE
+    if query_bnh.dtype != jnp.bfloat16:
+        return f"its tensor-core products take bfloat16 queries, not {query_bnh.dtype}"
+    if kv_pages.dtype == jnp.float32:
+        return "it takes bfloat16, int8 or float8_e4m3fn pages, not float32"
+    if stored * itemsize % 128 or stored > 256:
+        return (
+            f"a stored head is {stored} numbers of {itemsize} bytes; "
+            "it needs a multiple of 128 bytes and at most 256 numbers"
+        )
+    if page_size < 16 or (tile % page_size and page_size % tile):
+        return f"page size {page_size} is neither 16 nor 32 nor a multiple of {tile}"
+    if page_ids_bkj.shape[2] == 0:
+        return "the page list has no positions"
+    return _gpu.refusal()
+
+
+def paged_attention(
+    query_bnh: jax.Array,
+    kv_pages: jax.Array,
+    page_ids_bkj: jax.Array,
+    num_pages_bk: jax.Array,
+    lengths_b: jax.Array,
+    kv_scales: jax.Array | None = None,
+    *,
+    scale: float,
+    interpret: Any = False,
+) -> tuple[jax.Array, jax.Array]:
+    """See `pallas_kernels.paged_attention`; blocks of 128 threads for each (sequence, KV head).
+
+    When these are too few to fill the GPU, a list is split in parts that are added up by log-sum-exp.
+    """
+    B, N, H = query_bnh.shape
+    K, page_size, stored = kv_pages.shape[1], *kv_pages.shape[3:]
+    G = N // K
+    rows = gpu_kernel.block_rows(G)
+    padded = -(-G // rows) * rows
+    query_bkgh = jnp.pad(
+        query_bnh.reshape(B, K, G, H), ((0, 0), (0, 0), (0, padded - G), (0, stored - H))
+    )
+    num_bk = jnp.where(lengths_b[:, None] > 0, num_pages_bk, 0)
+    fill_b = (lengths_b - 1) % page_size + 1
+    scales = _listed_scales(kv_scales, page_ids_bkj, num_bk)
+    parts = gpu_kernel.list_parts(B * K * padded // rows, page_ids_bkj.shape[2], page_size)
+    out_sbkgh, lse_sbkg = gpu_kernel.attend(
+        query_bkgh, kv_pages, page_ids_bkj, num_bk, fill_b, scales,
+        scale=scale, parts=parts, interpret=interpret,
+    )  # fmt: skip
+    out_sbnh = out_sbkgh[..., :G, :H].reshape(parts, B, N, H)
+    lse_sbn = lse_sbkg[..., :G].reshape(parts, B, N)
+    if parts == 1:
+        return out_sbnh[0], lse_sbn[0]
+    out_bnh, lse_bn = combine_partials(out_sbnh, lse_sbn)
+    return out_bnh.astype(query_bnh.dtype), lse_bn
+
+
+def _listed_scales(
+    kv_scales: jax.Array | None, page_ids_bkj: jax.Array, num_bk: jax.Array
+) -> jax.Array | None:
+    """``[2, B·K·J]`` scales of K and of V in list order, so that the kernel need not follow the page ids."""
+    if kv_scales is None:
+        return None
+    K, J = page_ids_bkj.shape[1:]
+    listed_bkj = jnp.arange(J) < num_bk[..., None]
+    ids_bkj = jnp.where(listed_bkj, page_ids_bkj, 0)
+    scales_bkj2 = kv_scales[ids_bkj, jnp.arange(K)[:, None]]
+    return jnp.moveaxis(scales_bkj2, -1, 0).reshape(2, -1)

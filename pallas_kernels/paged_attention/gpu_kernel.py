@@ -1,0 +1,263 @@
+"""The Mosaic GPU kernel of `paged_attention`: a ring of tiles filled by TMA, online softmax, log-sum-exp.
+
+Letters: B sequences · K KV heads · G query rows of a head (padded) · M query rows of a block · H stored head
+dim · p page size · J listed pages · T = TILE tokens of a slot · S = STAGES ring slots · s parts of a list.
+"""
+
+#   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, M query rows, part)
+#            │ TMA, T/p pages or T of p tokens a slot
+#            ▼
+#   SMEM  keys[S, T, H]  values[S, T, H]  ◄─ slot t mod S is refilled with tile t + S once it is read
+#            │ ldmatrix            │
+#            ▼                     ▼
+#   regs  s = q·keysᵀ [M, T] → softmax (running max, sum) → weights (SMEM) ─► acc [M, H] += w·values
+#            └─ last tile of the part: out = acc / sum, lse = max + log sum ─► HBM
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+
+from pallas_kernels import _gpu
+from pallas_kernels._gpu import plgpu
+
+TILE = 64
+STAGES = 3
+BLOCKS_WANTED = 2 * 148  # two on each multiprocessor of the largest GPU
+TILES_WORTH_A_BLOCK = 4
+MASKED = -1e30  # finite, so that no difference of two of them is NaN
+LEAST = MASKED / 2  # where the running maximum starts: a masked score weighs 0 even among its like
+LOG2_E = math.log2(math.e)
+
+
+def block_rows(query_rows: int) -> int:
+    """M: the rows of the query that one block holds; the tensor cores take 16 a warp."""
+    return 16 if query_rows <= 16 else 32
+
+
+def list_parts(blocks: int, J: int, page_size: int) -> int:
+    """Parts of a list that give every multiprocessor blocks to hide its waits behind, each part worth it."""
+    return max(1, min(-(-BLOCKS_WANTED // blocks), J * page_size // (TILES_WORTH_A_BLOCK * TILE)))
+
+
+def attend(
+    query_bkgh: jax.Array,
+    kv_pages: jax.Array,
+    page_ids_bkj: jax.Array,
+    num_pages_bk: jax.Array,
+    fill_b: jax.Array,
+    scales: jax.Array | None,
+    *,
+    scale: float,
+    parts: int,
+    interpret: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """``out [s, B, K, G, H]``, ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
+    B, K, G, H = query_bkgh.shape
+    p, dtype, J = kv_pages.shape[3], kv_pages.dtype, page_ids_bkj.shape[2]
+    M = block_rows(G)
+    narrow = dtype.itemsize == 1
+    copies = max(TILE // p, 1)
+    bf16, f32 = jnp.bfloat16, jnp.float32
+    partial = f32 if parts > 1 else bf16
+    span = -(-J * p // (TILE * parts))  # tiles of a part
+    matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16))
+    ring = plgpu.SMEM((STAGES, TILE, H), dtype, transforms=_gpu.tiled(dtype))
+    arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=STAGES)
+    scratch: dict[str, Any] = {
+        "query": matrix((M, H), bf16),
+        "keys": ring,
+        "values": ring,
+        "weights": matrix((M, TILE), bf16),
+        "lse": plgpu.SMEM((M,), f32),
+        "query_arrived": plgpu.Barrier(),
+        "keys_arrived": arrived,
+        "values_arrived": arrived,
+    }
+    if narrow:
+        scratch["widened"] = matrix((TILE, H), bf16)
+    inputs = [query_bkgh, kv_pages, page_ids_bkj.reshape(-1), num_pages_bk.reshape(-1), fill_b]
+    if scales is not None:
+        inputs += [scales[0], scales[1]]
+
+    def paged_attention(*refs: Any, **buffers: Any) -> None:
+        arguments, (out, lse) = refs[: len(inputs)], refs[len(inputs) :]
+        query, pool, ids, pages, fills, *listed = arguments
+        _attend_block(
+            query, pool, ids, pages, fills, listed, out, lse,
+            J=J, span=span, scale=scale, interpret=interpret, **buffers,
+        )  # fmt: skip
+
+    return plgpu.kernel(
+        paged_attention,
+        out_type=[
+            jax.ShapeDtypeStruct((parts, B, K, G, H), partial),
+            jax.ShapeDtypeStruct((parts, B, K, G), f32),
+        ],
+        grid=(B, K, G // M, parts),
+        grid_names=("b", "k", "g", "s"),
+        scratch_types=scratch,
+        compiler_params=plgpu.CompilerParams(
+            approx_math=True, lowering_semantics=plgpu.LoweringSemantics.Warpgroup
+        ),
+        **_gpu.interpret_options(interpret),
+    )(*inputs)
+
+
+def _attend_block(
+    query_bkgh: Any,
+    kv_pages: Any,
+    page_ids: Any,
+    num_pages: Any,
+    fill_b: Any,
+    scales: Sequence[Any],
+    out_sbkgh: Any,
+    lse_sbkg: Any,
+    *,
+    query: Any,
+    keys: Any,
+    values: Any,
+    weights: Any,
+    lse: Any,
+    query_arrived: Any,
+    keys_arrived: Any,
+    values_arrived: Any,
+    widened: Any = None,
+    J: int,
+    span: int,
+    scale: float,
+    interpret: Any,
+) -> None:
+    (M, H), p, heads = query.shape, kv_pages.shape[3], kv_pages.shape[1]
+    b, k, g, part = (lax.axis_index(name) for name in "bkgs")
+    row = b * heads + k
+    pages = num_pages[row]
+    fill = fill_b[b]
+    end = pages * p
+    first = part * span
+    last = jnp.minimum(lax.div(end + (TILE - 1), jnp.int32(TILE)), first + span)
+    warps = M // 16
+    left, right = (
+        layout(jnp.bfloat16, m_warps=warps)
+        for layout in (plgpu.Layout.MMA_LHS, plgpu.Layout.MMA_RHS)
+    )
+    sums = plgpu.Layout.MMA_ACC(jnp.float32, m_warps=warps)
+    by_row = sums.reduce(1)
+
+    def fetch_page(position: Any, source: Any, target: Any, slot: Any) -> None:
+        page = page_ids[row * J + position]
+        for side, buffer, arrived in ((0, keys, keys_arrived), (1, values, values_arrived)):
+            plgpu.copy_gmem_to_smem(
+                kv_pages.at[page, k, side, source], buffer.at[slot, target], arrived.at[slot]
+            )
+
+    def fetch(tile: Any, slot: Any) -> None:
+        if p >= TILE:
+            parts = jnp.int32(p // TILE)
+            start = pl.multiple_of(lax.rem(tile, parts) * TILE, TILE)
+            fetch_page(lax.div(tile, parts), pl.ds(start, TILE), pl.ds(0, TILE), slot)
+            return
+        for i in range(TILE // p):
+            position = tile * (TILE // p) + i
+
+            @pl.when(position < pages)
+            def _(position: Any = position, i: int = i) -> None:
+                fetch_page(position, pl.ds(0, p), pl.ds(i * p, p), slot)
+
+            @pl.when(position >= pages)
+            def _() -> None:
+                plgpu.barrier_arrive(keys_arrived.at[slot])
+                plgpu.barrier_arrive(values_arrived.at[slot])
+
+    def operand(buffer: Any, *, transposed: bool) -> Any:
+        """A tile of K or V as the right operand of a product; 8-bit ones are widened on their way."""
+        if widened is not None:
+            narrow = plgpu.load(buffer)
+            narrow = plgpu.layout_cast(narrow, plgpu.Layout.WGMMA_8BIT)
+            # The hardware knows no float8 → bfloat16 step.
+            exact = narrow if narrow.dtype == jnp.int8 else narrow.astype(jnp.float32)
+            widened[...] = exact.astype(jnp.bfloat16)
+            plgpu.commit_smem()
+            buffer = widened
+        return plgpu.load(buffer.transpose((1, 0)) if transposed else buffer, layout=right)
+
+    def tokens(shape: tuple[int, ...], axis: int, layout: Any, tile: Any) -> Any:
+        return plgpu.broadcasted_iota(jnp.int32, shape, axis, layout=layout) + tile * TILE
+
+    def is_token(position: Any) -> Any:
+        return (position < end) & ((position >= p) | (position < fill))
+
+    def by_token(scale_of: Any, shape: tuple[int, ...], tile: Any) -> Any:
+        """The scale of each token's page, over ``shape``; positions past the list are masked elsewhere."""
+        page = lax.div(tile * TILE, jnp.int32(p))
+        if p >= TILE:
+            return scale_of[row * J + page]
+        inside = lax.div(tokens(shape, 1, sums, 0), jnp.int32(p))
+        result = plgpu.layout_cast(jnp.zeros(shape, jnp.float32), sums)
+        for i in range(TILE // p):
+            position = jnp.minimum(page + i, J - 1)
+            result = jnp.where(inside == i, scale_of[row * J + position], result)
+        return result
+
+    def step(tile: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        acc_mh, top_m, sum_m = carry
+        slot = lax.rem(tile - first, jnp.int32(STAGES))
+        plgpu.barrier_wait(keys_arrived.at[slot])
+        zeros_mt = plgpu.layout_cast(jnp.zeros((M, TILE), jnp.float32), sums)
+        key_ht = operand(keys.at[slot], transposed=True)
+        s_mt = _gpu.mma(zeros_mt, query_mh, key_ht, interpret=interpret) * (scale * LOG2_E)
+        if scales:
+            s_mt = s_mt * by_token(scales[0], (M, TILE), tile)
+        s_mt = jnp.where(is_token(tokens((M, TILE), 1, sums, tile)), s_mt, MASKED)
+        new_m = jnp.maximum(top_m, s_mt.max(axis=1))
+        faded_m = jnp.exp2(top_m - new_m)
+        w_mt = jnp.exp2(s_mt - lax.broadcast_in_dim(new_m, (M, TILE), [0]))
+        sum_m = sum_m * faded_m + w_mt.sum(axis=1)
+        if scales:
+            w_mt = w_mt * by_token(scales[1], (M, TILE), tile)
+        weights[...] = w_mt.astype(jnp.bfloat16)
+        plgpu.commit_smem()
+        plgpu.barrier_wait(values_arrived.at[slot])
+        value_th = operand(values.at[slot], transposed=False)
+        # What no token wrote may be NaN, which a weight of 0 would not silence.
+        real_th = is_token(tokens((TILE, H), 0, right, tile))
+        value_th = jnp.where(real_th, value_th, jnp.zeros_like(value_th))
+        acc_mh = acc_mh * lax.broadcast_in_dim(faded_m, (M, H), [0])
+        acc_mh = _gpu.mma(acc_mh, plgpu.load(weights, layout=left), value_th, interpret=interpret)
+        plgpu.commit_smem()  # all warps have read the slot, and the weights
+
+        @pl.when(tile + STAGES < last)
+        def _() -> None:
+            fetch(tile + STAGES, slot)
+
+        return acc_mh, new_m, sum_m
+
+    here = pl.ds(g * M, M)
+    plgpu.copy_gmem_to_smem(query_bkgh.at[b, k, here], query, query_arrived)
+    for slot in range(STAGES):
+
+        @pl.when(first + slot < last)
+        def _(slot: int = slot) -> None:
+            fetch(first + slot, slot)
+
+    plgpu.barrier_wait(query_arrived)
+    query_mh = plgpu.load(query, layout=left)
+    start = (
+        plgpu.layout_cast(jnp.zeros((M, H), jnp.float32), sums),
+        plgpu.layout_cast(jnp.full((M,), LEAST, jnp.float32), by_row),
+        plgpu.layout_cast(jnp.zeros((M,), jnp.float32), by_row),
+    )
+    acc_mh, top_m, sum_m = lax.fori_loop(first, last, step, start)
+    some_m = jnp.where(sum_m > 0, sum_m, 1.0)
+    out_mh = acc_mh / lax.broadcast_in_dim(some_m, (M, H), [0])
+    target = out_sbkgh.at[part, b, k, here]
+    plgpu.store(target, out_mh.astype(out_sbkgh.dtype), optimized=False)  # once a block
+    lse[...] = jnp.where(sum_m > 0, (top_m + jnp.log2(some_m)) / LOG2_E, -jnp.inf)
+    plgpu.commit_smem()
+    plgpu.copy_smem_to_gmem(lse, lse_sbkg.at[part, b, k, here])
+    plgpu.wait_smem_to_gmem(0)

@@ -1,0 +1,59 @@
+"""The meaning of `paged_attention` in plain jnp: gather the listed pages, mask, softmax in f32.
+
+Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J listed pages ·
+t = J·p listed tokens.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def paged_attention(
+    query_bnh: jax.Array,
+    kv_pages: jax.Array,
+    page_ids_bkj: jax.Array,
+    num_pages_bk: jax.Array,
+    lengths_b: jax.Array,
+    kv_scales: jax.Array | None = None,
+    *,
+    scale: float,
+) -> tuple[jax.Array, jax.Array]:
+    """See `pallas_kernels.paged_attention`."""
+    B, N, H = query_bnh.shape
+    K, p = kv_pages.shape[1], kv_pages.shape[3]
+    valid_bkt = listed_tokens(num_pages_bk, lengths_b, page_ids_bkj.shape[2], p)
+    listed_bkj = jnp.arange(page_ids_bkj.shape[2]) < num_pages_bk[..., None]
+    ids_bkj = jnp.where(listed_bkj, page_ids_bkj, 0)
+    head_k = jnp.arange(K)[:, None]
+    kv_bkjcph = kv_pages[ids_bkj, head_k].astype(jnp.float32)[..., :H]
+    if kv_scales is not None:
+        kv_bkjcph = kv_bkjcph * kv_scales[ids_bkj, head_k][..., None, None]
+    key_bkth, value_bkth = (kv_bkjcph[:, :, :, c].reshape(B, K, -1, H) for c in (0, 1))
+    value_bkth = jnp.where(valid_bkt[..., None], value_bkth, 0.0)
+
+    query_bkgh = query_bnh.reshape(B, K, N // K, H).astype(jnp.float32)
+    scores_bkgt = scale * jnp.einsum("bkgh,bkth->bkgt", query_bkgh, key_bkth, precision="highest")
+    scores_bkgt = jnp.where(valid_bkt[:, :, None], scores_bkgt, -jnp.inf)
+    top_bkg1 = scores_bkgt.max(axis=-1, keepdims=True)
+    weight_bkgt = jnp.exp(scores_bkgt - jnp.where(jnp.isneginf(top_bkg1), 0.0, top_bkg1))
+    total_bkg = weight_bkgt.sum(axis=-1)
+    out_bkgh = jnp.einsum("bkgt,bkth->bkgh", weight_bkgt, value_bkth, precision="highest")
+    out_bkgh = out_bkgh / jnp.where(total_bkg == 0, 1.0, total_bkg)[..., None]
+    lse_bkg = jnp.where(total_bkg == 0, -jnp.inf, top_bkg1[..., 0] + jnp.log(total_bkg))
+    return out_bkgh.reshape(B, N, H).astype(query_bnh.dtype), lse_bkg.reshape(B, N)
+
+
+def newest_fill(lengths_b: jax.Array, page_size: int) -> jax.Array:
+    """``[B]`` tokens in each sequence's newest page: 1 … p, and 0 for an empty sequence."""
+    return jnp.where(lengths_b > 0, (lengths_b - 1) % page_size + 1, 0)
+
+
+def listed_tokens(
+    num_pages_bk: jax.Array, lengths_b: jax.Array, J: int, page_size: int
+) -> jax.Array:
+    """``[B, K, J·p]`` True where a row of a listed page holds a token."""
+    t = jnp.arange(J * page_size)
+    end_bk1 = num_pages_bk[..., None] * page_size
+    fill_b11 = newest_fill(lengths_b, page_size)[:, None, None]
+    in_list_bkt = (t < end_bk1) & (lengths_b > 0)[:, None, None]
+    return in_list_bkt & ((t >= page_size) | (t < fill_b11))

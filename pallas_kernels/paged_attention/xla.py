@@ -1,0 +1,92 @@
+"""`paged_attention` for XLA: the CPU's fast path, and every platform's when its kernel cannot run.
+
+One (sequence, KV head) at a time: XLA's CPU gathers keep memory speed only while their result fits the cache.
+Keep CPU pools in f32 on jax 0.10: a bf16 gather in a loop there converts the whole pool on every call.
+Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J pages · t tokens.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pallas_kernels.paged_attention.reference import newest_fill
+
+CHUNK_TOKENS = 1024
+
+
+def paged_attention(
+    query_bnh: jax.Array,
+    kv_pages: jax.Array,
+    page_ids_bkj: jax.Array,
+    num_pages_bk: jax.Array,
+    lengths_b: jax.Array,
+    kv_scales: jax.Array | None = None,
+    *,
+    scale: float,
+) -> tuple[jax.Array, jax.Array]:
+    """See `pallas_kernels.paged_attention`."""
+    B, N, H = query_bnh.shape
+    K, p, stored = kv_pages.shape[1], kv_pages.shape[3], kv_pages.shape[4]
+    J = page_ids_bkj.shape[2]
+    chunk = max(1, min(J, CHUNK_TOKENS // p))
+    query_bkgh = (query_bnh.astype(jnp.float32) * scale).reshape(B, K, N // K, H)
+    query_bkgh = jnp.pad(query_bkgh, [(0, 0)] * 3 + [(0, stored - H)])
+    ids_bkj = jnp.pad(page_ids_bkj, [(0, 0), (0, 0), (0, -J % chunk)])
+    fill_b = newest_fill(lengths_b, p)
+    pages_bk = jnp.where(lengths_b[:, None] > 0, num_pages_bk, 0)
+
+    def attend_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
+        b, k = lax.div(row, K), lax.rem(row, K)
+        pages = pages_bk[b, k]
+
+        def step(i: jax.Array, state: _Softmax) -> _Softmax:
+            j = i * chunk + jnp.arange(chunk)
+            ids = jnp.where(j < pages, lax.dynamic_slice_in_dim(ids_bkj[b, k], i * chunk, chunk), 0)
+            rows = jnp.where(j < pages, jnp.where(j == 0, fill_b[b], p), 0)
+            key_th, value_th = _read(kv_pages, kv_scales, ids, k, rows)
+            valid_t = (jnp.arange(p) < rows[:, None]).reshape(-1)
+            return _fold(state, query_bkgh[b, k], key_th, value_th, valid_t)
+
+        G = N // K
+        state = (jnp.full((G,), -jnp.inf), jnp.zeros((G,)), jnp.zeros((G, stored)))
+        if chunk == J:
+            state = step(jnp.int32(0), state)
+        else:
+            state = lax.fori_loop(0, (pages + chunk - 1) // chunk, step, state)
+        top_g, total_g, out_gh = state
+        lse_g = jnp.where(total_g == 0, -jnp.inf, top_g + jnp.log(total_g))
+        return out_gh / jnp.where(total_g == 0, 1.0, total_g)[:, None], lse_g
+
+    out_rgh, lse_rg = lax.map(attend_row, jnp.arange(B * K))
+    out_bnh = out_rgh.reshape(B, N, stored)[..., :H]
+    return out_bnh.astype(query_bnh.dtype), lse_rg.reshape(B, N)
+
+
+_Softmax = tuple[jax.Array, jax.Array, jax.Array]  # top_g, total_g, out_gh: not yet divided
+
+
+def _read(
+    kv_pages: jax.Array, kv_scales: jax.Array | None, ids: jax.Array, k: jax.Array, rows: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Keys and values ``[t, H]`` f32 of the chunk's pages; rows without a token are zero values."""
+    p, stored = kv_pages.shape[3:]
+    page_jcph = kv_pages[ids, k].astype(jnp.float32)
+    if kv_scales is not None:
+        page_jcph = page_jcph * kv_scales[ids, k][..., None, None]
+    held_jp1 = jnp.arange(p)[None, :, None] < rows[:, None, None]
+    value_jph = jnp.where(held_jp1, page_jcph[:, 1], 0.0)
+    return page_jcph[:, 0].reshape(-1, stored), value_jph.reshape(-1, stored)
+
+
+def _fold(
+    state: _Softmax, query_gh: jax.Array, key_th: jax.Array, value_th: jax.Array, valid_t: jax.Array
+) -> _Softmax:
+    """Add a chunk of tokens to the running softmax."""
+    top_g, total_g, out_gh = state
+    scores_gt = jnp.where(valid_t, query_gh @ key_th.T, -jnp.inf)
+    new_top_g = jnp.maximum(top_g, scores_gt.max(axis=1))
+    shift_g = jnp.where(jnp.isneginf(new_top_g), 0.0, new_top_g)
+    weight_gt = jnp.exp(scores_gt - shift_g[:, None])
+    kept_g = jnp.exp(top_g - shift_g)
+    total_g = total_g * kept_g + weight_gt.sum(axis=1)
+    return new_top_g, total_g, out_gh * kept_g[:, None] + weight_gt @ value_th

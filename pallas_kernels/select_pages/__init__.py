@@ -1,0 +1,1 @@
+"""Page scores → the list of pages to read."""

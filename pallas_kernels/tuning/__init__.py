@@ -1,0 +1,43 @@
+"""Tuned constants of the kernels: one JSON file per chip, ``{op: {constant: value}}``, over the defaults.
+
+The chip is the one being compiled for: the abstract device of the mesh in use (set one to compile for a chip
+that is not here), else the first device.
+"""
+
+import functools
+import json
+from importlib import resources
+from typing import Any
+
+import jax
+
+FILES = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5e": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "TPU v6e": "v6e",
+    "TPU7x": "tpu7x",
+}
+
+
+def tuned(op: str, device_kind: str | None = None) -> dict[str, Any]:
+    """The constants of ``op`` for the chip being compiled for, or for ``device_kind``."""
+    kind = compiled_for() if device_kind is None else device_kind
+    constants = dict(_table("default").get(op, {}))
+    if kind in FILES:
+        constants |= _table(FILES[kind]).get(op, {})
+    return constants
+
+
+def compiled_for() -> str:
+    """The device kind that the surrounding trace will be compiled for, as JAX spells it."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.devices()[0].device_kind if device is None else device.device_kind
+
+
+@functools.cache
+def _table(name: str) -> dict[str, dict[str, Any]]:
+    return json.loads(resources.files(__package__).joinpath(f"{name}.json").read_text())

@@ -1,0 +1,207 @@
+"""The TPU kernels under JAX's two interpreters: as plain logic, and as a machine with memory and copies.
+
+The machine starts memory as NaN, lands copies only when they are waited for ("lazy") or at once ("eager"),
+counts semaphores and looks for races. The planted bugs at the end prove that each of these can fail.
+"""
+
+import functools
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pallas_kernels.kv_append import tpu_kernel as append_kernel
+from pallas_kernels.paged_attention import tpu_kernel as attention_kernel
+from pallas_kernels.select_pages import tpu as select
+from tests.pallas_kernels import machine, problems
+from tests.pallas_kernels.op_tests import (
+    APPEND_CASES,
+    ATTENTION_CASES,
+    BF16,
+    PREFIX_CASES,
+    SCORES_CASES,
+    KvAppendTests,
+    OpTests,
+    PagedAttentionTests,
+    PageScoresTests,
+    PrefixAttentionTests,
+    SelectPagesTests,
+    close,
+    fast,
+    jitted,
+)
+from tests.pallas_kernels.problems import Case
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_fast() -> Iterator[None]:
+    """Interpreted kernels are large programs that run once: short rings, and no polish."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+class Interpreted(OpTests):
+    """By the public name of an interpreted kernel."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        return jitted(op, arguments, "tpu_interpret")
+
+
+class TestPagedAttention(Interpreted, PagedAttentionTests):
+    @pytest.mark.parametrize("case", fast(ATTENTION_CASES, 0, 3), ids=str)
+    def test_equals_reference(self, case: Case) -> None:
+        self.compare(case)
+
+    @pytest.mark.slow
+    def test_dense_decode_is_every_page_listed(self) -> None:
+        super().test_dense_decode_is_every_page_listed()
+
+
+class TestPageScores(Interpreted, PageScoresTests):
+    pass
+
+
+class TestSelectPages(Interpreted, SelectPagesTests):
+    pass
+
+
+class TestSelectPagesWithoutSort(SelectPagesTests):
+    """The bisecting kernel, which the tuning table keeps for thousands of pages."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        options = {"sink_pages": 0, "local_pages": 1} | arguments
+        options["top_k"] = min(options["top_k"], options["scores_bkp"].shape[2])
+        return select.select_pages(
+            **options, interpret=True, bisect_from_pages=0, bisect_to_listed=128
+        )
+
+
+class TestKvAppend(Interpreted, KvAppendTests):
+    pass
+
+
+class TestPrefixAttention(Interpreted, PrefixAttentionTests):
+    @pytest.mark.parametrize(("case", "samples", "shared"), fast(PREFIX_CASES, 0), ids=str)
+    def test_equals_reference(self, case: Case, samples: int, shared: tuple[int, ...]) -> None:
+        super().test_equals_reference(case, samples, shared)
+
+    @pytest.mark.slow
+    def test_no_prompt_equals_paged_attention(self) -> None:
+        super().test_no_prompt_equals_paged_attention()
+
+
+class OnMachine(OpTests):
+    """On the interpreted machine, with small constants so that rings and chunks wrap around."""
+
+    mode = "lazy"
+    tuning: dict[str, dict[str, int]] = {  # noqa: RUF012
+        "paged_attention": {"ring": 3, "chunk_tokens": 64},
+        "page_scores": {"chunk_kib": 128},
+    }
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        function = getattr(importlib.import_module(f"pallas_kernels.{op}.tpu"), op)
+        static = {"interpret": machine.parameters(self.mode), **self.tuning.get(op, {})}
+        for name in ("page_size", "scale"):
+            if name in arguments:
+                static[name] = arguments.pop(name)
+        if "key_btkh" in arguments:
+            arguments["rows_b"] = jnp.arange(len(arguments["lengths_b"]), dtype=jnp.int32)
+        with machine.watched():
+            return jax.block_until_ready(
+                jax.jit(lambda arrays: function(**arrays, **static))(arguments)
+            )
+
+
+LONG = Case(lengths=(0, 31, 33, 256), listed=8)
+SHORT = Case(lengths=(70, 5, 512, 40), listed=2, page_size=16, query=BF16, pool=BF16)
+
+
+ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
+APPENDS = [(mode, row) for mode in machine.MACHINES for row in APPEND_CASES]
+
+
+class TestOnMachine(OnMachine):
+    @pytest.mark.parametrize(("mode", "case"), fast(ON_MACHINE, 0, 8), ids=str)
+    def test_paged_attention(self, mode: str, case: Case) -> None:
+        self.mode = mode
+        PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("mode", fast(tuple(machine.MACHINES), 0))
+    def test_page_scores(self, mode: str) -> None:
+        self.mode = mode
+        PageScoresTests.test_equals_reference(self, *SCORES_CASES[0])  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("mode", "row"), fast(APPENDS, 0, 6), ids=str)
+    def test_kv_append(self, mode: str, row: Any) -> None:
+        self.mode = mode
+        KvAppendTests.test_equals_reference(self, *row)  # type: ignore[arg-type]
+
+
+def forget_to_wait(*_: Any, **__: Any) -> None:
+    """In place of a wait."""
+
+
+def previous_page(refs: Any, position: jax.Array) -> jax.Array:
+    """In place of `page_at`: the page before the one that is listed."""
+    return refs.ids[jnp.maximum(position - 1, 0)]
+
+
+def into_the_slot_being_read(
+    refs: Any, slot: Any, item: int, j: Any, base: jax.Array, head: jax.Array
+) -> None:
+    """In place of `start_page`: the copy lands one slot further, where the kernel is reading."""
+    ring = refs.ring.shape[0]
+    wrong = (slot + 1) % ring if isinstance(slot, int) else jax.lax.rem(slot + 1, ring)
+    source = refs.pool.at[attention_kernel.page_at(refs, base + j), head]
+    attention_kernel.pltpu.make_async_copy(
+        source, refs.ring.at[wrong, item, j], refs.sems.at[slot]
+    ).start()
+
+
+class TestPlantedBugs(OnMachine):
+    """A checker that cannot fail proves nothing: each bug must be noticed, by race or by result."""
+
+    def caught(self, case: Case) -> None:
+        with pytest.raises((AssertionError, RuntimeError, jax.errors.JaxRuntimeError)):
+            PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("mode", "name", "bug"),
+        [
+            ("lazy", "wait_slot", forget_to_wait),
+            ("eager", "start_page", into_the_slot_being_read),
+            pytest.param("lazy", "wait_pages", forget_to_wait, marks=pytest.mark.slow),
+            pytest.param("lazy", "page_at", previous_page, marks=pytest.mark.slow),
+        ],
+    )
+    def test_paged_attention(
+        self, monkeypatch: pytest.MonkeyPatch, mode: str, name: str, bug: Any
+    ) -> None:
+        self.mode = mode
+        monkeypatch.setattr(attention_kernel, name, bug)
+        full = Case(lengths=(64, 64, 64, 64), listed=2)
+        self.caught(LONG if name == "wait_pages" else full)
+
+    def test_plain_interpreter_sees_the_wrong_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        problem = problems.attention_problem(SHORT)
+        run = functools.partial(self._plainly, problem)
+        want, _ = self.want("paged_attention", **problem)
+        close(run(), want, SHORT.tolerance)
+        monkeypatch.setattr(attention_kernel, "page_at", previous_page)
+        with pytest.raises(AssertionError):
+            close(run(), want, SHORT.tolerance)
+
+    def _plainly(self, problem: dict[str, Any]) -> jax.Array:
+        from pallas_kernels.paged_attention import tpu
+
+        return tpu.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
+
+    def test_kv_append_that_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(append_kernel, "wait", forget_to_wait)
+        with pytest.raises((AssertionError, RuntimeError, jax.errors.JaxRuntimeError)):
+            KvAppendTests.test_equals_reference(self, *APPEND_CASES[0])  # type: ignore[arg-type]
