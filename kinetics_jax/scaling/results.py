@@ -198,7 +198,8 @@ class Results:
     answers: tuple[str, ...]
     """The answer in words, one sentence each, most important first."""
     claims: tuple[tuple[str, str, str], ...]
-    """(claim of the paper, what these traces say, verdict) rows; verdict is holds, fails or untested."""
+    """(claim of the paper, what these traces say, verdict) rows; verdict is one of
+    holds, mixed, fails, untested."""
     inputs: tuple[Mapping[str, Any], ...]
     """Path, format, rows and SHA-256 of every file read."""
     skipped: tuple[str, ...]
