@@ -5,6 +5,8 @@ from kinetics_jax.spec.model_config import ModelConfig, MoE, Yarn
 from kinetics_jax.spec.policies import (
     BlockTopK,
     Dense,
+    PageRule,
+    PerLayer,
     Policy,
     Quest,
     RandomSelect,
@@ -25,6 +27,8 @@ __all__ = [
     "KineticsError",
     "MoE",
     "ModelConfig",
+    "PageRule",
+    "PerLayer",
     "Policy",
     "Quest",
     "RandomSelect",
