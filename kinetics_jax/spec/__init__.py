@@ -16,6 +16,7 @@ from kinetics_jax.spec.policies import (
     policy_to_dict,
 )
 from kinetics_jax.spec.presets import presets
+from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "MoE",
     "ModelConfig",
     "Policy",
+    "Problem",
     "Quest",
     "RandomSelect",
     "SampleRecord",
