@@ -18,6 +18,7 @@ from kinetics_jax.spec.policies import (
     policy_to_dict,
 )
 from kinetics_jax.spec.presets import presets
+from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "PageRule",
     "PerLayer",
     "Policy",
+    "Problem",
     "Quest",
     "RandomSelect",
     "SampleRecord",
