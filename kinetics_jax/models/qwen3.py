@@ -25,7 +25,7 @@ Cache = TypeVar("Cache", bound=KVCache)
 
 
 class Attention(nnx.Module):
-    """Grouped-query attention with RoPE, and QK-norm (Qwen3) and biases (Qwen2.5) where the config has them."""
+    """Grouped-query attention with RoPE; QK-norm (Qwen3), biases (Qwen2.5) where the config has them."""
 
     def __init__(self, params: Params, config: ModelConfig, layout: Layout) -> None:
         self.query = Projection(params / "query", "btd,dnh->btnh")
