@@ -83,21 +83,21 @@ class PagedPlan:
         split = self.sharding
         return max(config.num_kv_heads, _ways(split.mesh, split.head_axes) if split else 1)
 
-    def specs(self) -> "PagedCache":
-        """The partition of each array of a cache."""
+    def specs(self, view_pages: int | None = None) -> "PagedCache":
+        """The partition of each array of a cache, as a cache of those."""
         split = self.sharding
         batch = (split.batch_axes or None) if split else None
         heads = (split.head_axes or None) if split else None
         row = PartitionSpec(batch)
         kv = PartitionSpec(batch, heads)
         fields: Any = (kv, kv if self.summaries else None, row, row, row, row)
-        return PagedCache(*fields, plan=self)
+        return PagedCache(*fields, plan=self, view_pages=view_pages)
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["kv_pages", "summaries", "page_table_bp", "lengths_b", "rows_b", "streams_b"],
-    meta_fields=["plan"],
+    meta_fields=["plan", "view_pages"],
 )
 @dataclasses.dataclass(frozen=True)
 class PagedCache:
@@ -115,6 +115,8 @@ class PagedCache:
     streams_b: Array
     """int32 that makes a sequence's random draws its own (policies that draw at random)."""
     plan: PagedPlan
+    view_pages: int | None = None
+    """Places of the table that can hold anything when many tokens are read at once; None: all."""
 
     def attend(
         self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
@@ -128,7 +130,7 @@ class PagedCache:
             )
             return out, dataclasses.replace(self, kv_pages=kv, summaries=summaries)
         batch, heads = split.batch_axes or None, split.head_axes or None
-        specs = self.plan.specs()
+        specs = self.plan.specs(self.view_pages)
         queries = PartitionSpec(batch, None, heads)
         new = PartitionSpec(batch, None, split.kv_head_axes or None)
         # A layer known when tracing stays known inside, where it picks that layer's policy.
@@ -188,14 +190,16 @@ def _attend_local(
     pool, summaries = appended.kv_pages, appended.summaries
     if query_btnh.shape[1] > 1:
         position_bt = cache.lengths_b[:, None] + jnp.arange(query_btnh.shape[1])
-        key_bksh, value_bksh = gather_pages(pool, table_bp, cache.lengths_b + counts_b)
+        seen_bp = table_bp[:, : cache.view_pages]
+        key_bksh, value_bksh = gather_pages(pool, seen_bp, cache.lengths_b + counts_b)
         H = query_btnh.shape[-1]
         out = causal_attention(query_btnh, key_bksh[..., :H], value_bksh[..., :H], position_bt)
         return out.astype(query_btnh.dtype), pool, summaries
     step = Step(
         query_bnh=query_btnh[:, 0], kv_pages=pool, summaries=summaries, page_table_bp=table_bp,
-        lengths_b=cache.lengths_b + counts_b, rows_b=rows_b, streams_b=cache.streams_b + layer,
-        page_size=plan.page_size, implementation=plan.implementation,
+        lengths_b=jnp.where(counts_b > 0, cache.lengths_b + counts_b, 0),  # idle ones read nothing
+        rows_b=rows_b, streams_b=cache.streams_b + layer, page_size=plan.page_size,
+        implementation=plan.implementation,
     )  # fmt: skip
     return _by_layer(plan, layer, step)[:, None], pool, summaries
 

@@ -20,6 +20,8 @@ from kinetics_jax.spec.policies import (
 from kinetics_jax.spec.presets import presets
 from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.sample import Sample
+from kinetics_jax.spec.sampling import SamplingParams
 
 __all__ = [
     "BlockTopK",
@@ -35,7 +37,9 @@ __all__ = [
     "Problem",
     "Quest",
     "RandomSelect",
+    "Sample",
     "SampleRecord",
+    "SamplingParams",
     "SlidingWindow",
     "StridedBlockTopK",
     "TopK",

@@ -22,7 +22,6 @@ from kinetics_jax.spec import (
     policy_from_dict,
     policy_to_dict,
 )
-
 from tests.spec.slow_policies import kept
 
 EVERY_POLICY = (

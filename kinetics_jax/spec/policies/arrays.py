@@ -48,7 +48,7 @@ def exists(lengths_b: Array, size: int) -> Array:
 
 
 def mark(indices: Array, size: int) -> Array:
-    """bool [..., size], True at each of the ``indices`` [..., n] of a row."""
+    """Bool [..., size], True at each of the ``indices`` [..., n] of a row."""
     xp = array_namespace(indices)
     marked = xp.zeros((*indices.shape[:-1], size), bool)
     if xp is np:

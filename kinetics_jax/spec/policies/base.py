@@ -52,6 +52,11 @@ class Policy:
         """How a step chooses whole pages of a paged cache; None where it chooses single tokens."""
         return None
 
+    @property
+    def natural_page(self) -> int | None:
+        """Page size, in tokens, that the policy asks of a paged cache; None where any will do."""
+        return None
+
     def on_pages(self, page_size: int) -> "Policy":
         """The form of this policy that reads whole pages of ``page_size`` tokens, as kernels do.
 

@@ -54,6 +54,11 @@ class BlockTopK(SinkAndLocal):
             self.block_size, top=self.top_blocks, sink=self.sink, local=self.local
         )
 
+    @property
+    def natural_page(self) -> int:
+        """``block_size``."""
+        return self.block_size
+
     def on_pages(self, page_size: int) -> "BlockTopK":
         """Aligned. Raises ``InputError`` unless ``page_size`` is the block size."""
         if page_size != self.block_size:

@@ -53,6 +53,16 @@ class PerLayer(Policy):
             raise InputError(f"PerLayer has {len(self.layers)} layers; there is no layer {layer}")
         return self.layers[layer]
 
+    @property
+    def natural_page(self) -> int | None:
+        """The page size that the layers ask for. Raises ``InputError`` where they disagree."""
+        wanted = {layer.natural_page for layer in self.layers} - {None}
+        if len(wanted) > 1:
+            raise InputError(
+                f"PerLayer: layers want pages of {sorted(wanted)} tokens; one is needed"
+            )
+        return wanted.pop() if wanted else None
+
     def on_pages(self, page_size: int) -> "PerLayer":
         """Every layer's policy on pages."""
         return PerLayer(tuple(layer.on_pages(page_size) for layer in self.layers))

@@ -70,6 +70,11 @@ class SlidingWindow(SinkAndLocal):
             return None
         return PageRule.covering(self.page_size, top=0, sink=self.sink, local=self.local)
 
+    @property
+    def natural_page(self) -> int | None:
+        """``page_size``."""
+        return self.page_size
+
     def on_pages(self, page_size: int) -> "SlidingWindow":
         """With ``page_size``."""
         return dataclasses.replace(self, page_size=page_size)
