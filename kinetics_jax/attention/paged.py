@@ -90,8 +90,8 @@ class PagedPlan:
         heads = (split.head_axes or None) if split else None
         row = PartitionSpec(batch)
         kv = PartitionSpec(batch, heads)
-        fields: Any = (kv, kv if self.summaries else None, row, row, row, row)
-        return PagedCache(*fields, plan=self, view_pages=view_pages)
+        fields: Any = (kv, kv if self.summaries else None, row, row, row, row, self, view_pages)
+        return PagedCache(*fields)
 
 
 @functools.partial(
@@ -177,10 +177,11 @@ def _attend_local(
 ) -> tuple[Array, Array, Array | None]:  # fmt: skip
     """One device's sequences and heads: append, then attend."""
     plan = cache.plan
-    key_btkh, value_btkh = (
-        _heads_of_this_device(x, cache.kv_pages.shape[1], plan.sharding)
-        for x in (key_btkh, value_btkh)
-    )
+    K, stored = key_btkh.shape[2], cache.kv_pages.shape[1]
+    if _shared_heads(plan.sharding, K, stored):
+        key_btkh, value_btkh = (
+            _heads_of_this_device(x, stored, plan.sharding) for x in (key_btkh, value_btkh)
+        )
     table_bp = cache.page_table_bp + layer * plan.pool_pages
     rows_b = cache.rows_b + layer * plan.rows
     appended = pk.kv_append(
@@ -199,7 +200,7 @@ def _attend_local(
         query_bnh=query_btnh[:, 0], kv_pages=pool, summaries=summaries, page_table_bp=table_bp,
         lengths_b=jnp.where(counts_b > 0, cache.lengths_b + counts_b, 0),  # idle ones read nothing
         rows_b=rows_b, streams_b=cache.streams_b + layer, page_size=plan.page_size,
-        implementation=plan.implementation,
+        implementation=plan.implementation, shared_heads=_shared_heads(plan.sharding, K, stored),
     )  # fmt: skip
     return _by_layer(plan, layer, step)[:, None], pool, summaries
 
@@ -207,8 +208,8 @@ def _attend_local(
 def _by_layer(plan: PagedPlan, layer: Array | int, step: Step) -> Array:
     """One layer's attention, by its policy; one branch of several where the layer is data."""
     if len(plan.policies) == 1 or isinstance(layer, int):
-        return attend_step(plan.policies[plan.policy_of_layer[int(layer)]] if isinstance(layer, int)
-                           else plan.policies[0], step)  # fmt: skip
+        known = plan.policy_of_layer[layer] if isinstance(layer, int) else 0
+        return attend_step(plan.policies[known], step)
     branches = [functools.partial(attend_step, policy) for policy in plan.policies]
     return lax.switch(jnp.asarray(plan.policy_of_layer)[layer], branches, step)
 
@@ -223,14 +224,20 @@ def gather_pages(pool: Array, table_bp: Array, lengths_b: Array) -> tuple[Array,
     return jnp.where(held, key, 0), jnp.where(held, value, 0)
 
 
+def _shared_heads(
+    split: CacheSharding | None, given: int, stored: int
+) -> tuple[tuple[str, ...], int] | None:
+    """Where the projections gave every device all ``given`` KV heads and it stores fewer: see ``Step``."""
+    if split is None or split.kv_head_axes or not split.head_axes or stored == given:
+        return None
+    return split.head_axes, given
+
+
 def _heads_of_this_device(new_btkh: Array, stored: int, split: CacheSharding | None) -> Array:
-    """The KV heads that this device's query heads belong to, where the projections gave it all of K."""
-    K = new_btkh.shape[2]
-    if split is None or split.kv_head_axes or not split.head_axes or stored == K:
-        return new_btkh
-    share = lax.axis_index(split.head_axes)
-    first = share * K // _ways(split.mesh, split.head_axes)
-    return lax.dynamic_slice_in_dim(new_btkh, first, stored, axis=2)
+    """The KV heads that this device's query heads belong to, out of all."""
+    assert split is not None
+    share, ways = lax.axis_index(split.head_axes), _ways(split.mesh, split.head_axes)
+    return lax.dynamic_slice_in_dim(new_btkh, share * new_btkh.shape[2] // ways, stored, axis=2)
 
 
 def _ways(mesh: jax.sharding.Mesh, axes: tuple[str, ...]) -> int:

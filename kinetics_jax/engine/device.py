@@ -1,6 +1,7 @@
 """The device side of an engine: the state and the compiled programs, driven with NumPy arrays.
 
-Axis letters: B slots of all lanes · D lanes · C prompt tokens of a chunk · P pages of a sequence · I stop ids.
+Axis letters: B slots of all lanes · D lanes · C prompt tokens of a chunk · P pages of a sequence ·
+I stop ids.
 """
 
 import dataclasses
@@ -125,7 +126,7 @@ class Device:
             stop_bi[slot, : len(s.stop_ids)] = s.stop_ids
         new = Admitted(
             start_b, drop_b, row_b, table_bp, from_b, to_b, most_b, stop_bi, streams_b, sampler
-        )  # type: ignore[arg-type]
+        )
         self._state = self._program("admit", programs.admit, model=False)(self._state, new)
 
     def decode(self, steps: int, min_active: int = 1) -> Drawn:

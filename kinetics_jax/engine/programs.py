@@ -7,7 +7,7 @@ t decode steps of a chunk · P pages of a sequence · I stop ids.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,17 +73,17 @@ def read_prompts(
 class Admitted(NamedTuple):
     """What the host says of slots that change: NumPy arrays over all B slots."""
 
-    start_b: Array
+    start_b: Any
     """bool: a sample begins here."""
-    drop_b: Array
+    drop_b: Any
     """bool: the sample here ends without another."""
-    row_b: Array
-    page_table_bp: Array
-    copy_from_b: Array
-    copy_to_b: Array
-    max_tokens_b: Array
-    stop_ids_bi: Array
-    streams_b: Array
+    row_b: Any
+    page_table_bp: Any
+    copy_from_b: Any
+    copy_to_b: Any
+    max_tokens_b: Any
+    stop_ids_bi: Any
+    streams_b: Any
     sampler: SamplerState
 
 
