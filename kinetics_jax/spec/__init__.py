@@ -17,6 +17,7 @@ from kinetics_jax.spec.policies import (
 )
 from kinetics_jax.spec.presets import presets
 from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.sampling import SamplingParams
 
 __all__ = [
     "BlockTopK",
@@ -29,6 +30,7 @@ __all__ = [
     "Quest",
     "RandomSelect",
     "SampleRecord",
+    "SamplingParams",
     "SlidingWindow",
     "StridedBlockTopK",
     "TopK",

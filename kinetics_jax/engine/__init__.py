@@ -1,0 +1,1 @@
+"""Sampling, stop rules and the loop that decodes many long samples at once."""
