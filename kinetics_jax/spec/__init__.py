@@ -17,7 +17,9 @@ from kinetics_jax.spec.policies import (
 )
 from kinetics_jax.spec.presets import presets
 from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.repetition import RepetitionRule
 from kinetics_jax.spec.sampling import SamplingParams
+from kinetics_jax.spec.thinking import ThinkingBudget
 
 __all__ = [
     "BlockTopK",
@@ -29,10 +31,12 @@ __all__ = [
     "Policy",
     "Quest",
     "RandomSelect",
+    "RepetitionRule",
     "SampleRecord",
     "SamplingParams",
     "SlidingWindow",
     "StridedBlockTopK",
+    "ThinkingBudget",
     "TopK",
     "UnknownNameError",
     "Yarn",
