@@ -7,6 +7,7 @@ Axis letters: B slots · V vocabulary · K candidates (the likeliest tokens, des
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -69,13 +70,16 @@ class SamplerState:
                 f"{len(params)} samples need keys [{len(params)}, 2], got {key_b2.shape}"
             )
 
-        return cls(
-            key_b2=key_b2,  # type: ignore[arg-type]
-            temperature_b=np.array([0 if p.greedy else p.temperature for p in params], np.float32),
-            top_k_b=np.array([p.top_k for p in params], np.int32),
-            top_p_b=np.array([p.top_p for p in params], np.float32),
-            min_p_b=np.array([p.min_p for p in params], np.float32),
-        )
+        columns: dict[str, Any] = {
+            "key_b2": key_b2,
+            "temperature_b": np.array(
+                [0 if p.greedy else p.temperature for p in params], np.float32
+            ),
+            "top_k_b": np.array([p.top_k for p in params], np.int32),
+            "top_p_b": np.array([p.top_p for p in params], np.float32),
+            "min_p_b": np.array([p.min_p for p in params], np.float32),
+        }
+        return cls(**columns)
 
     def put(self, slots: Array, rows: "SamplerState") -> "SamplerState":
         """This state with ``rows`` in these slots (int32); a slot ≥ B is dropped."""
