@@ -146,9 +146,9 @@ class Qwen3(nnx.Module):
 
     def cache_sharding(self, batch: int) -> CacheSharding | None:
         """How a cache for ``batch`` sequences lies on this model's mesh."""
-        if self.layout.mesh is None:
-            return None
         layout = self.layout
+        if layout.mesh is None:
+            return None
         batch_axes = layout.batch_split(batch)
         return CacheSharding(layout.mesh, batch_axes, layout.axes("heads"), layout.kv_copies)
 
