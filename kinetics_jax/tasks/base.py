@@ -78,7 +78,9 @@ class Task:
             InputError: ``workers`` below 1, or what the grader needs is not installed.
         """
         if workers is None:
-            workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+            workers = (
+                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+            )
         if workers < 1:
             raise InputError(f"workers={workers} must be ≥ 1")
         return self.grader.grade_many(list(pairs), workers)
