@@ -97,15 +97,15 @@ class _Worker:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
         except OSError:  # it died between two requests
-            return Lost(f"the grading process died ({_ending(self.stop())})")
+            return self._died()
         line = _read_line(process, self._seconds)
         if line is None:
             self.stop()
             return Lost(f"timed out after {self._seconds:g} s")
         try:
             return json.loads(line)
-        except ValueError:  # an empty or torn line: it died while it wrote
-            return Lost(f"the grading process died ({_ending(self.stop())})")
+        except ValueError:  # an empty or torn line: it died before it had answered
+            return self._died()
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = str(pathlib.Path(__file__).resolve().parents[2])
@@ -115,23 +115,24 @@ class _Worker:
             stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
         if not _read_line(process, START_SECONDS):
-            ending = _ending(self.stop())
-            raise InputError(
-                f"{' '.join(self._command)} did not start ({ending}); run it to see why"
-            )
+            reason = self._died().reason
+            raise InputError(f"{' '.join(self._command)}: {reason}; run it by hand to see why")
         return process
 
-    def stop(self) -> int:
-        """Kill the process; its exit status."""
+    def _died(self) -> Lost:
+        status = self.stop(patience=5.0)
+        ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Lost(f"the grading process died ({ending})")
+
+    def stop(self, patience: float = 0.0) -> int:
+        """End the process, by force after ``patience`` seconds; its exit status."""
         process, self._process = self._process, None
         if process is None:
             return 0
-        if process.poll() is None:
-            # Give a process that is on its way out (a failed allocation, say) the time to say why.
-            try:
-                process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             try:
@@ -155,12 +156,6 @@ def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None
             break
         line += chunk
     return line
-
-
-def _ending(status: int) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return f"exit status {status}"
 
 
 def _stop_all(workers: list[_Worker]) -> None:

@@ -4,6 +4,7 @@ Pure text in linear time: the last ``\boxed``, LaTeX noise, answers in words, nu
 """
 
 import re
+from collections.abc import Callable
 
 _THINK_END = "</think>"
 
@@ -35,22 +36,30 @@ def last_box(text: str) -> str | None:
     return text[found[-1][0] : found[-1][1]] if found else None
 
 
+_TRIGONOMETRIC = r"\\(?:sin|cos|tan|cot|sec|csc)"
 _NOISE = [
     (re.compile(r"\\(?:fbox|framebox)\b"), r"\\boxed"),
     (re.compile(r"\\(?:left|right)\s*\."), ""),
     (re.compile(r"\\(?:text)?color\s*\{[a-zA-Z]*\}"), ""),
     (re.compile(r"(?<=\d)(?:\\[,;:! ]|~)\s*(?=\d{3}(?!\d))"), ""),  # 1\,234
     (re.compile(r"(?<!\\)\\[;: ]|~|\\q?quad\b"), " "),
-    (re.compile(r"(?:\\,|\s)+(?=\\?%)"), ""),
+    (re.compile(r"(?:\\,|\s){1,4}(?=\\?%)"), ""),
+    # math-verify drops the sign of degrees, which is right but for the argument of a function.
+    (
+        re.compile(
+            rf"({_TRIGONOMETRIC}\s?(?:\\left)?\s?\(?\s?)(\d{{1,9}})\s?\^\s?(?:\{{\s?\\circ\s?\}}|\\circ)"
+        ),
+        r"\1{\\frac{\2\\pi}{180}}",
+    ),
     # A fraction that ends a sentence is read as a division by a decimal.
     (re.compile(r"(?<![\d.])(\d+\s?/\s?\d+)\.(?=\s|$)"), r"\1 ;"),
 ]
 _UNIT = r"(?!(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|and|or|mod|inf|infinity|factorial)\b)[A-Za-z]{2,}"
-_WHOLE_ANSWER = [
+_WHOLE_ANSWER: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"^\\text\s*\{[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(?=\S)"), ""),
-    (re.compile(r"[\s.,;:]+$"), ""),
     (re.compile(r"^[€£¥₹]\s*(?=\d)"), ""),
     (re.compile(r"^(-?\d{1,3}(?: \d{3})+(?:\.\d+)?)$"), lambda m: m[1].replace(" ", "")),
+    (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi"),
     (re.compile(r"^(-?\d+)\s+(\d+)\s?/\s?(\d+)$"), r"\1\\frac{\2}{\3}"),
     (re.compile(rf"^(-?[\d.,]*\d)\s+{_UNIT}(?:\s+{_UNIT})*$"), r"\1"),
 ]
@@ -69,7 +78,7 @@ def tidy(text: str) -> str:
 
 def tidy_answer(answer: str) -> str:
     """Mends that are right only where ``answer`` is the whole answer: units in words, 1 234, 2 1/2."""
-    answer = answer.strip()
+    answer = answer.strip().rstrip(" .,;:")
     for pattern, replacement in _WHOLE_ANSWER:
         answer = pattern.sub(replacement, answer)
     return answer

@@ -90,7 +90,7 @@ def _gold(gold: str, form: str) -> tuple[Any, ...]:
 
 def _rounded_away(one: Any, other: Any) -> bool:
     """Whether two numbers are equal only because both are small against the rounding."""
-    if not (getattr(one, "is_Number", False) and getattr(other, "is_Number", False)):
+    if not all(getattr(n, "is_Number", False) and n.is_finite for n in (one, other)):
         return False
     size = max(abs(one), abs(other))
     return bool(abs(one - other) > SMALL * size)
