@@ -97,7 +97,8 @@ def _rounded_away(one: Any, other: Any) -> bool:
 
 
 def _verdict(correct: bool, answer: str | None, reason: str) -> dict[str, Any]:
-    answer = answer if answer is None else answer.strip()[:MAX_ANSWER_CHARS]
+    if answer is not None:
+        answer = answer.strip()[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode()
     return {"correct": bool(correct), "answer": answer, "reason": reason[:MAX_ANSWER_CHARS]}
 
 

@@ -210,11 +210,11 @@ def _confined(folder: pathlib.Path, limits: Limits, function: str | None, rules:
     python, view = _interpreter()
     return [
         "bwrap", "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid",
-        "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
+        "--unshare-net", "--unshare-uts", "--hostname", "sandbox", "--unshare-cgroup-try",
         *(["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
           if root else ["--unshare-user"]),
         *view,
-        "--ro-bind", sysconfig.get_path("purelib"), "/packages",
+        "--ro-bind-try", sysconfig.get_path("purelib"), "/packages",
         "--ro-bind", str(folder), "/program",
         "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null",
         "--perms", "1777", "--size", str(limits.scratch_bytes), "--tmpfs", "/tmp",
