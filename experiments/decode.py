@@ -5,18 +5,16 @@ written to ``--out`` as JSON lines; samples that are in that file already are no
 """
 
 import contextlib
-import json
-import pathlib
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from kinetics_jax import models
 from kinetics_jax.engine import Engine, Piece, Progress
-from kinetics_jax.spec import InputError, KineticsError, Problem, SamplingParams, parse_policy
+from kinetics_jax.spec import InputError, KineticsError, SamplingParams, parse_policy
 
 _MODEL = flags.DEFINE_string("model", None, "Checkpoint: folder, GGUF file or hub name.")
 _PROMPT = flags.DEFINE_string("prompt", None, "The user's turn; - reads standard input.")
@@ -34,7 +32,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Names the random streams.")
 _STOP = flags.DEFINE_multi_string("stop", [], "Text that ends a sample; may be repeated.")
 _THINKING = flags.DEFINE_bool("thinking", True, "What the chat template is told.")
 _CONTEXT = flags.DEFINE_integer("max_context", 4096, "Longest prompt and generation together.")
-_SLOTS = flags.DEFINE_integer("slots", None, "Samples at once per share of the mesh; default: what fits.")
+_SLOTS = flags.DEFINE_integer(
+    "slots", None, "Samples at once per share of the mesh; default: what fits."
+)
 _DTYPE = flags.DEFINE_string("dtype", None, "Weights; default bfloat16, float32 on a CPU.")
 _QUANTIZE = flags.DEFINE_enum("quantize", None, ["int8"], "Quantise matmul weights.")
 _MESH = flags.DEFINE_string("mesh", "", "Such as data=2,model=4; default: one device.")
@@ -102,4 +102,6 @@ def _run(stack: contextlib.ExitStack) -> None:
         if single:
             print(f"\n[{sample.generated_tokens} tokens, {sample.finish_reason}]", file=sys.stderr)
         else:
-            print(f"\n## {sample.problem_id}, trial {sample.trial} ({sample.finish_reason})\n{sample.text}")
+            print(
+                f"\n## {sample.problem_id}, trial {sample.trial} ({sample.finish_reason})\n{sample.text}"
+            )

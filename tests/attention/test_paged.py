@@ -27,9 +27,7 @@ from kinetics_jax.spec import (
 
 CONFIG = presets["tiny-dense"]  # N = 4, K = 2, H = 32, two layers
 PAGE, PLACES, B = 8, 8, 3
-_attend = jax.jit(
-    lambda cache, layer, *new: cache.attend(layer, *new), static_argnums=(1,)
-)
+_attend = jax.jit(lambda cache, layer, *new: cache.attend(layer, *new), static_argnums=(1,))
 
 
 def paged(policy, seed=0) -> PagedCache:
@@ -67,7 +65,9 @@ def prefilled(policy, lengths):
     return ours.advance(counts), whole.advance(counts)
 
 
-@pytest.mark.parametrize("policy", [Dense(), BlockTopK(PAGE, 8, aligned=True)], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "policy", [Dense(), BlockTopK(PAGE, 8, aligned=True)], ids=lambda p: p.name
+)
 def test_dense_equals_contiguous_in_poisoned_memory(policy):
     """Prefill of ragged lengths, then decode steps in which one sequence stands still."""
     ours, whole = prefilled(policy, [1, 16, 37])
@@ -129,15 +129,15 @@ def test_quest_ranks_pages_by_the_bound_of_their_keys():
     for b, k in np.ndindex(B, CONFIG.num_kv_heads):
         q = np.asarray(query[b, 0, 2 * k : 2 * k + 2])
         pages = [keys[b, k, s : s + PAGE] for s in range(0, 41, PAGE)]
-        bound = [
-            np.maximum(q * page.min(0), q * page.max(0)).sum(-1).mean() for page in pages[:-1]
-        ]
+        bound = [np.maximum(q * page.min(0), q * page.max(0)).sum(-1).mean() for page in pages[:-1]]
         chosen = sorted([*np.argsort(bound)[-2:].tolist(), 5])
         at = np.concatenate([np.arange(p * PAGE, min((p + 1) * PAGE, 41)) for p in chosen])
         logits = q @ keys[b, k, at].T / np.sqrt(32)
         share = np.exp(logits - logits.max(-1, keepdims=True))
         share /= share.sum(-1, keepdims=True)
-        np.testing.assert_allclose(out[b, 0, 2 * k : 2 * k + 2], share @ values[b, k, at], atol=3e-6)
+        np.testing.assert_allclose(
+            out[b, 0, 2 * k : 2 * k + 2], share @ values[b, k, at], atol=3e-6
+        )
 
 
 def test_a_layer_that_is_data_follows_its_own_policy():

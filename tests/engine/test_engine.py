@@ -133,9 +133,7 @@ def test_stop_ids_and_strings_and_length(model, prompts, expected):
     tokens = expected[3]
     third = tokens[2]
     engine = make(model, tokenizer=models.ByteTokenizer())
-    by_id = next(
-        engine.generate(prompts[3], sampling=GREEDY, max_tokens=40, stop_ids=[third])
-    )
+    by_id = next(engine.generate(prompts[3], sampling=GREEDY, max_tokens=40, stop_ids=[third]))
     assert by_id.finish_reason == "stop"
     assert by_id.tokens == tokens[: tokens.index(third)]
     exact = next(engine.generate(prompts[3], sampling=GREEDY, max_tokens=5, stop_ids=[]))
@@ -169,9 +167,7 @@ def test_a_loop_is_stopped_and_cut(model, prompts):
     rule = RepetitionRule(window=24, block=4, threshold=3)
     stuck = ThinkingBudget(end=260, max_tokens=0, close=(*([11, 12] * 20), 260))  # forced loop
     engine = make(model, repetition=rule)
-    sample = next(
-        engine.generate(prompts[4], max_tokens=60, stop_ids=[], thinking_budget=stuck)
-    )
+    sample = next(engine.generate(prompts[4], max_tokens=60, stop_ids=[], thinking_budget=stuck))
     assert sample.finish_reason == "repetition"
     assert set(sample.tokens) == {11, 12}
     # The last 4 tokens of g lie 4, 6 and 8 tokens earlier too once g has 8 + 4 tokens; 4 are cut.
