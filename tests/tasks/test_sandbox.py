@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kinetics_jax.tasks.programs import command_line
 from kinetics_jax.tasks.programs import sandbox as module
 from kinetics_jax.tasks.programs.sandbox import Limits, Sandbox, SandboxError, unavailable
 
@@ -25,7 +26,7 @@ def confined(request, monkeypatch):
     if request.param == "in a user namespace":
         if os.geteuid() != 0:
             pytest.skip("this user is in a user namespace anyway")
-        monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(command_line.os, "geteuid", lambda: 1000)
         with Sandbox().program("print(1)") as folder:
             outcome = Sandbox().run(folder, "")
         if outcome.status:
@@ -259,7 +260,6 @@ def test_a_sandbox_that_does_not_confine_is_refused(monkeypatch, tmp_path):
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(module._ENVIRONMENT, "PATH", str(tmp_path))
     unavailable.cache_clear()
     try:
         assert shutil.which("bwrap") == str(fake)
