@@ -32,7 +32,7 @@ class Outcome:
     """How a run ended."""
 
     status: int | None
-    """Exit status; negative: minus the signal; None: killed because its time was over."""
+    """Exit status; negative: minus the signal; None: killed because its time was over, CPU or clock."""
     output: str
     message: str
     """Last line of standard error."""
@@ -62,6 +62,8 @@ class Sandbox:
         """The program in ``folder`` on one input: as a script, or one call of ``function``."""
         return _run(folder, stdin, function, self._limits, unsafe=self._unsafe)
 
+
+_OVER = (-signal.SIGXCPU, 128 + signal.SIGXCPU)  # the latter is how bubblewrap reports it
 
 _PROBE = """
 import os, socket
@@ -131,7 +133,9 @@ def _run(
             command, stdin=given, stdout=printed, stderr=errors, cwd=place, env=command_line.ENVIRONMENT,
             pass_fds=rules, start_new_session=True,
         )  # fmt: skip
-        status = _wait(process, limits.seconds)
+        status = _wait(process, limits.clock_seconds)
+        if status in _OVER:
+            status = None
         output = _read(printed, limits.output_bytes)
         message = _read(errors, 1 << 16).strip().rpartition("\n")[2]
         return Outcome(status=status, output=output, message=message)
