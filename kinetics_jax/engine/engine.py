@@ -20,7 +20,15 @@ from kinetics_jax.engine.requests import Decoding, Prompt, Request, RequestReade
 from kinetics_jax.engine.schedule import Admission, Ask, Schedule
 from kinetics_jax.engine.threefry import sample_keys
 from kinetics_jax.models import Qwen3, Tokenizer
-from kinetics_jax.spec import Dense, InputError, Policy, Sample, SamplingParams
+from kinetics_jax.spec import (
+    Dense,
+    InputError,
+    Policy,
+    RepetitionRule,
+    Sample,
+    SamplingParams,
+    ThinkingBudget,
+)
 from kinetics_jax.spec.sample import SampleKey
 
 DEFAULT_PAGE = 64
@@ -42,7 +50,8 @@ class Engine:
         self, model: Qwen3, *, policy: Policy | None = None, tokenizer: Tokenizer | None = None,
         mesh: jax.sharding.Mesh | None = None, slots: int | None = None,
         max_context: int | None = None, page_size: int | None = None, exact_masks: bool = False,
-        share_prompts: bool = True, chunk_steps: int = 64, prefill_chunk: int = 512,
+        share_prompts: bool = True, repetition: RepetitionRule | None = None,
+        chunk_steps: int = 64, prefill_chunk: int = 512,
         prompt_rows: int = 2, cache_dtype: jax.typing.DTypeLike | None = None,
         memory_fraction: float = 0.9, implementation: str | None = None,
         observe: Callable[[Progress], None] | None = None,
@@ -62,6 +71,7 @@ class Engine:
           exact_masks: run the reference implementation's exact index sets (sinks of single tokens, blocks
             that start after them) by masking every score. It measures; it saves no bytes.
           share_prompts: whether samples of a prompt share its full pages. Changes memory, not samples.
+          repetition: when a sample is taken to be caught in a loop and stopped; None: never.
           chunk_steps: decode steps between two visits of the host.
           prefill_chunk: prompt tokens read at a time.
           prompt_rows: prompts of a share of the mesh that may be read ahead or wait for slots.
@@ -96,7 +106,7 @@ class Engine:
                 f"{self.config.name}"
             )
         self._slots, self._rows = slots, prompt_rows
-        self._share = share_prompts
+        self._share, self.repetition = share_prompts, repetition
         self._steps, self._prefill = chunk_steps, prefill_chunk
         self._implementation, self._fraction = implementation, memory_fraction
         self._observe = observe
@@ -112,7 +122,8 @@ class Engine:
         self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int] = 1, *,
         sampling: SamplingParams | None = None, max_tokens: int | None = None,
         stop_ids: Sequence[int] | None = None, stop_strings: Sequence[str] = (),
-        logprobs: bool = False, thinking: bool = True, done: Iterable[SampleKey] = (),
+        thinking_budget: ThinkingBudget | None = None, logprobs: bool = False,
+        thinking: bool = True, done: Iterable[SampleKey] = (),
         stream: bool = False,
     ) -> Iterator[Any]:  # fmt: skip
         """Finished ``Sample``s of every problem, in the order in which they finish.
@@ -127,6 +138,7 @@ class Engine:
           max_tokens: most tokens to generate; None: what the context leaves.
           stop_ids: tokens that end a sample; None: the model's end-of-text tokens.
           stop_strings: texts that end a sample.
+          thinking_budget: how long the model may or must think (s1's budget forcing).
           logprobs: whether samples carry log-probabilities.
           thinking: for text prompts, what the chat template is told.
           done: keys of samples not to make again.
@@ -137,7 +149,7 @@ class Engine:
         decoding = Decoding(
             sampling=sampling or SamplingParams(), max_tokens=max_tokens,
             stop_ids=None if stop_ids is None else tuple(stop_ids),
-            stop_strings=tuple(stop_strings), logprobs=logprobs,
+            stop_strings=tuple(stop_strings), thinking_budget=thinking_budget, logprobs=logprobs,
         )  # fmt: skip
         reader = RequestReader(self.config, self.tokenizer, self.max_context, thinking=thinking)
         requests = reader.read(problems, n, decoding, done)
@@ -173,7 +185,7 @@ class Engine:
         plan = self._plan(slots, pool_pages=1 + (slots + self._rows) * pages)
         return Device(
             self.model, plan, slots=slots, prompt_rows=self._rows, pages_per_sequence=pages,
-            stop_ids=MOST_STOP_IDS, cache_dtype=self._dtype, head_dim=head_dim,
+            stop_ids=MOST_STOP_IDS, rule=self.repetition, cache_dtype=self._dtype, head_dim=head_dim,
             prefill_chunk=self._prefill,
         )  # fmt: skip
 
@@ -251,7 +263,7 @@ class _Run:
                 self.collector.begin(self._slot(admission))
                 starts.append(Start(
                     admission, key, request.decoding.sampling, request.max_tokens,
-                    request.stop_ids,
+                    request.stop_ids, request.decoding.thinking_budget,
                 ))  # fmt: skip
         self.device.admit(starts)
 
@@ -287,7 +299,7 @@ class _Run:
     ) -> Sample:
         slot, sampling = self._slot(admission), request.decoding.sampling
         tokens, logprobs, text, reason = self.collector.finish(
-            slot, int(drawn.finish_b[slot]), request.stop_ids, cut
+            slot, int(drawn.finish_b[slot]), self.engine.repetition, cut
         )
         return Sample(
             task=request.problem.task, problem_id=request.problem.problem_id,

@@ -14,15 +14,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from kinetics_jax.attention import PagedPlan
+from kinetics_jax.engine import repetition, thinking
 from kinetics_jax.engine.sampling import SamplerState, sample_tokens
-from kinetics_jax.engine.state import (
-    ERROR,
-    LENGTH,
-    RUNNING,
-    STOP,
-    EngineState,
-    Slots,
-)
+from kinetics_jax.engine.state import ERROR, LENGTH, REPETITION, RUNNING, STOP, EngineState, Slots
+from kinetics_jax.engine.thinking import ThinkingState
 from kinetics_jax.models import Qwen3
 
 Array = jax.Array
@@ -85,6 +80,7 @@ class Admitted(NamedTuple):
     stop_ids_bi: Any
     streams_b: Any
     sampler: SamplerState
+    thinking: ThinkingState
 
 
 def admit(state: EngineState, new: Admitted) -> EngineState:
@@ -105,8 +101,11 @@ def admit(state: EngineState, new: Admitted) -> EngineState:
         finish_b=put(zero_b + RUNNING, old.finish_b), generated_b=put(zero_b, old.generated_b),
         max_tokens_b=put(new.max_tokens_b, old.max_tokens_b),
         stop_ids_bi=put(new.stop_ids_bi, old.stop_ids_bi),
+        prompt_len_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.prompt_len_b),
         streams_b=put(new.streams_b, old.streams_b),
         sampler=jax.tree.map(put, new.sampler, old.sampler),
+        repetition=repetition.reset(old.repetition, new.start_b),
+        thinking=jax.tree.map(put, new.thinking, old.thinking),
     )  # fmt: skip
     return dataclasses.replace(state, kv_pages=kv_pages, summaries=summaries, slots=slots)
 
@@ -182,24 +181,40 @@ def _draw_and_feed(model: Qwen3, state: EngineState) -> tuple[EngineState, Array
     slots = state.slots
     logits_bv = model.logits(slots.hidden_bm[:, None])[:, 0]
     with jax.named_scope("sample"):
-        token_b, logprob_b, ok_b = sample_tokens(logits_bv, slots.sampler, slots.generated_b)
-        drawn_b = slots.active_b & ok_b
-        generated_b = slots.generated_b + drawn_b
-        finish_b = _finish(slots, token_b, ok_b, generated_b)
-    going_b = slots.active_b & (finish_b == RUNNING)
-    fed_b = jnp.where(going_b, token_b, 0)
-    x_btm, cache = model.hidden(fed_b[:, None], state.slot_cache(), going_b.astype(jnp.int32))
-    slots = dataclasses.replace(
-        slots, lengths_b=cache.lengths_b, hidden_bm=x_btm[:, 0], active_b=going_b,
-        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), generated_b=generated_b,
-    )  # fmt: skip
-    state = dataclasses.replace(state.with_cache(cache), slots=slots)
-    return state, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)
+        drawn = sample_tokens(logits_bv, slots.sampler, slots.generated_b)
+        slots, token_b, logprob_b = _take(slots, logits_bv, *drawn)
+    fed_b = jnp.where(slots.active_b, token_b, 0)
+    counts_b = slots.active_b.astype(jnp.int32)
+    state = dataclasses.replace(state, slots=slots)
+    x_btm, cache = model.hidden(fed_b[:, None], state.slot_cache(), counts_b)
+    slots = dataclasses.replace(slots, lengths_b=cache.lengths_b, hidden_bm=x_btm[:, 0])
+    return dataclasses.replace(state.with_cache(cache), slots=slots), token_b, logprob_b
 
 
-def _finish(slots: Slots, token_b: Array, ok_b: Array, generated_b: Array) -> Array:
-    """Why each slot is over with this token, or ``RUNNING``."""
+def _take(
+    slots: Slots, logits_bv: Array, sampled_b: Array, logprob_b: Array, ok_b: Array
+) -> tuple[Slots, Array, Array]:
+    """The slots after this token, the token (−1: none) and its log-probability."""
+    drawn_b = slots.active_b & ok_b
+    generated_b = slots.generated_b + drawn_b
+    token_b, thoughts = thinking.override(slots.thinking, sampled_b, generated_b, drawn_b)
+
+    def logit(of_b: Array) -> Array:
+        return jnp.take_along_axis(logits_bv, of_b[:, None], axis=1)[:, 0]
+
+    forced_b = token_b != sampled_b
+    logprob_b = jnp.where(forced_b, logprob_b + logit(token_b) - logit(sampled_b), logprob_b)
+    repeats, repeated_b = repetition.update(
+        slots.repetition, token_b, generated_b, slots.prompt_len_b, drawn_b
+    )
     stops_b = (token_b[:, None] == slots.stop_ids_bi).any(axis=1)
     finish_b = jnp.where(generated_b >= slots.max_tokens_b, LENGTH, RUNNING)
     finish_b = jnp.where(stops_b, STOP, finish_b)
-    return jnp.where(ok_b, finish_b, ERROR)
+    finish_b = jnp.where(repeated_b, REPETITION, finish_b)
+    finish_b = jnp.where(ok_b, finish_b, ERROR)
+    slots = dataclasses.replace(
+        slots, active_b=slots.active_b & (finish_b == RUNNING), generated_b=generated_b,
+        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), repetition=repeats,
+        thinking=thoughts,
+    )  # fmt: skip
+    return slots, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)

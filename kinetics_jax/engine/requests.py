@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax.models import Tokenizer
-from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams
+from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams, ThinkingBudget
 from kinetics_jax.spec.sample import SampleKey
 
 
@@ -22,6 +22,8 @@ class Decoding:
     """Tokens that end a sample; None: the model's end-of-text tokens. Empty: none."""
     stop_strings: tuple[str, ...] = ()
     """Texts that end a sample, looked for in the generated text; they need a tokenizer."""
+    thinking_budget: ThinkingBudget | None = None
+    """How long the model may or must think."""
     logprobs: bool = False
     """Whether samples carry the log-probability of each token."""
 

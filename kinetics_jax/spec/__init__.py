@@ -21,6 +21,7 @@ from kinetics_jax.spec.presets import presets
 from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
 from kinetics_jax.spec.repetition import RepetitionRule
+from kinetics_jax.spec.sample import Sample
 from kinetics_jax.spec.sampling import SamplingParams
 from kinetics_jax.spec.thinking import ThinkingBudget
 
@@ -39,6 +40,7 @@ __all__ = [
     "Quest",
     "RandomSelect",
     "RepetitionRule",
+    "Sample",
     "SampleRecord",
     "SamplingParams",
     "SlidingWindow",

@@ -41,7 +41,7 @@ class WorkerPool:
 
     def __init__(self, module: str, *, arguments: Sequence[str] = (), seconds: float) -> None:
         """``seconds`` is the time limit of one request."""
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._seconds = seconds
         self._workers: list[_Worker] = []
         self._busy = threading.Lock()

@@ -7,7 +7,7 @@ from typing import Any
 from kinetics_jax.spec import InputError, Problem
 from kinetics_jax.tasks import rows
 from kinetics_jax.tasks.base import Task
-from kinetics_jax.tasks.programs import CodeGrader, Limits, Tests
+from kinetics_jax.tasks.programs import CodeGrader, Limits, StoredTests
 
 NAME = "livecodebench_v5"
 HUB = ("livecodebench/code_generation_lite", "test5.jsonl")
@@ -78,7 +78,7 @@ def _problem(row: dict[str, Any], where: str) -> Problem:
         function = json.loads(row.get("metadata") or "{}").get("func_name")
     except (ValueError, AttributeError, TypeError):
         raise InputError(f"{where}: metadata is not a JSON object") from None
-    tests = Tests(
+    tests = StoredTests(
         public=row["public_test_cases"], private=row["private_test_cases"], function=function
     )
     shown = ("question_title", "platform", "contest_id", "contest_date", "difficulty")

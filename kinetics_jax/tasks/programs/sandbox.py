@@ -92,7 +92,7 @@ for name, attempt in {
         attempt()
     except OSError:
         continue
-    print("a program in it", name)
+    print("a program in it", name, flush=True)
     os._exit(0)
 print("confined")
 """
