@@ -108,8 +108,8 @@ def _problems() -> list[Problem]:
     """The prompts that the flags give. Raises ``InputError`` for none, or a file that is not right."""
     if (_PROMPT.value is None) == (_PROMPTS.value is None):
         raise InputError("give --prompt=TEXT or --prompts=FILE, one of them")
-    if _PROMPT.value is not None:
-        text = sys.stdin.read() if _PROMPT.value == "-" else _PROMPT.value
+    if _PROMPTS.value is None:
+        text = sys.stdin.read() if _PROMPT.value == "-" else _PROMPT.value or ""
         return [Problem(task="prompt", problem_id="0", prompt=text)]
     problems = []
     try:
