@@ -4,7 +4,6 @@ A folder is a mapping of file name → its bytes, or a ``Thing`` that stands whe
 """
 
 import copy
-import dataclasses
 import enum
 import json
 import os
@@ -41,13 +40,14 @@ _hostile = st.one_of(
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
 class Damage:
-    """A damaged folder."""
+    """A damaged folder. A failing test prints what was done to which file, not the files."""
 
-    done: str
-    """What was done to which file; all that a failing test prints of it."""
-    files: Files = dataclasses.field(repr=False)
+    def __init__(self, done: str, files: Files) -> None:
+        self.done, self.files = done, files
+
+    def __repr__(self) -> str:
+        return f"Damage({self.done!r})"
 
 
 @st.composite
