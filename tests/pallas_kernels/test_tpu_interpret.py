@@ -11,11 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from pallas_kernels.kv_append import tpu_kernel as append_kernel
 from pallas_kernels.paged_attention import tpu_kernel as attention_kernel
 from pallas_kernels.select_pages import tpu as select
+from pallas_kernels.select_pages import tpu_kernel as select_kernel
 from tests.pallas_kernels import machine, problems
 from tests.pallas_kernels.op_tests import (
     APPEND_CASES,
@@ -69,15 +71,21 @@ class TestSelectPages(Interpreted, SelectPagesTests):
     pass
 
 
-class TestSelectPagesWithoutSort(SelectPagesTests):
-    """The bisecting kernel, which the tuning table keeps for thousands of pages."""
+class TestSelectPagesManyBlocks(SelectPagesTests):
+    """In blocks of few rows, with heads that share a row of the page table."""
 
     def call(self, op: str, **arguments: Any) -> Any:
+        given = arguments.pop("scores_bkp")
+        scores = jnp.repeat(given, 8, axis=1)
         options = {"sink_pages": 0, "local_pages": 1} | arguments
-        options["top_k"] = min(options["top_k"], options["scores_bkp"].shape[2])
-        return select.select_pages(
-            **options, interpret=True, bisect_from_pages=0, bisect_to_listed=128
-        )
+        options["top_k"] = min(options["top_k"], scores.shape[2])
+        ids, num = select.select_pages(scores_bkp=scores, **options, interpret=True)
+        np.testing.assert_array_equal(ids, ids[:, ::8].repeat(8, axis=1))
+        return ids[:, ::8], num[:, : given.shape[1]]
+
+    @pytest.fixture(autouse=True)
+    def _small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(select_kernel, "BLOCK", 1)
 
 
 class TestKvAppend(Interpreted, KvAppendTests):
