@@ -49,6 +49,9 @@ class Plan:
     scale: float
     compute_dtype: Any
     scaled: bool
+    assume_full: (
+        bool  # every step has another after it, and all lists are full: right for estimates only
+    )
 
     @property
     def tokens(self) -> int:
@@ -125,6 +128,8 @@ def pages_of(plan: Plan, refs: Refs, step: jax.Array, chunk: Any) -> list[jax.Ar
 
 def chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:
     """Chunks that a step's longest list needs; an empty step has one, to write its zeros."""
+    if plan.assume_full:
+        return jnp.int32(plan.chunks)
     longest = listed_of(plan, refs, step * plan.lists)
     for item in range(1, plan.lists):
         longest = jnp.maximum(longest, listed_of(plan, refs, step * plan.lists + item))
@@ -157,6 +162,9 @@ def start_chunk(
 
 def start_any(plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any) -> None:
     """Start the copies of a step's chunk, whether its lists are full or not."""
+    if plan.assume_full:
+        start_chunk(plan, refs, step, chunk, slot, None)
+        return
     counts = pages_of(plan, refs, step, chunk)
     full = sum(counts) == plan.lists * plan.chunk
 
@@ -335,21 +343,25 @@ def step_once(
     """
     step, local, chunk, slot = here
     next_step, next_chunk, next_slot, exists = ahead
+
+    def attend_full() -> None:
+        """No branch and no loop inside, so that copies start between the vector operations."""
+        wait_slot(refs, slot)
+        if plan.scaled:
+            copy_scales(refs, step, chunk, slot).wait()
+        start_chunk(plan, refs, next_step, next_chunk, next_slot, None)
+        attend(plan, refs, step, local, chunk, slot, full=True)
+
+    if plan.assume_full:
+        attend_full()
+        return
     safe_step = jnp.where(exists, next_step, step)
     next_counts = pages_of(plan, refs, safe_step, next_chunk)
     counts = pages_of(plan, refs, step, chunk)
     wanted = 2 * plan.lists * plan.chunk
     both_full = exists & (sum(counts) + sum(next_counts) == wanted)
 
-    @pl.when(both_full)
-    def _() -> (
-        None
-    ):  # no branch and no loop inside, so that copies start between the vector operations
-        wait_slot(refs, slot)
-        if plan.scaled:
-            copy_scales(refs, step, chunk, slot).wait()
-        start_chunk(plan, refs, next_step, next_chunk, next_slot, None)
-        attend(plan, refs, step, local, chunk, slot, full=True)
+    pl.when(both_full)(attend_full)
 
     @pl.when(jnp.logical_not(both_full))
     def _() -> None:
@@ -430,13 +442,11 @@ def _long_lists(
             ahead = (cursor[0], cursor[1], next_slot, cursor[0] < end)
             step_once(plan, refs, (step, local, chunk, slot), ahead)
 
-            @pl.when(cursor[0] < end)
-            def _() -> None:
-                advance()
-
+            pl.when(cursor[0] < end)(advance)
             cursor[2] = count + 1
             return nothing
 
-        return lax.fori_loop(0, chunks_of(plan, refs, step), attend_chunk, nothing)
+        trips = plan.chunks if plan.assume_full else chunks_of(plan, refs, step)
+        return lax.fori_loop(0, trips, attend_chunk, nothing)
 
     lax.fori_loop(0, plan.block, attend_step, 0)

@@ -97,7 +97,7 @@ def rank(
 ) -> jax.Array:
     """`ranking` of any layout: ``page`` and ``newest`` are positions in the text, broadcast to the scores."""
     ranks = jnp.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
-    ranks = jnp.where(scores != scores, -LARGEST_SCORE, ranks)  # noqa: PLR0124  (NaN)
+    ranks = jnp.where(scores != scores, -LARGEST_SCORE, ranks)  # NaN
     ranks = jnp.where(ranks == 0, 0.0, ranks)  # `top_k` would put 0 above −0
     forced = (page < sink_pages) | (page > newest - local_pages)
     ranks = jnp.where(forced, FORCED, ranks)

@@ -1,4 +1,4 @@
-"""`select_pages` on TPU: one kernel that ranks, selects and translates, or `lax.top_k` where that is faster.
+"""`select_pages` on TPU: one kernel that ranks, selects and translates; here its shapes.
 
 Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 """
@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.select_pages import xla
 from pallas_kernels.select_pages.api import count_pages
-from pallas_kernels.select_pages.tpu_kernel import SUBLANES, top_pages
-from pallas_kernels.tuning import tuned
+from pallas_kernels.select_pages.tpu_kernel import BLOCK, SUBLANES, top_pages
 
 
 def check(
@@ -24,7 +22,9 @@ def check(
     sink_pages: int,
     local_pages: int,
 ) -> str | None:
-    """Every call can run."""
+    """Why the kernel cannot run this call, or None."""
+    if scores_bkp.shape[2] * SUBLANES > BLOCK:
+        return f"{scores_bkp.shape[2]} pages a sequence are more than {BLOCK // SUBLANES}"
     return None
 
 
@@ -38,21 +38,16 @@ def select_pages(
     sink_pages: int,
     local_pages: int,
     interpret: Any = False,
-    **tuning: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """See `pallas_kernels.select_pages`; ``tuning`` overrides constants of the tuning table."""
+    """See `pallas_kernels.select_pages`."""
     B, K, P = scores_bkp.shape
-    constants = {**tuned("select_pages"), **tuning}
-    if top_k > constants["bisect_to_listed"]:
-        return xla.select_pages(
-            scores_bkp, lengths_b, page_table_bp,
-            page_size=page_size, top_k=top_k, sink_pages=sink_pages, local_pages=local_pages,
-        )  # fmt: skip
     pages_bk = jnp.broadcast_to(count_pages(lengths_b, page_size)[:, None], (B, K))
     table_bp = page_table_bp
     if table_bp is None:
         table_bp = jnp.broadcast_to(jnp.arange(P, dtype=jnp.int32), (B, P))
-    if K % SUBLANES:  # the kernel repeats a row of the table over whole tiles only
+    if (
+        K % SUBLANES or P * K * SUBLANES > BLOCK
+    ):  # a block holds whole tiles of the table and of its heads
         table_bp = jnp.repeat(table_bp, K, axis=0)
     ids_rj = top_pages(
         scores_bkp.reshape(B * K, P), pages_bk.reshape(B * K), table_bp, top_k,

@@ -1,4 +1,4 @@
-"""Exact page selection on TPU without a sort: bisect for the J-th rank, number the winners, read off their ids.
+"""Page selection on TPU without a sort: bisect for the J-th rank, number the winners, read off their ids.
 
 XLA sorts whole rows to take a few and then gathers the page table one id at a time; here 32 halvings of the
 int32 range find the J-th largest key of a row, a product with a triangle of ones numbers the winners, and J
@@ -23,7 +23,9 @@ from pallas_kernels.select_pages.api import rank
 
 LANES = 128
 SUBLANES = 8
-BLOCK = 1 << 19  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
+BLOCK = (
+    1 << 19
+)  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
 UNROLL = 8  # ids read off at once, for the same reason
 
 
@@ -119,7 +121,9 @@ def _kernel(
     chosen = jnp.where(exists, chosen, 0.0)
     number = chosen.sum(axis=1, keepdims=True) + 1 - _running_count(chosen)
     number = jnp.where(chosen > 0, number, 0.0)
-    table = table_ref[...].astype(jnp.float32)  # exact below 2²⁴, and the cross-lane unit sums floats
+    table = table_ref[...].astype(
+        jnp.float32
+    )  # exact below 2²⁴, and the cross-lane unit sums floats
     if share > 1:
         table = jnp.broadcast_to(table[:, None], (rows // share, share, P)).reshape(rows, P)
     column = lax.broadcasted_iota(jnp.int32, ids_ref.shape, 1)

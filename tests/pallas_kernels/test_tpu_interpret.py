@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pallas_kernels.kv_append import tpu_kernel as append_kernel
+from pallas_kernels.paged_attention import tpu as attention
 from pallas_kernels.paged_attention import tpu_kernel as attention_kernel
 from pallas_kernels.select_pages import tpu as select
 from pallas_kernels.select_pages import tpu_kernel as select_kernel
@@ -23,6 +24,7 @@ from tests.pallas_kernels.op_tests import (
     APPEND_CASES,
     ATTENTION_CASES,
     BF16,
+    INT8,
     PREFIX_CASES,
     SCORES_CASES,
     KvAppendTests,
@@ -61,6 +63,35 @@ class TestPagedAttention(Interpreted, PagedAttentionTests):
     @pytest.mark.slow
     def test_dense_decode_is_every_page_listed(self) -> None:
         super().test_dense_decode_is_every_page_listed()
+
+
+SPLIT_CASES = (
+    Case(lengths=(300,), listed=10, kv_heads=1),
+    Case(lengths=(65, 0), listed=5, kv_heads=1, pool=INT8, query=BF16),
+    Case(lengths=(513,), listed=40, kv_heads=2, page_size=16, query=BF16, pool=BF16),
+)
+
+
+class TestSplitLists(PagedAttentionTests):
+    """Lists fewer than a step takes are attended in parts; so are ids that exceed scalar memory."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        few = {"chunk_tokens": 64, "lists_per_step": 4, "ring": 3}
+        B, K, J = arguments["page_ids_bkj"].shape
+        p = arguments["kv_pages"].shape[3]
+        assert attention.list_parts(B, K, J, p, {"cores": 1, **few}) > 1
+        return attention.paged_attention(**arguments, interpret=True, **few)
+
+    @pytest.mark.parametrize("case", SPLIT_CASES, ids=str)
+    def test_equals_reference(self, case: Case) -> None:
+        self.compare(case)
+
+    def test_ids_beyond_scalar_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(attention, "IDS_IN_SMEM", 8)
+        self.compare(Case(lengths=(300, 33, 0), listed=10))
+
+    test_matrix_equals_reference = None
+    test_dense_decode_is_every_page_listed = None
 
 
 class TestPageScores(Interpreted, PageScoresTests):
@@ -205,9 +236,7 @@ class TestPlantedBugs(OnMachine):
             close(run(), want, SHORT.tolerance)
 
     def _plainly(self, problem: dict[str, Any]) -> jax.Array:
-        from pallas_kernels.paged_attention import tpu
-
-        return tpu.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
+        return attention.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
 
     def test_kv_append_that_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(append_kernel, "wait", forget_to_wait)
