@@ -15,7 +15,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.lse import combine_partials
-from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan, kernel
+from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan
+from pallas_kernels.paged_attention.tpu_schedule import kernel
 from pallas_kernels.tuning import tuned
 
 IDS_IN_SMEM = 131_072  # half of the 1 MiB of scalar memory
