@@ -202,4 +202,5 @@ def _any_step(
 
 def _start_some(plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any) -> None:
     """Start the copies of a chunk, of as many pages as there are."""
-    do.start_chunk(plan, refs, step, chunk, slot, do.pages_of(plan, refs, step, chunk))
+    counts = None if plan.assume_full else do.pages_of(plan, refs, step, chunk)
+    do.start_chunk(plan, refs, step, chunk, slot, counts)
