@@ -199,7 +199,7 @@ def _plan(
         lists -= 2
     while chunk > 1 and ring * lists * chunk * page_bytes > RING_BYTES:
         chunk = pl.cdiv(chunk, 2)
-    chunks = pl.cdiv(J, chunk)
+    chunks = 1 if chunk >= J else pl.cdiv(J, chunk * ring) * ring
     cores = constants["cores"] if 2 * lists * constants["cores"] <= B * K else 1
     wanted = pl.cdiv(B * K, lists * cores)
     per_step = lists * G * 4 * (3 * H + LANES)
@@ -240,7 +240,7 @@ def _call(
     if plan.scaled:
         scratch.append(pltpu.VMEM((plan.ring, 2 * plan.lists, plan.tokens), jnp.float32))
     if plan.chunks > 1:
-        scratch.append(pltpu.SMEM((3,), jnp.int32))
+        scratch.append(pltpu.SMEM((2,), jnp.int32))
         scratch += [pltpu.VMEM((pairs, 2 * G, last), jnp.float32) for last in (LANES, LANES, H)]
     tokens = listed * plan.page_size
     return pl.pallas_call(

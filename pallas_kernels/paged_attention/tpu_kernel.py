@@ -36,7 +36,7 @@ class Plan:
 
     lists: int
     chunk: int  # C
-    chunks: int  # the most chunks of a list
+    chunks: int  # the most chunks of a list; when more than one, in whole turns of the ring
     page_size: int
     head_dim: int
     rows: int  # G
@@ -124,9 +124,10 @@ def pages_of(plan: Plan, refs: Refs, step: jax.Array, chunk: Any) -> list[jax.Ar
 
 
 def chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:
-    """Chunks that a step's longest list needs; an empty step has one, of no pages."""
+    """Chunks that a step's longest list needs, in whole turns of the ring; at least one turn."""
     longest = functools.reduce(jnp.maximum, lists_of(plan, refs, step))
-    return jnp.maximum(lax.div(longest + plan.chunk - 1, plan.chunk), 1)
+    turn = plan.chunk * plan.ring
+    return jnp.maximum(lax.div(longest + turn - 1, turn), 1) * plan.ring
 
 
 def full_chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:

@@ -84,67 +84,62 @@ def _long_lists(
 ) -> None:
     """Lists of several chunks, as many as each has: a second cursor says what to copy next."""
     assert refs.cursor is not None
-    cursor = refs.cursor  # (step to copy, its chunk, chunks awaited so far)
+    cursor = refs.cursor  # (step to copy, its chunk)
 
-    def advance(chunks: int = 1) -> None:
-        more = cursor[1] + chunks < do.chunks_of(plan, refs, jnp.minimum(cursor[0], end - 1))
-        cursor[1] = jnp.where(more, cursor[1] + chunks, 0)
+    def advance() -> None:
+        more = cursor[1] + 1 < do.chunks_of(plan, refs, jnp.minimum(cursor[0], end - 1))
+        cursor[1] = jnp.where(more, cursor[1] + 1, 0)
         cursor[0] = jnp.where(more, cursor[0], cursor[0] + 1)
 
     @pl.when(pl.program_id(1) == 0)
     def _() -> None:
-        cursor[0], cursor[1], cursor[2] = first, jnp.int32(0), jnp.int32(0)
-        for s in range(plan.ring - 1):
-
-            @pl.when(cursor[0] < end)
-            def _(s: int = s) -> None:
-                _start_some(plan, refs, cursor[0], cursor[1], do.ring_slot(s, plan))
-                advance()
+        cursor[0], cursor[1] = first, jnp.int32(0)
+        for s in range(plan.ring - 1):  # a step has at least these
+            _start_some(plan, refs, cursor[0], cursor[1], do.ring_slot(s, plan))
+            advance()
 
     def attend_step(local: jax.Array, nothing: int) -> int:
         step = block_start + local
-        chunks = do.chunks_of(plan, refs, step)
+        chunks, full = do.chunks_of(plan, refs, step), do.full_chunks_of(plan, refs, step)
+        after = jnp.minimum(step + 1, end - 1)
         do.open_lists(refs)
 
         def turn(i: jax.Array, nothing: int) -> int:
-            base, count = i * plan.ring, cursor[2]
+            base = i * plan.ring
 
-            def at_once() -> None:
+            def at_once(last: bool) -> None:
+                """Attend to four chunks, start to copy the next ones, of the next step after the last."""
                 for s in range(plan.ring):
-                    slot, next_slot = (
-                        do.ring_slot(count + n, plan) for n in (s, s + plan.ring - 1)
-                    )
-                    here = (step, local, base + s, slot)
-                    _full_step(plan, refs, here, (step, base + s + plan.ring - 1, next_slot))
-                advance(plan.ring)
-                cursor[2] = count + plan.ring
+                    slot = do.ring_slot(s + plan.ring - 1, plan)
+                    ahead = (step, base + s + plan.ring - 1, slot)
+                    if last and s > 0:
+                        ahead = (after, s - 1, slot)
+                    _full_step(plan, refs, (step, local, base + s, do.ring_slot(s, plan)), ahead)
+                cursor[0] = after if last else step
+                cursor[1] = plan.ring - 1 if last else base + 2 * plan.ring - 1
 
             if plan.assume_full:
-                at_once()
+                at_once(last=False)
                 return nothing
-            steady = base + 2 * plan.ring - 1 <= do.full_chunks_of(plan, refs, step)
-            pl.when(steady)(at_once)
-
-            @pl.when(jnp.logical_not(steady))
-            def _() -> None:
-                lax.fori_loop(base, jnp.minimum(base + plan.ring, chunks), one, 0)
-
+            inside = base + 2 * plan.ring - 1 <= full
+            across = (base + plan.ring == chunks) & (chunks <= full) & (step < after)
+            across &= do.full_chunks_of(plan, refs, after) >= plan.ring - 1
+            pl.when(inside)(lambda: at_once(last=False))
+            pl.when(across)(lambda: at_once(last=True))
+            pl.when(jnp.logical_not(inside | across))(
+                lambda: lax.fori_loop(base, base + plan.ring, one, None)
+            )
             return nothing
 
-        def one(chunk: jax.Array, nothing: int) -> int:
-            count = cursor[2]
-            here = (step, local, chunk, do.ring_slot(count, plan))
+        def one(chunk: jax.Array, nothing: None) -> None:
+            here = (step, local, chunk, do.ring_slot(chunk, plan))
+            slot = do.ring_slot(chunk + plan.ring - 1, plan)
             exists = cursor[0] < end
-            slot = do.ring_slot(count + plan.ring - 1, plan)
             _any_step(plan, refs, here, (cursor[0], cursor[1], slot, exists))
             pl.when(exists)(advance)
-            cursor[2] = count + 1
-            return nothing
 
-        turns = pl.cdiv(plan.chunks, plan.ring)
-        if not plan.assume_full:
-            turns = lax.div(chunks + plan.ring - 1, plan.ring)
-        lax.fori_loop(0, turns, turn, 0)
+        turns = plan.chunks // plan.ring
+        lax.fori_loop(0, turns if plan.assume_full else lax.div(chunks, plan.ring), turn, 0)
         do.close_lists(plan, refs, local)
         return nothing
 
@@ -197,7 +192,11 @@ def _any_step(
     def _() -> None:
         _start_some(plan, refs, *other)
 
-    do.attend(plan, refs, step, local, chunk, slot, full=False)
+    def attend() -> None:
+        do.attend(plan, refs, step, local, chunk, slot, full=False)
+
+    # A list of one chunk is written even when it is empty.
+    attend() if plan.chunks == 1 else pl.when(sum(counts) > 0)(attend)
 
 
 def _start_some(plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any) -> None:

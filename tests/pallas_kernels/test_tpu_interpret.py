@@ -223,7 +223,7 @@ class TestPlantedBugs(OnMachine):
     ) -> None:
         self.mode = mode
         monkeypatch.setattr(attention_kernel, name, bug)
-        full = Case(lengths=(64, 64, 64, 64), listed=2)
+        full = Case(lengths=(64,) * 6, listed=2)  # two turns of the ring, both full
         self.caught(LONG if name == "wait_pages" else full)
 
     def test_plain_interpreter_sees_the_wrong_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
