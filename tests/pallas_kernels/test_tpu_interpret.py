@@ -82,10 +82,11 @@ class TestSplitLists(PagedAttentionTests):
         assert attention.list_parts(B, K, J, p, {"cores": 1, **few}) > 1
         return attention.paged_attention(**arguments, interpret=True, **few)
 
-    @pytest.mark.parametrize("case", SPLIT_CASES, ids=str)
+    @pytest.mark.parametrize("case", fast(SPLIT_CASES, 0), ids=str)
     def test_equals_reference(self, case: Case) -> None:
         self.compare(case)
 
+    @pytest.mark.slow
     def test_ids_beyond_scalar_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(attention, "IDS_IN_SMEM", 8)
         self.compare(Case(lengths=(300, 33, 0), listed=10))
@@ -160,6 +161,10 @@ LONG = Case(lengths=(0, 31, 33, 256), listed=8)
 SHORT = Case(lengths=(70, 5, 512, 40), listed=2, page_size=16, query=BF16, pool=BF16)
 
 
+# Turns of the ring without a branch: inside a list and across to the next, and the last turn of all.
+FULL_LONG = Case(lengths=(384,) * 4, listed=12, kv_heads=1, query_heads=2)
+FULL_SHORT = Case(lengths=(64,) * 12, listed=2, kv_heads=1, query_heads=2)
+FULL = [(mode, case) for mode in machine.MACHINES for case in (FULL_LONG, FULL_SHORT)]
 ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
 APPENDS = [(mode, row) for mode in machine.MACHINES for row in APPEND_CASES]
 
@@ -168,6 +173,13 @@ class TestOnMachine(OnMachine):
     @pytest.mark.parametrize(("mode", "case"), fast(ON_MACHINE, 0, 8), ids=str)
     def test_paged_attention(self, mode: str, case: Case) -> None:
         self.mode = mode
+        PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("mode", "case"), fast(FULL, 0, 1), ids=str)
+    def test_full_turns(self, mode: str, case: Case) -> None:
+        self.mode = mode
+        problem = problems.attention_problem(case)
+        assert (problem["num_pages_bk"] == case.listed).all()
         PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("mode", fast(tuple(machine.MACHINES), 0))
