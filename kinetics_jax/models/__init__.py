@@ -1,4 +1,4 @@
-"""Qwen3 dense and MoE (and the Qwen2.5 family) in Flax NNX, loaded from Hugging Face checkpoints.
+"""Qwen3 dense and MoE, Qwen2.5 and Llama decoders in Flax NNX, loaded from Hugging Face checkpoints.
 
 Load, prefill and decode::
 

@@ -1,4 +1,4 @@
-"""The model: Qwen3 dense and MoE, and the Qwen2.5 family, as Flax NNX modules.
+"""The model: Qwen3 dense and MoE, the Qwen2.5 family and Llama decoders, as Flax NNX modules.
 
 Axis letters: B sequence · T token · N query heads · K KV heads · H head dim · D model · V vocabulary.
 Modules are pytrees: pass a model to ``jax.jit`` like an array.
@@ -25,7 +25,7 @@ Cache = TypeVar("Cache", bound=KVCache)
 
 
 class Attention(nnx.Module):
-    """Grouped-query attention with RoPE, Qwen3's QK-norm and Qwen2.5's biases where the config has them."""
+    """Grouped-query attention with RoPE; QK-norm (Qwen3), biases (Qwen2.5) where the config has them."""
 
     def __init__(self, params: Params, config: ModelConfig, layout: Layout) -> None:
         self.query = Projection(params / "query", "btd,dnh->btnh")

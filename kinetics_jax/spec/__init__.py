@@ -1,7 +1,7 @@
 """The ground floor: what both halves of the house speak. No JAX, no state, no seconds, no dollars."""
 
 from kinetics_jax.spec.errors import InputError, KineticsError, UnknownNameError
-from kinetics_jax.spec.model_config import ModelConfig, MoE, Yarn
+from kinetics_jax.spec.model_config import Llama3Rope, ModelConfig, MoE, Yarn
 from kinetics_jax.spec.policies import (
     BlockTopK,
     Dense,
@@ -23,6 +23,7 @@ __all__ = [
     "Dense",
     "InputError",
     "KineticsError",
+    "Llama3Rope",
     "MoE",
     "ModelConfig",
     "Policy",

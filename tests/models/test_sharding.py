@@ -1,5 +1,6 @@
 """One model on 1, 2, 4 and 8 (fake) devices: same weights, same logits; restored onto other meshes."""
 
+import dataclasses
 import warnings
 
 import jax
@@ -9,8 +10,8 @@ import pytest
 
 from kinetics_jax import models
 from kinetics_jax.models.sharding import Layout
-from kinetics_jax.spec import InputError, presets
-from kinetics_jax.spec.hf_config import ConfigError
+from kinetics_jax.spec import InputError, Llama3Rope, Yarn, presets
+from kinetics_jax.spec.hf_fields import ConfigError
 
 AXES = ("data", "expert", "model")
 MESHES = [(1, 1, 2), (1, 2, 2), (2, 2, 2), (1, 1, 4), (8, 1, 1), (1, 8, 1)]
@@ -119,6 +120,19 @@ def test_orbax_restores_onto_1_2_4_and_8_devices(quantize, tmp_path):
         for path, array in saved.arrays().items():
             assert np.array_equal(array, model.arrays()[path]), path
         np.testing.assert_allclose(np.asarray(model(TOKENS)), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        {"yarn": Yarn(factor=2.0, original_context=64)},
+        {"llama3_rope": Llama3Rope(factor=8.0, original_context=64, low_turns=1.0, high_turns=4.0)},
+    ],
+)
+def test_orbax_keeps_the_whole_config(stretch, tmp_path):
+    config = dataclasses.replace(presets["tiny-qwen2"], **stretch)
+    models.save_orbax(models.Qwen3.init(config, jax.random.key(0)), tmp_path / "orbax")
+    assert models.restore_orbax(tmp_path / "orbax").config == config
 
 
 def test_orbax_refuses_to_overwrite_and_to_guess(tmp_path):

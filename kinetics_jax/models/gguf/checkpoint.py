@@ -9,7 +9,7 @@ from kinetics_jax.models.checkpoint import CheckpointError, Stored
 from kinetics_jax.models.gguf.file import SUFFIXES, GgufFile
 from kinetics_jax.models.gguf.names import TURNED_PAIRWISE, architecture, hf_fields, hf_name
 from kinetics_jax.spec import ModelConfig
-from kinetics_jax.spec.hf_config import ConfigError
+from kinetics_jax.spec.hf_fields import ConfigError
 
 
 def is_gguf(path: str | pathlib.Path) -> bool:
