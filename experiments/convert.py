@@ -14,7 +14,9 @@ from kinetics_jax import models
 from kinetics_jax.models import gguf
 from kinetics_jax.spec import InputError
 
-_SOURCE = flags.DEFINE_string("source", None, "Folder, GGUF file or hub name to read.", required=True)
+_SOURCE = flags.DEFINE_string(
+    "source", None, "Folder, GGUF file or hub name to read.", required=True
+)
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 _TO = flags.DEFINE_enum("to", "orbax", ["hf", "orbax"], "Format to write.")
 _DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float16", "float32"],

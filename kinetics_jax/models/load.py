@@ -35,9 +35,9 @@ def load(
 ) -> Qwen3:  # fmt: skip
     """A model from a folder of Hugging Face safetensors (or a hub name such as ``Qwen/Qwen3-0.6B``).
 
-    ``path`` may also be a GGUF file, or a zip or wheel that holds one. Weights become ``dtype`` (bfloat16, float16 or float32), int8 per output channel with
-    ``quantize="int8"``, and lie on ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device)
-    by ``rules``. ``unroll`` keeps layers apart instead of stacked: faster steps on CPU, slower
+    ``path`` may also be a GGUF file, or a zip or wheel that holds one. Weights become ``dtype``
+    (bfloat16, float16 or float32), int8 per output channel with ``quantize="int8"``, and lie on
+    ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device) by ``rules``. ``unroll`` keeps layers apart instead of stacked: faster steps on CPU, slower
     compilation. Raises ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
     """
     if dtype not in ("bfloat16", "float16", "float32") and np.dtype(dtype) not in (
@@ -65,9 +65,7 @@ def _open(path: str | pathlib.Path) -> tuple[ModelConfig, Tensors]:
 class _Plan:
     """Which tensors of the checkpoint make up which weight."""
 
-    def __init__(
-        self, checkpoint: Tensors, config: ModelConfig, table: dict[str, Weight]
-    ) -> None:
+    def __init__(self, checkpoint: Tensors, config: ModelConfig, table: dict[str, Weight]) -> None:
         self.checkpoint, self.config, self.table = checkpoint, config, table
         self.fused = "model.layers.0.mlp.experts.gate_up_proj" in checkpoint.tensors
         self.outer = {p: w for p, w in table.items() if _is_stored(p) and "layers." not in p}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 
 import tokenizers
 
-from kinetics_jax.models.chat_template import ChatTemplate, Message
+from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError, Message
 from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
 from kinetics_jax.spec.hf_fields import read_json
@@ -64,7 +64,7 @@ class CheckpointTokenizer:
         file = GgufFile(path)
         fields = tokenizer_config(file)
         source = fields.get("chat_template")
-        template = None if source is None else ChatTemplate(source)
+        template = None if source is None else _compiled(source, file.where)
         return cls(build_tokenizer(file), template, _special_tokens(fields))
 
     def encode(self, text: str) -> list[int]:
@@ -88,7 +88,7 @@ def _template(folder: pathlib.Path) -> ChatTemplate | None:
     file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     if file.is_file():
         try:
-            return ChatTemplate(file.read_text("utf-8"))
+            return _compiled(file.read_text("utf-8"), str(file))
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{file}: not UTF-8 ({error})") from error
     source = read_json(config).get("chat_template") if config.is_file() else None
@@ -99,7 +99,14 @@ def _template(folder: pathlib.Path) -> ChatTemplate | None:
         return None
     if not isinstance(source, str):
         raise CheckpointError(f"{config}: chat_template is not text")
-    return ChatTemplate(source)
+    return _compiled(source, str(config))
+
+
+def _compiled(source: str, where: str) -> ChatTemplate:
+    try:
+        return ChatTemplate(source)
+    except ChatTemplateError as error:
+        raise ChatTemplateError(f"{where}: {error}") from error
 
 
 def _special_tokens(fields: Mapping[str, Any]) -> dict[str, str]:

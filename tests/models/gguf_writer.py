@@ -1,4 +1,4 @@
-"""Small GGUF files for the tests, written by the ``gguf`` package from a Hugging Face checkpoint's tensors."""
+"""Small GGUF files for the tests, written by the ``gguf`` package from Hugging Face tensors."""
 
 import pathlib
 from typing import Any

@@ -155,18 +155,32 @@ def test_converted_folder_in_transformers(arch, written, tmp_path):
     ours = np.asarray(models.load(out, dtype="float32")(TOKENS))
     np.testing.assert_array_equal(models.load(path, dtype="float32")(TOKENS), ours)
     converted = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
-    native = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path, gguf_file="m.gguf", dtype=torch.float32
-    )
-    for theirs in (converted.eval(), native.eval()):
-        np.testing.assert_allclose(ours, oracle.logits(theirs, TOKENS), atol=2e-5)
+    np.testing.assert_allclose(ours, oracle.logits(converted.eval(), TOKENS), atol=2e-5)
     tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     text, chat = "the 12 <|im_end|>'ll", [{"role": "user", "content": "the 12"}]
     assert tokenizer(text)["input_ids"] == models.load_tokenizer(path).encode(text)
     templated = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-    assert templated == models.load_tokenizer(out).chat(chat) == models.load_tokenizer(path).chat(chat)
+    assert (
+        templated == models.load_tokenizer(out).chat(chat) == models.load_tokenizer(path).chat(chat)
+    )
     assert converted.generation_config.eos_token_id == [2]
     assert tokenizer.eos_token == "<|im_end|>"
+
+
+def test_the_gguf_loader_of_transformers_gives_the_same_logits(written, tmp_path):
+    """For Llama: with Qwen models it takes every head to be D/N wide, which these are not."""
+    torch = pytest.importorskip("torch", reason="the oracle is transformers on torch")
+    transformers = pytest.importorskip("transformers", reason="the oracle is transformers")
+    pytest.importorskip("accelerate", reason="transformers reads GGUF files with accelerate")
+    from tests.models import oracle
+
+    _, fields, tensors = written["llama"]
+    path = gguf_writer.write(tmp_path / "m.gguf", "llama", fields, tensors, KINDS.Q4_1)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file=path.name, dtype=torch.float32
+    )
+    expected = oracle.logits(theirs.eval(), TOKENS)
+    np.testing.assert_allclose(models.load(path, dtype="float32")(TOKENS), expected, atol=2e-5)
 
 
 NORM = np.ones(presets["tiny-dense"].model_dim, np.float32)
@@ -231,7 +245,9 @@ def test_counts_that_claim_the_moon_are_refused_at_once(tmp_path):
     ):  # fmt: skip
         path = tmp_path / "m.gguf"
         path.write_bytes(b"GGUF" + struct.pack("<I", 3) + header + bytes(200))
-        with pytest.raises(models.CheckpointError, match=r"m\.gguf: (claims|the header|tensor 'k')"):
+        with pytest.raises(
+            models.CheckpointError, match=r"m\.gguf: (claims|the header|tensor 'k')"
+        ):
             models.load(path)
 
 
@@ -245,7 +261,9 @@ def test_archives_that_are_not(way, tmp_path):
     elif way != "absent":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             name = "m.txt" if way == "no gguf" else "m.gguf"
-            archive.writestr(name, bytes(2**24) if way == "bomb" else np.random.bytes(5000))
+            archive.writestr(
+                name, bytes(2**24) if way == "bomb" else np.random.default_rng(0).bytes(5000)
+            )
         if way == "cut":
             whole = path.read_bytes()
             path.write_bytes(whole[:100] + bytes(2000) + whole[2100:])
@@ -272,6 +290,16 @@ def _damage(data: bytes, seed: int) -> bytes:
     return bytes(changed)
 
 
+def _refusal(path: pathlib.Path) -> str | None:
+    """The text of the typed error, or None where it loaded; any other error goes through."""
+    try:
+        models.load_tokenizer(path)
+        models.load(path)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.parametrize("batch", range(3))
 def test_damaged_files_load_or_give_one_line(batch, written, tmp_path):
     _, fields, tensors = written["qwen3"]
@@ -279,13 +307,11 @@ def test_damaged_files_load_or_give_one_line(batch, written, tmp_path):
     whole, refused = path.read_bytes(), 0
     for seed in range(batch * 60, batch * 60 + 60):
         path.write_bytes(_damage(whole, seed))
-        try:
-            models.load_tokenizer(path)
-            models.load(path)
-        except InputError as error:
+        message = _refusal(path)
+        if message is not None:
             refused += 1
-            assert "\n" not in str(error), seed
-            assert "m.gguf" in str(error), seed
+            assert "\n" not in message, seed
+            assert "m.gguf" in message, seed
     assert refused > 20
 
 

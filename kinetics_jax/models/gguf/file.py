@@ -87,7 +87,7 @@ def _open(path: pathlib.Path) -> tuple[IO[bytes], str]:
             info = archive.getinfo(names[0])
             if info.file_size > _MOST_COMPRESSION * max(path.stat().st_size, 1):
                 raise CheckpointError(f"{path}: {names[0]} claims to unpack {info.file_size} bytes")
-            copy = tempfile.TemporaryFile()
+            copy = tempfile.TemporaryFile()  # noqa: SIM115 - it outlives this function
             with archive.open(info) as source:
                 while part := source.read(_COPIED_AT_A_TIME):
                     copy.write(part)

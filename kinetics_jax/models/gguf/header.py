@@ -1,4 +1,4 @@
-"""The header of a GGUF file (llama.cpp's model format), read with every count held to the bytes that are there.
+"""The header of a GGUF file (llama.cpp's format), every count of it held to the bytes that are there.
 
 ``gguf.GGUFReader`` believes the counts it reads, so that a damaged file can keep it busy for ever; only
 the numbers of the format and the dequantisation come from that package.
@@ -135,7 +135,9 @@ class _Cursor:
         if inner in _SCALARS:
             form = _SCALARS[inner]
             self.count(length, struct.calcsize(form), f"values of field {name[:80]!r}")
-            return list(struct.unpack(f"<{length}{form}", self.take(length * struct.calcsize(form))))
+            return list(
+                struct.unpack(f"<{length}{form}", self.take(length * struct.calcsize(form)))
+            )
         if inner != _STRING:  # arrays of arrays are allowed by the format and used by no model
             raise CheckpointError(f"{self.where}: field {name[:80]!r} lists unknown type {inner}")
         self.count(length, 8, f"values of field {name[:80]!r}")

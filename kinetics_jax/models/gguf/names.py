@@ -128,9 +128,7 @@ def _token(file: GgufFile, name: str, value: Any) -> int:
     return int(value)
 
 
-def _agree(
-    file: GgufFile, kind: str, given: Mapping[str, Any], found: Mapping[str, Any]
-) -> None:
+def _agree(file: GgufFile, kind: str, given: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Whole heads are rotated, and values are as wide as keys."""
     for name in ("attention.value_length", "rope.dimension_count"):
         if given.get(name, found.get("head_dim")) != found.get("head_dim"):

@@ -72,7 +72,7 @@ def tokenizer_config(file: GgufFile) -> dict[str, Any]:
 def save_tokenizer(file: GgufFile, folder: pathlib.Path) -> None:
     """Write ``tokenizer.json``, ``tokenizer_config.json`` and ``generation_config.json`` to ``folder``."""
     found, config = build_tokenizer(file), tokenizer_config(file)
-    stops = {f"{name}_id": number for name, number in special_ids(file).items()}
+    stops: dict[str, Any] = {f"{name}_id": number for name, number in special_ids(file).items()}
     stops |= {"eos_token_id": list(stop_ids(file))}
     stops.pop("unk_token_id", None)
     folder.mkdir(parents=True, exist_ok=True)
