@@ -138,6 +138,29 @@ class Qwen3(nnx.Module):
         leaves, _ = jax.tree_util.tree_flatten_with_path(self)
         return {_path(keys): array for keys, array in leaves}
 
+    def on(self, mesh: jax.sharding.Mesh, rules: ShardingRules | None = None) -> "Qwen3":
+        """This model laid on a mesh."""
+        layout = lay_out(self.config, mesh, rules)
+        table = weights.describe(
+            self.config, dtype=self.dtype, quantize=self.quantization, unroll=self.unrolled
+        )
+        places = layout.shardings(table)
+        arrays = {path: jax.device_put(a, places[path]) for path, a in self.arrays().items()}
+        return type(self)(self.config, arrays, layout)
+
+    def unroll(self) -> "Qwen3":
+        """This model with its layers apart: on a CPU a scan copies each layer's weights at every step."""
+        if self.unrolled:
+            return self
+        arrays: dict[str, Array] = {}
+        for path, array in self.arrays().items():
+            if path.startswith("layers."):
+                rest = path.removeprefix("layers.")
+                arrays |= {f"layers.{n}.{rest}": array[n] for n in range(self.config.num_layers)}
+            else:
+                arrays[path] = array
+        return type(self)(self.config, arrays, self.layout)
+
     @property
     def quantization(self) -> weights.Quantization | None:
         """How the weights are quantised, if they are."""

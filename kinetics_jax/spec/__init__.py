@@ -5,6 +5,8 @@ from kinetics_jax.spec.model_config import Llama3Rope, ModelConfig, MoE, Yarn
 from kinetics_jax.spec.policies import (
     BlockTopK,
     Dense,
+    PageRule,
+    PerLayer,
     Policy,
     Quest,
     RandomSelect,
@@ -16,7 +18,10 @@ from kinetics_jax.spec.policies import (
     policy_to_dict,
 )
 from kinetics_jax.spec.presets import presets
+from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.sample import Sample
+from kinetics_jax.spec.sampling import SamplingParams
 
 __all__ = [
     "BlockTopK",
@@ -26,10 +31,15 @@ __all__ = [
     "Llama3Rope",
     "MoE",
     "ModelConfig",
+    "PageRule",
+    "PerLayer",
     "Policy",
+    "Problem",
     "Quest",
     "RandomSelect",
+    "Sample",
     "SampleRecord",
+    "SamplingParams",
     "SlidingWindow",
     "StridedBlockTopK",
     "TopK",
