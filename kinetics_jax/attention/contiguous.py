@@ -111,8 +111,8 @@ def _attend_local(
     value_btkh: Array, lengths_b: Array, counts_b: Array, *, split_heads: tuple[str, ...] = (),
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """One device's sequences and heads. ``split_heads``: axes of query heads whose KV heads are not split."""
-    key_lbksh = _store(key_lbksh, layer, key_btkh, lengths_b, counts_b)
-    value_lbksh = _store(value_lbksh, layer, value_btkh, lengths_b, counts_b)
+    key_lbksh = store_new(key_lbksh, layer, key_btkh, lengths_b, counts_b)
+    value_lbksh = store_new(value_lbksh, layer, value_btkh, lengths_b, counts_b)
     key_bksh = lax.dynamic_index_in_dim(key_lbksh, layer, keepdims=False)
     value_bksh = lax.dynamic_index_in_dim(value_lbksh, layer, keepdims=False)
     if split_heads:
@@ -136,7 +136,7 @@ def _heads_for_this_device(kv_bksh: Array, query_heads: int, axes: tuple[str, ..
     return lax.dynamic_slice_in_dim(kv_bksh, first, max(1, query_heads // per_kv), axis=1)
 
 
-def _store(
+def store_new(
     cache_lbksh: Array, layer: Array, new_btkh: Array, lengths_b: Array, counts_b: Array
 ) -> Array:
     """The cache with each sequence's first ``counts_b`` new rows after its ``lengths_b`` old ones.
