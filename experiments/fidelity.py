@@ -1,7 +1,8 @@
 """What sparse policies cost on real text: ``python -m experiments.fidelity --model=FILE --text=FILE``.
 
-Writes one line per passage, context and policy as it goes (a second run goes on where the first stopped),
-then ``fidelity.json`` and ``table.md``. ``--model`` is a folder, a hub name or a GGUF file.
+Writes one line per passage, context and policy as it goes, then ``fidelity.json`` and ``table.md``. A second
+run goes on where the first stopped, also with more passages or policies. ``--model`` is a folder, a hub name
+or a GGUF file.
 """
 
 import dataclasses
@@ -14,7 +15,6 @@ import time
 from typing import Any
 
 import jax
-import numpy as np
 from absl import app, flags
 from tqdm import tqdm
 
@@ -50,14 +50,18 @@ def _integers(name: str, values: list[str]) -> list[int]:
         raise InputError(f"--{name}={','.join(values)} must be whole numbers") from None
 
 
-def _passages(tokenizer: models.Tokenizer, length: int) -> list[Passage]:
-    """Of all texts in turn, so that a run that is stopped early has as many of each."""
+def _texts() -> dict[str, str]:
     paths = [pathlib.Path(text) for text in _TEXT.value]
     if len({path.stem for path in paths}) < len(paths):
         raise InputError("--text: two texts have the same name; rename one")
+    return {path.stem: read_text(path) for path in paths}
+
+
+def _passages(texts: dict[str, str], tokenizer: models.Tokenizer, length: int) -> list[Passage]:
+    """Of all texts in turn, so that a run that is stopped early has as many of each."""
     by_text = [
-        cut_passages(path.stem, read_text(path), tokenizer, length=length, count=_PASSAGES.value)
-        for path in paths
+        cut_passages(name, text, tokenizer, length=length, count=_PASSAGES.value)
+        for name, text in texts.items()
     ]
     return [passage for number in zip(*by_text, strict=True) for passage in number]
 
@@ -82,14 +86,16 @@ def _run(out: pathlib.Path) -> str:
     policies += grid(_integers("budgets", _BUDGETS.value), _integers("blocks", _BLOCKS.value))
     policies = list(dict.fromkeys([*policies, *map(parse_policy, _POLICY.value)]))
     tokenizer = models.load_tokenizer(_MODEL.value)
-    passages = _passages(tokenizer, max(contexts, default=0) + 1)
-    digest = hashlib.sha256(b"".join(np.asarray(p.tokens).tobytes() for p in passages)).hexdigest()
+    texts = _texts()
+    length = max(contexts, default=0) + 1
+    passages = _passages(texts, tokenizer, length)
     model = models.load(_MODEL.value, dtype=_DTYPE.value)
     for policy in policies:
         policy.check_layers(model.config.num_layers)
     manifest = {
         "model": model.config.name, "dtype": _DTYPE.value, "span": _SPAN.value,
-        "texts": [pathlib.Path(text).name for text in _TEXT.value], "tokens_sha256": digest,
+        "passage_tokens": length,
+        "texts": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
     }  # fmt: skip
     records = _resume(out, manifest)
     wanted = {

@@ -55,8 +55,9 @@ def _problem(line: str, where: str) -> str:
 def cut_passages(
     name: str, text: str, tokenizer: Tokenizer, *, length: int, count: int
 ) -> list[Passage]:
-    """``count`` passages of ``length`` tokens that do not overlap, spread evenly over the text.
+    """``count`` passages of ``length`` tokens that do not overlap, spread over the text.
 
+    The first ones are the same whatever ``count`` is, so that a measurement can go on with more.
     Raises ``InputError`` where the text has room for fewer; the message says how many.
     """
     tokens = np.asarray(tokenizer.encode(text), np.int32)
@@ -66,6 +67,13 @@ def cut_passages(
             f"{name}: {len(tokens)} tokens have room for {room} passages of {length} tokens, not "
             f"{count}; give a longer text, fewer passages or shorter contexts"
         )
-    starts = [number * (len(tokens) - length) // max(count - 1, 1) for number in range(count)]
-    return [Passage(name, number, tokens[start : start + length])
-            for number, start in enumerate(starts)]  # fmt: skip
+    return [
+        Passage(name, number, tokens[place * length : (place + 1) * length])
+        for number, place in enumerate(_spread(room)[:count])
+    ]
+
+
+def _spread(places: int) -> list[int]:
+    """All places, in an order whose every beginning is spread over them: by their bits reversed."""
+    bits = (places - 1).bit_length()
+    return sorted(range(places), key=lambda place: f"{place:0{bits}b}"[::-1])
