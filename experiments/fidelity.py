@@ -19,7 +19,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 from kinetics_jax import models
-from kinetics_jax.engine.fidelity import grid, measure
+from kinetics_jax.engine.fidelity import check, grid, measure
 from kinetics_jax.engine.passages import Passage, cut_passages, read_text
 from kinetics_jax.report.fidelity import markdown
 from kinetics_jax.scaling.fidelity import summarise
@@ -90,8 +90,7 @@ def _run(out: pathlib.Path) -> str:
     length = max(contexts, default=0) + 1
     passages = _passages(texts, tokenizer, length)
     model = models.load(_MODEL.value, dtype=_DTYPE.value)
-    for policy in policies:
-        policy.check_layers(model.config.num_layers)
+    check(model.config, length, contexts, policies, _SPAN.value)
     manifest = {
         "model": model.config.name, "dtype": _DTYPE.value, "span": _SPAN.value,
         "passage_tokens": length,

@@ -16,7 +16,16 @@ import numpy as np
 from kinetics_jax.attention import ContiguousCache, SelectiveCache
 from kinetics_jax.engine.passages import Passage
 from kinetics_jax.models import Qwen3, make_cache, prefill
-from kinetics_jax.spec import BlockTopK, Dense, InputError, Policy, Quest, SlidingWindow, TopK
+from kinetics_jax.spec import (
+    BlockTopK,
+    Dense,
+    InputError,
+    ModelConfig,
+    Policy,
+    Quest,
+    SlidingWindow,
+    TopK,
+)
 from kinetics_jax.spec.fidelity import Fidelity
 
 Array = jax.Array
@@ -53,28 +62,27 @@ def measure(
 ) -> Iterator[Fidelity]:  # fmt: skip
     """Each policy at each context of one passage, shortest context first.
 
-    Measurements whose ``Fidelity.key`` is in ``done`` are not made again. Raises ``InputError`` for
-    contexts that are not longer than ``span``, or longer than the passage less one token.
+    Measurements whose ``Fidelity.key`` is in ``done`` are not made again. Raises as ``check``.
     """
+    check(model.config, len(passage.tokens), contexts, policies, span)
     contexts = sorted(contexts)
-    if not contexts or span < 1 or contexts[0] <= span or len(passage.tokens) <= contexts[-1]:
-        raise InputError(
-            f"contexts {contexts} must be longer than span={span} and shorter than the passage of "
-            f"{len(passage.tokens)} tokens"
-        )
     wanted = {
         context: [p for p in policies if (passage.text, passage.number, context, p) not in done]
         for context in contexts
     }
-    contexts = [context for context in contexts if wanted[context]]
     tokens = jnp.asarray(passage.tokens)[None]
     cache = None
-    for context in contexts:
+    for number, context in enumerate(contexts):
+        if not any(wanted[later] for later in contexts[number:]):
+            return
+        # Read in the same pieces whatever is done, so that going on changes no digit.
         cache = _room(model, cache, context)
         start, held = context - span, int(cache.lengths_b[0])
         if start > held:
             cache = _read(model, cache, tokens[:, held:start])
         part, target = tokens[:, start:context], tokens[:, start + 1 : context + 1]
+        if not wanted[context]:
+            continue
         dense = _logits(model, SelectiveCache.of(cache, Dense()), part)
         for policy in wanted[context]:
             sparse = _logits(model, SelectiveCache.of(cache, policy), part)
@@ -85,6 +93,23 @@ def measure(
                 policy=policy, kl=kl, loss=loss, dense_loss=dense_loss, agreement=same,
                 kv_reads=float(reads),
             )  # fmt: skip
+
+
+def check(
+    config: ModelConfig, length: int, contexts: Sequence[int], policies: Sequence[Policy], span: int
+) -> None:
+    """Whether all this can be measured on passages of ``length`` tokens.
+
+    Raises ``InputError`` for contexts that are not longer than ``span`` or not shorter than the passage,
+    and as ``SelectiveCache.of`` for the policies.
+    """
+    if span < 1 or not contexts or not span < min(contexts) <= max(contexts) < length:
+        raise InputError(
+            f"contexts {list(contexts)} must be longer than span={span} and shorter than the passage "
+            f"of {length} tokens"
+        )
+    for policy in policies:
+        SelectiveCache.of(ContiguousCache.describe(config, 1, 1), policy)
 
 
 def _room(model: Qwen3, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
