@@ -45,7 +45,9 @@ def test_it_measures_goes_on_and_refuses_another_measurement(folder, tmp_path):
     first = command(folder, *flags, "--passages=1")
     assert first.returncode == 0, first.stderr
     lines = (out / "measurements.jsonl").read_text().splitlines()
-    assert len(lines) == 2 * 2 * 6  # texts × contexts × (dense, window, top-k, two selectors, top-k 200)
+    assert (
+        len(lines) == 2 * 2 * 6
+    )  # texts × contexts × (dense, window, top-k, two selectors, top-k 200)
     result = json.loads((out / "fidelity.json").read_text())
     assert {row["text"] for row in result["rows"]} == {"prose", "LICENSE", "all"}
     nothing_lost = [r for r in result["rows"] if r["policy"].get("k") == 200]

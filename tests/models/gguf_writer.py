@@ -59,7 +59,10 @@ def write(
     path: pathlib.Path, arch: str, fields: dict[str, Any], tensors: dict[str, np.ndarray],
     encoding: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> pathlib.Path:  # fmt: skip
-    """``tensors`` by GGUF name in ``fields``' file; matrices in ``encoding``, vectors in F32."""
+    """``tensors`` by GGUF name in ``fields``' file; matrices in ``encoding``, vectors in F32.
+
+    What comes in float64 stays so.
+    """
     writer = gguf.GGUFWriter(path, arch)
     for name, value in fields.items():
         if isinstance(value, bool):
@@ -73,6 +76,9 @@ def write(
         else:
             writer.add_array(name, value)
     for name, tensor in tensors.items():
+        if tensor.dtype == np.float64:
+            writer.add_tensor(name, tensor)
+            continue
         kind = encoding if tensor.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
     writer.write_header_to_file()

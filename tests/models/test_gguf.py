@@ -135,9 +135,11 @@ def test_a_begin_of_text_token_is_written_down(written, tmp_path):
     assert ids == [1, fields["tokenizer.ggml.tokens"].index("th")]
 
 
-def _convert(source: pathlib.Path, out: pathlib.Path) -> subprocess.CompletedProcess:
+def _convert(
+    source: pathlib.Path, out: pathlib.Path, to: str = "hf"
+) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "experiments.convert", f"--source={source}", f"--out={out}",
-               "--to=hf", "--dtype=float32"]  # fmt: skip
+               f"--to={to}", "--dtype=float32"]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -195,6 +197,8 @@ BAD = [
     ({}, {"blk.0.attn_norm.weight": NORM[:3]}, "has shape [3]"),
     ({}, {"blk.7.attn_norm.weight": NORM}, "'model.layers.7.input_layernorm.weight' is no weight"),
     ({}, {"rope_freqs.weight": NORM}, "tensor 'rope_freqs.weight' is no weight"),
+    ({}, {"model.norm.weight": NORM}, "tensor 'model.norm.weight' is there twice"),
+    ({}, {"output_norm.weight": NORM.astype(np.float64)}, "is F64, which cannot be decoded"),
     ({"general.alignment": 48}, {}, "general.alignment=48 is not a power of two"),
 ]
 
@@ -327,3 +331,12 @@ def test_config_fields_are_json(written, tmp_path):
     assert read["config.json"]["rms_norm_eps"] == 1e-6
     assert read["generation_config.json"]["eos_token_id"] == [2]
     assert read["tokenizer_config.json"]["chat_template"] == gguf_writer.TEMPLATE
+
+
+def test_to_orbax(written, tmp_path):
+    _, fields, tensors = written["llama"]
+    path = gguf_writer.write(tmp_path / "m.gguf", "llama", fields, tensors, KINDS.Q8_0)
+    assert _convert(path, tmp_path / "out", "orbax").returncode == 0
+    restored = models.restore_orbax(tmp_path / "out")
+    np.testing.assert_array_equal(restored(TOKENS), models.load(path, dtype="float32")(TOKENS))
+    assert models.load_tokenizer(tmp_path / "out").chat([{"role": "user", "content": "a"}])[0] == 1

@@ -28,6 +28,8 @@ class GgufCheckpoint:
         self._names: dict[str, str] = {}
         for name, entry in self.file.tensors.items():
             key = hf_name(name)
+            if key in self._names:
+                raise CheckpointError(f"{self.file.where}: tensor {name[:80]!r} is there twice")
             self._names[key] = name
             self.tensors[key] = Stored(self.folder, "F32", entry.shape)
         self._pairwise = architecture(self.file) in TURNED_PAIRWISE
