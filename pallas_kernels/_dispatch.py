@@ -17,7 +17,7 @@ from jax.interpreters import mlir
 
 from pallas_kernels.errors import UnknownImplementationError, UnsupportedError
 
-PLATFORMS = {"tpu": "tpu", "gpu": "cuda"}  # back end → what JAX calls its platform
+PLATFORMS = {"tpu": "tpu", "gpu": "cuda", "cpu": "cpu"}  # back end → what JAX calls its platform
 INTERPRET = "_interpret"
 
 Arrays = Mapping[str, jax.Array | None]
@@ -33,7 +33,7 @@ class Op:
     @property
     def implementations(self) -> tuple[str, ...]:
         """Every name that ``implementation=`` accepts."""
-        interpreted = tuple(kernel + INTERPRET for kernel in self.kernels)
+        interpreted = tuple(kernel + INTERPRET for kernel in self.kernels if kernel != "cpu")
         return ("reference", "xla", *self.kernels, *interpreted)
 
     def __call__(self, implementation: str | None, arrays: Arrays, **options: Any) -> Any:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("page_scores", kernels=("tpu", "gpu"))
+OP = Op("page_scores", kernels=("tpu", "gpu", "cpu"))
 
 
 def page_scores(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("paged_attention", kernels=("tpu", "gpu"))
+OP = Op("paged_attention", kernels=("tpu", "gpu", "cpu"))
 QUERY_DTYPES = (jnp.bfloat16, jnp.float32)
 PLAIN_DTYPES = (jnp.bfloat16, jnp.float32)
 SCALED_DTYPES = (jnp.int8, jnp.float8_e4m3fn)
