@@ -14,6 +14,7 @@ FLOORS = [
     {"kinetics_jax.attention"},
     {"kinetics_jax.costs", "kinetics_jax.models"},
     {"kinetics_jax.scaling", "kinetics_jax.report", "kinetics_jax.engine", "kinetics_jax.tasks"},
+    {"kinetics_jax.sweep"},
     {"experiments", "configs"},
 ]
 ACCOUNTING = ("costs", "report", "scaling", "spec")

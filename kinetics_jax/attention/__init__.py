@@ -3,5 +3,14 @@
 from kinetics_jax.attention.causal import WithinChunk, causal_attention
 from kinetics_jax.attention.contiguous import CacheSharding, ContiguousCache
 from kinetics_jax.attention.interface import KVCache
+from kinetics_jax.attention.paged import PagedCache, PagedPlan
 
-__all__ = ["CacheSharding", "ContiguousCache", "KVCache", "WithinChunk", "causal_attention"]
+__all__ = [
+    "CacheSharding",
+    "ContiguousCache",
+    "KVCache",
+    "PagedCache",
+    "PagedPlan",
+    "WithinChunk",
+    "causal_attention",
+]

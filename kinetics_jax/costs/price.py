@@ -81,6 +81,9 @@ def price(
         raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={terms!r} must be 'all', or 'paper' with mode='exact'")
+    policy.check_layers(model.num_layers)
+    if not policy.in_paper and (mode != "exact" or terms == "paper"):
+        raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
     serving["batch"] = batch
     ask = Question(
         model,

@@ -1,4 +1,4 @@
-"""Qwen3 dense and MoE (and the Qwen2.5 family) in Flax NNX, loaded from Hugging Face checkpoints.
+"""Qwen3 dense and MoE, Qwen2.5 and Llama decoders in Flax NNX, loaded from Hugging Face checkpoints.
 
 Load, prefill and decode::
 
@@ -17,6 +17,7 @@ Load, prefill and decode::
 """
 
 from kinetics_jax.models.checkpoint import CheckpointError
+from kinetics_jax.models.chip_options import compiler_options
 from kinetics_jax.models.decode import decode_step, make_cache, prefill
 from kinetics_jax.models.load import load
 from kinetics_jax.models.orbax_io import restore_orbax, save_orbax
@@ -35,6 +36,7 @@ __all__ = [
     "ShardingRules",
     "Tokenizer",
     "Weight",
+    "compiler_options",
     "count_params",
     "decode_step",
     "describe",

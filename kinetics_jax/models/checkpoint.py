@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kinetics_jax.spec import InputError
-from kinetics_jax.spec.hf_config import read_json
+from kinetics_jax.spec.hf_fields import read_json
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

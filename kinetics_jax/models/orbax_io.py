@@ -11,8 +11,8 @@ import orbax.checkpoint as ocp
 from kinetics_jax.models.checkpoint import CheckpointError
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.sharding import ShardingRules
-from kinetics_jax.spec import InputError, ModelConfig, MoE, Yarn
-from kinetics_jax.spec.hf_config import read_json
+from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig, MoE, Yarn
+from kinetics_jax.spec.hf_fields import read_json
 
 _ABOUT = "kinetics_model.json"
 _PARAMS = "params"
@@ -72,7 +72,7 @@ def _placed(array: Any) -> jax.ShapeDtypeStruct:
 
 def _config(fields: dict[str, Any]) -> ModelConfig:
     """``dataclasses.asdict`` undone, after JSON."""
-    nested = {"yarn": Yarn, "moe": MoE}
+    nested = {"yarn": Yarn, "llama3_rope": Llama3Rope, "moe": MoE}
     read = {name: nested[name](**value) if name in nested and value else value
             for name, value in fields.items()}  # fmt: skip
     return ModelConfig(**{**read, "eos_token_ids": tuple(read["eos_token_ids"])})

@@ -1,4 +1,4 @@
-"""The model: Qwen3 dense and MoE, and the Qwen2.5 family, as Flax NNX modules.
+"""The model: Qwen3 dense and MoE, the Qwen2.5 family and Llama decoders, as Flax NNX modules.
 
 Axis letters: B sequence · T token · N query heads · K KV heads · H head dim · D model · V vocabulary.
 Modules are pytrees: pass a model to ``jax.jit`` like an array.
@@ -25,7 +25,7 @@ Cache = TypeVar("Cache", bound=KVCache)
 
 
 class Attention(nnx.Module):
-    """Grouped-query attention with RoPE, Qwen3's QK-norm and Qwen2.5's biases where the config has them."""
+    """Grouped-query attention with RoPE; QK-norm (Qwen3), biases (Qwen2.5) where the config has them."""
 
     def __init__(self, params: Params, config: ModelConfig, layout: Layout) -> None:
         self.query = Projection(params / "query", "btd,dnh->btnh")
@@ -46,9 +46,10 @@ class Attention(nnx.Module):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = rope.rotate(query, *turn), rope.rotate(key, *turn)
-        query = self.layout.constrain(query, "batch", None, "heads", None)
-        key, value = (
-            self.layout.constrain(x, "batch", None, "kv_heads", None) for x in (key, value)
+        copies = self.layout.kv_copies
+        query, key, value = (
+            self.layout.constrain(x, "batch", None, "heads", None)
+            for x in (query, jnp.repeat(key, copies, axis=2), jnp.repeat(value, copies, axis=2))
         )
         mixed, cache = cache.attend(layer, query, key, value, counts_b)
         return self.out(mixed), cache
@@ -138,6 +139,29 @@ class Qwen3(nnx.Module):
         leaves, _ = jax.tree_util.tree_flatten_with_path(self)
         return {_path(keys): array for keys, array in leaves}
 
+    def on(self, mesh: jax.sharding.Mesh, rules: ShardingRules | None = None) -> "Qwen3":
+        """This model laid on a mesh."""
+        layout = lay_out(self.config, mesh, rules)
+        table = weights.describe(
+            self.config, dtype=self.dtype, quantize=self.quantization, unroll=self.unrolled
+        )
+        places = layout.shardings(table)
+        arrays = {path: jax.device_put(a, places[path]) for path, a in self.arrays().items()}
+        return type(self)(self.config, arrays, layout)
+
+    def unroll(self) -> "Qwen3":
+        """This model with its layers apart: on a CPU a scan copies each layer's weights at every step."""
+        if self.unrolled:
+            return self
+        arrays: dict[str, Array] = {}
+        for path, array in self.arrays().items():
+            if path.startswith("layers."):
+                rest = path.removeprefix("layers.")
+                arrays |= {f"layers.{n}.{rest}": array[n] for n in range(self.config.num_layers)}
+            else:
+                arrays[path] = array
+        return type(self)(self.config, arrays, self.layout)
+
     @property
     def quantization(self) -> weights.Quantization | None:
         """How the weights are quantised, if they are."""
@@ -145,12 +169,11 @@ class Qwen3(nnx.Module):
 
     def cache_sharding(self, batch: int) -> CacheSharding | None:
         """How a cache for ``batch`` sequences lies on this model's mesh."""
-        if self.layout.mesh is None:
+        layout = self.layout
+        if layout.mesh is None:
             return None
-        return CacheSharding(
-            self.layout.mesh, self.layout.batch_split(batch),
-            self.layout.axes("heads"), self.layout.axes("kv_heads"),
-        )  # fmt: skip
+        batch_axes = layout.batch_split(batch)
+        return CacheSharding(layout.mesh, batch_axes, layout.axes("heads"), layout.kv_copies)
 
     def hidden(self, tokens_bt: Array, cache: Cache, counts_b: Array) -> tuple[Array, Cache]:
         """Normed output x_btd of the last layer for new tokens, and the cache with them in it."""

@@ -1,4 +1,4 @@
-"""Rotary position embedding (arXiv:2104.09864) and its YaRN extension (arXiv:2309.00071).
+"""Rotary position embedding (arXiv:2104.09864) and its extensions: YaRN's (arXiv:2309.00071) and Llama 3.1's.
 
 Axis letters: B sequence · T token · N head · H head dim. The two halves of H are rotated against each other.
 """
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kinetics_jax.spec import InputError, ModelConfig, Yarn
+from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig, Yarn
 
 
 def frequencies(config: ModelConfig) -> tuple[np.ndarray, float]:
@@ -19,18 +19,25 @@ def frequencies(config: ModelConfig) -> tuple[np.ndarray, float]:
         raise InputError(f"{config.name}: head_dim={H} must be even for RoPE")
     exponents = np.arange(0, H, 2, dtype=np.float32) / np.float32(H)
     plain = np.float32(1.0) / np.float32(config.rope_theta) ** exponents
-    if config.yarn is None:
+    stretch = config.yarn or config.llama3_rope
+    if stretch is None:
         return plain, 1.0
-    kept = _kept_fraction(config.yarn, config.rope_theta, H)
-    stretched = plain / np.float32(config.yarn.factor)
-    magnitude = config.yarn.attention_factor
-    if magnitude is None:
-        magnitude = 0.1 * math.log(config.yarn.factor) + 1.0 if config.yarn.factor > 1 else 1.0
-    return (stretched * (1 - kept) + plain * kept).astype(np.float32), magnitude
+    if isinstance(stretch, Yarn):
+        kept, magnitude = _kept_by_yarn(stretch, config.rope_theta, H), _magnitude(stretch)
+    else:
+        kept, magnitude = _kept_by_llama3(stretch, plain), 1.0
+    slowed = plain / np.float32(stretch.factor)
+    return (slowed * (1 - kept) + plain * kept).astype(np.float32), magnitude
 
 
-def _kept_fraction(yarn: Yarn, theta: float, H: int) -> np.ndarray:
-    """How much of each pair's frequency YaRN leaves alone: 1 for fast pairs, 0 for slow (section 3.2)."""
+def _magnitude(yarn: Yarn) -> float:
+    if yarn.attention_factor is not None:
+        return yarn.attention_factor
+    return 0.1 * math.log(yarn.factor) + 1.0 if yarn.factor > 1 else 1.0
+
+
+def _kept_by_yarn(yarn: Yarn, theta: float, H: int) -> np.ndarray:
+    """How much of each pair's frequency is left alone: 1 for fast pairs, 0 for slow (section 3.2)."""
 
     def pair_with(turns: float) -> float:
         """Index, in elements of H/2, of the pair that makes ``turns`` over the original context."""
@@ -42,6 +49,13 @@ def _kept_fraction(yarn: Yarn, theta: float, H: int) -> np.ndarray:
         high += 0.001  # a step instead of a ramp
     ramp = (np.arange(H // 2, dtype=np.float32) - low) / (high - low)
     return 1 - np.clip(ramp, 0, 1).astype(np.float32)
+
+
+def _kept_by_llama3(stretch: Llama3Rope, plain: np.ndarray) -> np.ndarray:
+    """As for YaRN, but the ramp is linear in the turns that a pair makes, not in its index."""
+    turns = stretch.original_context * plain / np.float32(2 * math.pi)
+    ramp = (turns - stretch.low_turns) / (stretch.high_turns - stretch.low_turns)
+    return np.clip(ramp, 0, 1).astype(np.float32)
 
 
 def angles(config: ModelConfig, position_bt: jax.Array) -> tuple[jax.Array, jax.Array]:

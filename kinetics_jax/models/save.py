@@ -14,10 +14,10 @@ from kinetics_jax.models.checkpoint import INDEX, SINGLE
 from kinetics_jax.models.hf_names import sources
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.weights import Weight, describe
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig
 
 _MAX_FILE_BYTES = 4 * 2**30
-_CLASSES = {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
             "qwen3_moe": "Qwen3MoeForCausalLM"}  # fmt: skip
 
 
@@ -57,27 +57,20 @@ def save_hf(
 def hf_fields(config: ModelConfig, dtype: jax.typing.DTypeLike) -> dict[str, Any]:
     """The fields of a ``config.json``, spelled so that transformers 4 and 5 both read them."""
     family = _family(config)
-    theta = config.rope_theta
-    scaling = None
-    if config.yarn:
-        scaling = {
-            "rope_type": "yarn", "factor": config.yarn.factor, "rope_theta": theta,
-            "original_max_position_embeddings": config.yarn.original_context,
-            "beta_fast": config.yarn.beta_fast, "beta_slow": config.yarn.beta_slow,
-        }  # fmt: skip
-        if config.yarn.attention_factor is not None:
-            scaling["attention_factor"] = config.yarn.attention_factor
     fields = {
         "architectures": [_CLASSES[family]], "model_type": family, "vocab_size": config.vocab_size,
         "hidden_size": config.model_dim, "intermediate_size": config.ffn_dim,
         "num_hidden_layers": config.num_layers, "num_attention_heads": config.num_query_heads,
         "num_key_value_heads": config.num_kv_heads, "head_dim": config.head_dim,
         "hidden_act": "silu", "max_position_embeddings": config.max_context,
-        "rms_norm_eps": config.norm_eps, "rope_theta": theta, "rope_scaling": scaling,
-        "tie_word_embeddings": config.tied_embeddings, "use_sliding_window": False,
+        "rms_norm_eps": config.norm_eps, "rope_theta": config.rope_theta,
+        "rope_scaling": _rope_scaling(config),
+        "tie_word_embeddings": config.tied_embeddings,
         "eos_token_id": list(config.eos_token_ids) or None, "pad_token_id": config.pad_token_id,
         "torch_dtype": np.dtype(dtype).name,
     }  # fmt: skip
+    if family != "llama":
+        fields["use_sliding_window"] = False
     if family != "qwen2":
         fields["attention_bias"] = config.qkv_bias
     if config.moe:
@@ -89,14 +82,35 @@ def hf_fields(config: ModelConfig, dtype: jax.typing.DTypeLike) -> dict[str, Any
     return fields
 
 
+def _rope_scaling(config: ModelConfig) -> dict[str, Any] | None:
+    """The scaling with θ in it, as transformers 5 wants it and 4 allows it; None for plain RoPE."""
+    stretch = config.yarn or config.llama3_rope
+    if stretch is None:
+        return None
+    fields = {
+        "rope_type": "llama3" if config.llama3_rope else "yarn", "factor": stretch.factor,
+        "rope_theta": config.rope_theta,
+        "original_max_position_embeddings": stretch.original_context,
+    }  # fmt: skip
+    if isinstance(stretch, Llama3Rope):
+        return fields | {
+            "low_freq_factor": stretch.low_turns,
+            "high_freq_factor": stretch.high_turns,
+        }
+    fields |= {"beta_fast": stretch.beta_fast, "beta_slow": stretch.beta_slow}
+    if stretch.attention_factor is not None:
+        fields["attention_factor"] = stretch.attention_factor
+    return fields
+
+
 def _family(config: ModelConfig) -> str:
     biases = (config.qkv_bias, config.out_bias)
     if config.qk_norm and biases in ((True, True), (False, False)):
         return "qwen3_moe" if config.moe else "qwen3"
-    if not config.qk_norm and biases == (True, False) and not config.moe:
-        return "qwen2"
+    if not config.qk_norm and not config.moe and biases != (False, True):
+        return "qwen2" if biases == (True, False) else "llama"
     raise InputError(
-        f"{config.name}: no Hugging Face Qwen class has this mix of QK-norm and biases"
+        f"{config.name}: no Hugging Face class has this mix of QK-norm, biases and experts"
     )
 
 

@@ -8,7 +8,7 @@ import tokenizers
 
 from kinetics_jax.models.chat_template import ChatTemplate, Message
 from kinetics_jax.models.checkpoint import CheckpointError, locate
-from kinetics_jax.spec.hf_config import read_json
+from kinetics_jax.spec.hf_fields import read_json
 
 
 class Tokenizer(Protocol):

@@ -1,6 +1,6 @@
 """The shape of a decoder-only transformer: what models are built from and what costs are counted from.
 
-Covers Qwen3 (dense and MoE), Qwen2.5 and R1-Distill-Qwen, and plain Llama-like decoders. No JAX here.
+Covers Qwen3 (dense and MoE), Qwen2.5 and R1-Distill-Qwen, and Llama decoders. No JAX here.
 Dims: D model · F ffn · E experts · L layers · N query heads · K KV heads · G = N/K · H head · V vocabulary.
 """
 
@@ -24,6 +24,28 @@ class Yarn:
     beta_slow: float = 1.0
     attention_factor: float | None = None
     """Scale of cos and sin; None is the paper's 0.1·ln(factor) + 1."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Llama3Rope:
+    """Llama 3.1's context extension of the rotary embedding (arXiv:2407.21783 and its released code).
+
+    A pair that turns fewer than ``low_turns`` times over the original context is slowed by ``factor``,
+    one that turns more than ``high_turns`` times is left alone; between, frequencies are blended.
+    """
+
+    factor: float
+    original_context: int
+    """Context length, in tokens, that the frequencies were trained for."""
+    low_turns: float
+    high_turns: float
+
+    def __post_init__(self) -> None:
+        if not self.low_turns < self.high_turns:
+            raise InputError(
+                f"rope_scaling: low_freq_factor={self.low_turns} must be below "
+                f"high_freq_factor={self.high_turns}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,13 +91,15 @@ class ModelConfig:
     tied_embeddings: bool = False
     """Whether the output projection is the embedding table."""
     qk_norm: bool = True
-    """RMSNorm over H of every query and key before RoPE (Qwen3)."""
+    """RMSNorm over H of every query and key before RoPE (Qwen3; not Qwen2.5, not Llama)."""
     qkv_bias: bool = False
     """Biases on the q, k and v projections (Qwen2.5)."""
     out_bias: bool = False
     """Bias on the attention output projection."""
     rope_theta: float = 1_000_000.0
     yarn: Yarn | None = None
+    llama3_rope: Llama3Rope | None = None
+    """At most one of the two stretches the rotary embedding."""
     norm_eps: float = 1e-6
     max_context: int = 40_960
     """Longest context, prompt and generation together, in tokens."""
@@ -96,12 +120,14 @@ class ModelConfig:
                 f"{self.name}: num_query_heads={self.num_query_heads} is not a multiple of "
                 f"num_kv_heads={self.num_kv_heads}"
             )
+        if self.yarn and self.llama3_rope:
+            raise InputError(f"{self.name}: yarn and llama3_rope exclude each other; give one")
 
     @classmethod
     def from_hf(cls, source: Mapping[str, Any] | str | pathlib.Path) -> "ModelConfig":
         """The shape described by a Hugging Face ``config.json``: its fields, the file or its folder.
 
-        Raises ``kinetics_jax.spec.hf_config.ConfigError`` on anything this library does not compute.
+        Raises ``kinetics_jax.spec.hf_fields.ConfigError`` on anything this library does not compute.
         """
         from kinetics_jax.spec import hf_config  # it imports this module
 

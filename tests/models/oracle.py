@@ -11,6 +11,7 @@ import torch
 import transformers
 
 _CLASSES = {
+    "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
     "qwen3_moe": (transformers.Qwen3MoeConfig, transformers.Qwen3MoeForCausalLM),
@@ -26,6 +27,12 @@ _YARN = {"rope_type": "yarn", "rope_theta": 10_000.0, "factor": 4.0,
 _MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 _MOE_128 = {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 16}
 
+_LLAMA3 = {"rope_type": "llama3", "rope_theta": 10_000.0, "factor": 8.0, "low_freq_factor": 1.0,
+           "high_freq_factor": 4.0, "original_max_position_embeddings": 256}  # fmt: skip
+# As SmolLM2-135M: 9 query and 3 KV heads of 64, D = N·H.
+_SMOL = {"hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
+         "initializer_range": 0.04}  # fmt: skip
+
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ratio1": ("qwen3", {"head_dim": 12, "num_key_value_heads": 4}),
     "ratio2-tied": ("qwen3", {"head_dim": 16, "tie_word_embeddings": True}),
@@ -37,6 +44,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                               _YARN | {"attention_factor": 1.3, "beta_fast": 16.0, "beta_slow": 2.0}}),
     "qwen2": ("qwen2", {}),
     "qwen2-tied": ("qwen2", {"tie_word_embeddings": True, "num_attention_heads": 6}),
+    "llama-smol": ("llama", {**_SMOL, "tie_word_embeddings": True}),
+    "llama-smol-untied": ("llama", {**_SMOL, "rms_norm_eps": 1e-5}),
+    "llama-bias": ("llama", {"attention_bias": True, "num_key_value_heads": 4, "head_dim": 20}),
+    "llama3": ("llama", {"rope_parameters": _LLAMA3, "head_dim": 16, "tie_word_embeddings": True}),
     "moe-2of4": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": True}),
     "moe-2of4-raw": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": False}),
     "moe-8of128": ("qwen3_moe", {**_MOE_128, "head_dim": 16, "norm_topk_prob": True}),

@@ -11,7 +11,7 @@ GOLDEN = sorted(path.parent for path in pathlib.Path(__file__).parent.glob("gold
 
 
 def test_there_are_golden_files():
-    assert len(GOLDEN) == 6
+    assert len(GOLDEN) == 7
     size = sum(file.stat().st_size for folder in GOLDEN for file in folder.iterdir())
     assert size <= 300_000
 

@@ -24,7 +24,8 @@ def _assert_same(first, second) -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["ratio2-tied", "ratio8-bias", "yarn-scaled", "qwen2", "moe-2of4"]
+    "variant",
+    ["ratio2-tied", "ratio8-bias", "yarn-scaled", "qwen2", "moe-2of4", "llama3", "llama-bias"],
 )
 def test_round_trip_through_transformers(variant, tmp_path):
     torch = pytest.importorskip("torch", reason="the oracle is transformers on torch")
@@ -78,5 +79,5 @@ def test_config_survives_both_spellings(tmp_path):
 
 def test_what_cannot_be_exported(tmp_path):
     odd = dataclasses.replace(presets["tiny-dense"], qkv_bias=True)
-    with pytest.raises(InputError, match="no Hugging Face Qwen class"):
+    with pytest.raises(InputError, match="no Hugging Face class"):
         models.save_hf(models.Qwen3.init(odd, jax.random.key(0)), tmp_path)

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from kinetics_jax.spec import ModelConfig, MoE, Yarn, presets
-from kinetics_jax.spec.hf_config import ConfigError
+from kinetics_jax.spec import Llama3Rope, ModelConfig, MoE, Yarn, presets
+from kinetics_jax.spec.hf_fields import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHARED = pathlib.Path(os.environ.get("KINETICS_SHARED", ROOT.parent / "shared"))
@@ -66,6 +66,62 @@ def test_yarn():
     assert same.yarn.attention_factor == 1.0
 
 
+# SmolLM2-135M's, as published, and the scaling of Llama 3.2.
+SMOL = {
+    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
+    "bos_token_id": 0, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576,
+    "initializer_range": 0.041666666666666664, "intermediate_size": 1536, "is_llama_config": True,
+    "max_position_embeddings": 8192, "model_type": "llama", "num_attention_heads": 9,
+    "num_hidden_layers": 30, "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+    "rope_interleaved": False, "rope_scaling": None, "rope_theta": 100000,
+    "tie_word_embeddings": True, "torch_dtype": "bfloat16", "transformers_version": "4.40.1",
+    "transformers.js_config": {"dtype": "q4"}, "use_cache": True, "vocab_size": 49152,
+}  # fmt: skip
+LLAMA3 = {"rope_type": "llama3", "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+          "original_max_position_embeddings": 8192}  # fmt: skip
+
+
+def test_llama():
+    config = ModelConfig.from_hf(SMOL)
+    assert (config.num_query_heads, config.num_kv_heads, config.head_dim) == (9, 3, 64)
+    assert (config.qk_norm, config.qkv_bias, config.out_bias) == (False, False, False)
+    assert (config.norm_eps, config.rope_theta, config.tied_embeddings) == (1e-5, 100_000.0, True)
+    assert config.total_params == 134_515_008  # the published count
+    stretched = ModelConfig.from_hf(
+        SMOL | {"rope_scaling": LLAMA3, "max_position_embeddings": 131072}
+    )
+    assert stretched.llama3_rope == Llama3Rope(
+        factor=32.0, original_context=8192, low_turns=1.0, high_turns=4.0
+    )
+    assert (stretched.yarn, stretched.max_context) == (None, 131_072)
+    v5 = _without(SMOL, "rope_scaling", "rope_theta") | {
+        "rope_parameters": LLAMA3 | {"rope_theta": 100_000}, "max_position_embeddings": 131072,
+    }  # fmt: skip
+    assert ModelConfig.from_hf(v5) == stretched
+    biased = ModelConfig.from_hf(SMOL | {"attention_bias": True})
+    assert (biased.qkv_bias, biased.out_bias) == (True, True)
+    assert ModelConfig.from_hf(_without(SMOL, "num_key_value_heads")).num_kv_heads == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mlp_bias": True}, "mlp_bias=True is not supported"),
+        ({"rope_interleaved": True}, "rope_interleaved=True is not supported"),
+        ({"pretraining_tp": 2}, "pretraining_tp=2"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type='dynamic' is not supp"),
+        ({"rope_scaling": _without(LLAMA3, "factor")}, r"rope_scaling\.factor is missing"),
+        ({"rope_scaling": LLAMA3 | {"beta_fast": 2}}, r"rope_scaling\.beta_fast=2 is not supported for"),
+        ({"rope_scaling": LLAMA3 | {"low_freq_factor": 4.0}}, "config: .*low_freq_factor=4.0 must be b"),
+        ({"rope_scaling": LLAMA3 | {"high_freq_factor": -1}}, "high_freq_factor=-1 must be positive"),
+        ({"rope_scaling": LLAMA3 | {"original_max_position_embeddings": 10**400}}, "must be an integer"),
+    ],
+)  # fmt: skip
+def test_a_llama_that_is_not_computed_is_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig.from_hf(SMOL | change)
+
+
 def test_what_a_silent_file_means():
     """transformers' own defaults, which differ between its classes."""
     assert ModelConfig.from_hf(_without(V4, "head_dim")).head_dim == 128
@@ -89,7 +145,7 @@ def test_what_a_silent_file_means():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "llama"}, "model_type='llama' is not supported"),
+        ({"model_type": "gemma3"}, "model_type='gemma3' is not supported"),
         ({"model_type": None}, "model_type=None"),
         ({"attn_logit_softcapping": 30.0}, "attn_logit_softcapping=30.0 is not a known field"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu' is not supported"),

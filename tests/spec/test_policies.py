@@ -11,6 +11,7 @@ from kinetics_jax.spec import (
     BlockTopK,
     Dense,
     InputError,
+    PerLayer,
     Quest,
     RandomSelect,
     SlidingWindow,
@@ -21,6 +22,7 @@ from kinetics_jax.spec import (
     policy_from_dict,
     policy_to_dict,
 )
+from tests.spec.slow_policies import kept
 
 EVERY_POLICY = (
     Dense(),
@@ -30,7 +32,11 @@ EVERY_POLICY = (
     SlidingWindow(9),
     Quest(4, 2),
     RandomSelect(6, local=2, seed=7),
+    BlockTopK(4, 3, local=2, aligned=True),
+    Quest(8, 2, sink=0, aligned=True),
+    SlidingWindow(9, page_size=4),
 )
+TWO_LAYERS = PerLayer((Dense(), BlockTopK(4, 3)))
 
 
 def closed_form_logits(b: int, n: int, s: int) -> np.ndarray:
@@ -64,6 +70,74 @@ def test_masks_equal_the_reference_index_sets(reference_rows):
         keep = policy.keep_mask(closed_form_logits(2, n, s), lengths, k)
         expected = [int(i) for i in row["kept_token_indices"].split()]
         assert np.flatnonzero(keep[b, head]).tolist() == expected, row
+
+
+def random_policy(rng: np.random.Generator):
+    small = lambda low, high: int(rng.integers(low, high))  # noqa: E731
+    fixed = {"local": small(0, 9), "sink": small(0, 6)}
+    size = small(1, 9)
+    return [
+        TopK(small(1, 12), **fixed),
+        BlockTopK(size, small(1, 6), **fixed, aligned=bool(small(0, 2))),
+        Quest(size, small(1, 6), **fixed, aligned=bool(small(0, 2))),
+        StridedBlockTopK(size, small(1, 6), small(1, 9), **fixed),
+        SlidingWindow(small(1, 12), sink=fixed["sink"], page_size=[None, size][small(0, 2)]),
+    ][small(0, 5)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_masks_equal_a_slow_second_implementation(seed):
+    """Vectorised over rows and heads, against sets built row by row."""
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        policy, size = random_policy(rng), int(rng.integers(1, 70))
+        scores = rng.normal(size=(3, 2, size)).astype(np.float32)
+        lengths = rng.integers(0, size + 1, 3)
+        keep = np.broadcast_to(policy.keep(scores, lengths, np.arange(3)), scores.shape)
+        for row, head in np.ndindex(3, 2):
+            expected = kept(policy, scores[row, head, : lengths[row]])
+            assert set(np.flatnonzero(keep[row, head]).tolist()) == expected, (policy, lengths[row])
+
+
+@pytest.mark.parametrize("policy", EVERY_POLICY, ids=lambda p: p.label)
+def test_masks_are_the_same_on_both_kinds_of_array(policy):
+    jnp = pytest.importorskip("jax.numpy")
+    scores = np.random.default_rng(1).normal(size=(4, 2, 48)).astype(np.float32)
+    lengths = np.array([0, 5, 33, 48])
+    keep = policy.keep(scores, lengths, np.arange(4))
+    ours = policy.keep(jnp.asarray(scores), jnp.asarray(lengths), jnp.arange(4))
+    assert (np.asarray(ours) == keep).all()
+
+
+def test_random_draws_differ_by_stream_and_head_and_not_by_row():
+    policy, lengths = RandomSelect(4, seed=3), np.array([60, 60, 60])
+    keep = policy.keep(np.zeros((3, 2, 64), np.float32), lengths, np.array([5, 6, 5]))
+    assert (keep[0] != keep[1]).any()
+    assert (keep[0] == keep[2]).all()
+    assert (keep[0, 0] != keep[0, 1]).any()
+
+
+def test_a_policy_per_layer():
+    lengths = np.arange(60)
+    both = TWO_LAYERS.kv_reads(lengths)
+    np.testing.assert_allclose(both, (lengths + BlockTopK(4, 3).kv_reads(lengths)) / 2)
+    assert TWO_LAYERS.at_layer(0) == Dense()
+    assert TWO_LAYERS.on_pages(4).at_layer(1).aligned
+    assert policy_from_dict(policy_to_dict(TWO_LAYERS)) == TWO_LAYERS
+    assert parse_policy("per_layer([dense, block_topk(4, 3)])") == TWO_LAYERS
+    with pytest.raises(InputError, match="2 policies; the model has 3"):
+        TWO_LAYERS.check_layers(3)
+    with pytest.raises(InputError, match=r"at_layer"):
+        TWO_LAYERS.keep_mask(np.zeros((1, 1, 4)), np.array([4]), 1)
+
+
+def test_pages_must_be_the_blocks():
+    assert BlockTopK(16, 4).on_pages(16) == BlockTopK(16, 4, aligned=True)
+    assert TopK(4).on_pages(16) == TopK(4)
+    with pytest.raises(InputError, match="blocks of 16"):
+        BlockTopK(16, 4).on_pages(32)
+    with pytest.raises(InputError, match="aligned"):
+        BlockTopK(16, 4, aligned=1)
 
 
 @pytest.mark.parametrize("policy", EVERY_POLICY, ids=lambda p: p.label)

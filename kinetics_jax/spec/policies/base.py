@@ -6,33 +6,13 @@ Axes: B sequences · N query heads · K KV heads · G = N/K · S context, the ne
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from kinetics_jax.spec.errors import InputError
-
-Array = Any
-"""An array of either kind (NumPy or JAX), or a plain number."""
-
-
-def array_namespace(x: Array) -> Any:
-    """The module whose functions take ``x``: jax.numpy for a JAX array, else NumPy."""
-    namespace = getattr(x, "__array_namespace__", None)
-    return namespace() if namespace else np
-
-
-def group_mean(logits_bns: np.ndarray, num_kv_heads: int) -> np.ndarray:
-    """Mean of the scaled logits over the query heads of each KV head: [B, N, S] → [B, K, S]."""
-    b, n, s = logits_bns.shape
-    if num_kv_heads < 1 or n % num_kv_heads:
-        raise InputError(f"num_kv_heads={num_kv_heads} does not divide the {n} query heads")
-    return logits_bns.reshape(b, num_kv_heads, n // num_kv_heads, s).mean(axis=2)
-
-
-def top_indices(scores: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the k largest scores; equal scores go to the lower index, as in ``lax.top_k``."""
-    return np.argsort(-scores, kind="stable")[:k]
+from kinetics_jax.spec.policies.arrays import Array, exists, group_mean
+from kinetics_jax.spec.policies.pages import PageRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +29,9 @@ class Policy:
     is_oracle: ClassVar[bool] = False
     """Whether choosing needs every key's true score, which the paper takes to be free."""
 
+    in_paper: ClassVar[bool] = True
+    """Whether the paper's closed forms cover it: one budget B in every layer."""
+
     @property
     def kv_budget(self) -> int | None:
         """The paper's B: tokens per KV head and step, sinks not counted; None reads everything."""
@@ -63,6 +46,32 @@ class Policy:
     def num_dense_layers(self) -> int:
         """First layers that read everything all the same (the reference engine keeps layer 0 so)."""
         return 0
+
+    @property
+    def pages(self) -> PageRule | None:
+        """How a step chooses whole pages of a paged cache; None where it chooses single tokens."""
+        return None
+
+    @property
+    def natural_page(self) -> int | None:
+        """Page size, in tokens, that the policy asks of a paged cache; None where any will do."""
+        return None
+
+    def on_pages(self, page_size: int) -> "Policy":
+        """The form of this policy that reads whole pages of ``page_size`` tokens, as kernels do.
+
+        A policy of single tokens has none and is returned as it is. Raises ``InputError`` where
+        pages of that size cannot be the policy's blocks.
+        """
+        del page_size
+        return self
+
+    def check_layers(self, num_layers: int) -> None:
+        """Raise ``InputError`` where the policy is not for a model of that many layers."""
+
+    def at_layer(self, layer: int) -> "Policy":
+        """The policy that one layer follows: ``Dense`` in the first ``num_dense_layers``."""
+        return Dense() if layer < self.num_dense_layers else self
 
     @property
     def label(self) -> str:
@@ -111,16 +120,20 @@ class Policy:
             raise InputError(
                 f"lengths must be in 0…{s} (S of the logits), got {lengths_b.tolist()}"
             )
-        scores_bks = group_mean(logits_bns, num_kv_heads)
-        keep_bks = np.zeros((b, num_kv_heads, s), bool)
-        for row in range(b):
-            for head in range(num_kv_heads):
-                length = int(lengths_b[row])
-                keep_bks[row, head, :length] = self._keep(scores_bks[row, head, :length], row, head)
-        return keep_bks
+        keep_bks = self.keep(group_mean(logits_bns, num_kv_heads), lengths_b, np.arange(b))
+        return np.broadcast_to(keep_bks, (b, num_kv_heads, s)).copy()
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        """keep_mask of one (sequence, KV head) whose S is the whole length."""
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """``keep_mask`` from the group means of the logits, on arrays of either kind, unchecked.
+
+        Args:
+          scores_bks: mean scaled logit of each KV head's query group, [B, K, S].
+          lengths_b: valid positions of each row, [B]; what lies beyond is never looked at.
+          streams_b: what makes a row's random draws its own, int [B]; only random policies look.
+
+        Returns:
+          bool [B, K or 1, S].
+        """
         raise NotImplementedError
 
 
@@ -144,8 +157,9 @@ class Dense(Policy):
         """All S tokens."""
         return lengths
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        return np.ones_like(scores_s, bool)
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """Every position that exists."""
+        return exists(lengths_b, scores_bks.shape[-1])
 
 
 def check_counts(policy: Policy, **least: int) -> None:

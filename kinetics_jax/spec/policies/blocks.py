@@ -9,7 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from kinetics_jax.spec.policies.base import Array, array_namespace, check_counts, top_indices
+from kinetics_jax.spec.errors import InputError
+from kinetics_jax.spec.policies.arrays import Array, array_namespace, exists, top_mask
+from kinetics_jax.spec.policies.base import check_counts
+from kinetics_jax.spec.policies.pages import PageRule
 from kinetics_jax.spec.policies.tokens import SinkAndLocal
 
 
@@ -27,6 +30,9 @@ class BlockTopK(SinkAndLocal):
     local: int = 0
     sink: int = 4
     dense_layers: int = dataclasses.field(default=1, kw_only=True)
+    aligned: bool = dataclasses.field(default=False, kw_only=True)
+    """Whether blocks are the pages of the cache, from position 0, sinks and window rounded up to pages
+    and the newest page always read: what the engine's kernels do. False: the reference's exact sets."""
 
     name: ClassVar[str] = "block_topk"
     summaries_per_block: ClassVar[int] = 1
@@ -34,6 +40,33 @@ class BlockTopK(SinkAndLocal):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, block_size=1, top_blocks=1)
+        if not isinstance(self.aligned, bool):
+            raise InputError(
+                f"{type(self).__name__}: aligned={self.aligned!r} must be true or false"
+            )
+
+    @property
+    def pages(self) -> PageRule | None:
+        """``top_blocks`` pages by score beside the pages of sinks and window, where aligned."""
+        if not self.aligned:
+            return None
+        return PageRule.covering(
+            self.block_size, top=self.top_blocks, sink=self.sink, local=self.local
+        )
+
+    @property
+    def natural_page(self) -> int:
+        """``block_size``."""
+        return self.block_size
+
+    def on_pages(self, page_size: int) -> "BlockTopK":
+        """Aligned. Raises ``InputError`` unless ``page_size`` is the block size."""
+        if page_size != self.block_size:
+            raise InputError(
+                f"{self.label}: its blocks of {self.block_size} tokens are the cache's pages, which "
+                f"hold {page_size}; use pages of {self.block_size}"
+            )
+        return dataclasses.replace(self, aligned=True)
 
     @property
     def kv_budget(self) -> int:
@@ -59,6 +92,8 @@ class BlockTopK(SinkAndLocal):
 
     def kv_reads(self, lengths: Array) -> Array:
         """S while short, then sink + blocks + local + the remainder (S − local − sink) mod BS."""
+        if self.pages is not None:
+            return self.pages.kv_reads(lengths)
         xp = array_namespace(lengths)
         fixed = self.sink + self.local + self.top_blocks * self.block_size
         remainder = (lengths - self.local - self.sink) % self.block_size
@@ -66,26 +101,35 @@ class BlockTopK(SinkAndLocal):
 
     def summary_reads(self, lengths: Array) -> Array:
         """One per block and kind of summary once there is something to choose, else none."""
+        if self.pages is not None:
+            return self.pages.scored(lengths) * self.summaries_per_block
         xp = array_namespace(lengths)
         blocks = (lengths - self.local - self.sink) // self.block_size
         return xp.where(lengths > self._active_above, blocks * self.summaries_per_block, 0)
 
-    def _block_scores(self, tokens: np.ndarray) -> np.ndarray:
-        """Scores of blocks from the logits of their tokens, [blocks, BS] → [blocks]."""
-        return tokens.mean(axis=1)
+    def _block_scores(self, tokens: Array) -> Array:
+        """Scores of blocks from the logits of their tokens, [..., BS] → [...]."""
+        return tokens.mean(axis=-1)
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        length = len(scores_s)
-        if length <= self._active_above:
-            return np.ones(length, bool)
-        blocks = (length - self.local - self.sink) // self.block_size
-        end = self.sink + blocks * self.block_size
-        tokens = scores_s[self.sink : end].reshape(blocks, self.block_size)
-        chosen = np.zeros((blocks, self.block_size), bool)
-        chosen[top_indices(self._block_scores(tokens), self.top_blocks)] = True
-        keep = np.ones(length, bool)
-        keep[self.sink : end] = chosen.ravel()
-        return keep
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """See ``Policy.keep``."""
+        xp = array_namespace(scores_bks)
+        size, first = scores_bks.shape[-1], 0 if self.aligned else self.sink
+        blocks = -(-max(size - first, 0) // self.block_size)
+        room = first + blocks * self.block_size
+        padded = xp.pad(scores_bks, [(0, 0), (0, 0), (0, max(room - size, 0))])
+        by_block = padded[..., first:room].reshape(*padded.shape[:2], blocks, self.block_size)
+        block_scores = self._block_scores(by_block)
+        if self.pages is not None:
+            return self.pages.keep(block_scores, lengths_b, size)
+        whole_b11 = ((lengths_b - self.local - self.sink) // self.block_size)[:, None, None]
+        open_bkb = xp.broadcast_to(xp.arange(blocks) < whole_b11, block_scores.shape)
+        chosen = xp.repeat(top_mask(block_scores, self.top_blocks, open_bkb), self.block_size, -1)
+        chosen = xp.pad(chosen, [(0, 0), (0, 0), (first, 0)])[..., :size]
+        position = xp.arange(size)
+        in_blocks = (position >= first) & (position < first + whole_b11 * self.block_size)
+        short = (lengths_b <= self._active_above)[:, None, None]
+        return exists(lengths_b, size) & (short | chosen | ~in_blocks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +148,8 @@ class Quest(BlockTopK):
         """``Quest 16×64``."""
         return super().label.replace("block top-k", "Quest")
 
-    def _block_scores(self, tokens: np.ndarray) -> np.ndarray:
-        return tokens.max(axis=1)
+    def _block_scores(self, tokens: Array) -> Array:
+        return tokens.max(axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,15 +201,28 @@ class StridedBlockTopK(SinkAndLocal):
         """One per overlapping block, from the first whole block on."""
         return array_namespace(lengths).maximum(self._num_blocks(lengths), 0)
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        length = len(scores_s)
-        span = length - self.local - self.sink
-        if span < self.block_size:
-            return np.ones(length, bool)
-        starts = self.sink + self.stride * np.arange(self._num_blocks(length))
-        tokens = starts[:, None] + np.arange(self.block_size)
-        best = top_indices(scores_s[tokens].mean(axis=1), 2 * self.top_blocks)
-        union = np.unique(tokens[best])[: self.top_blocks * self.block_size]
-        keep = self._sink_and_local(length)
-        keep[union] = True
-        return keep
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """See ``Policy.keep``."""
+        xp = array_namespace(scores_bks)
+        size = scores_bks.shape[-1]
+        position = xp.arange(size)
+        blocks = max((size - self.sink - self.block_size) // self.stride + 1, 0)
+        if not blocks:
+            return exists(lengths_b, size)
+        tokens = self.sink + self.stride * np.arange(blocks)[:, None] + np.arange(self.block_size)
+        scores = xp.take(scores_bks, tokens, axis=-1).mean(axis=-1)
+        whole_b11 = self._num_blocks(lengths_b)[:, None, None]
+        open_bkb = xp.broadcast_to(xp.arange(blocks) < whole_b11, scores.shape)
+        best = top_mask(scores, 2 * self.top_blocks, open_bkb)
+        union = xp.zeros(scores_bks.shape, bool)
+        for back in range(-(-self.block_size // self.stride)):
+            # The block that starts ``back`` strides before the last one to start at or before a position.
+            block = (position - self.sink) // self.stride - back
+            covers = (block >= 0) & (block < blocks) & (position >= self.sink)
+            covers &= position < self.sink + block * self.stride + self.block_size
+            union |= covers & xp.take(best, xp.clip(block, 0, blocks - 1), axis=-1)
+        union &= xp.cumsum(union, axis=-1) <= self.top_blocks * self.block_size
+        short = (whole_b11 < 1) | (lengths_b - self.local - self.sink < self.block_size)[
+            :, None, None
+        ]
+        return exists(lengths_b, size) & (short | union | ~self._middle(size, lengths_b))

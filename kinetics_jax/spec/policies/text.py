@@ -8,17 +8,30 @@ from typing import Any
 from kinetics_jax.spec.errors import InputError, UnknownNameError
 from kinetics_jax.spec.policies.base import Dense, Policy
 from kinetics_jax.spec.policies.blocks import BlockTopK, Quest, StridedBlockTopK
+from kinetics_jax.spec.policies.per_layer import PerLayer
 from kinetics_jax.spec.policies.tokens import RandomSelect, SlidingWindow, TopK
 
 _BY_NAME: dict[str, type[Policy]] = {
     cls.name: cls
-    for cls in (Dense, TopK, BlockTopK, StridedBlockTopK, SlidingWindow, Quest, RandomSelect)
+    for cls in (
+        Dense,
+        TopK,
+        BlockTopK,
+        StridedBlockTopK,
+        SlidingWindow,
+        Quest,
+        RandomSelect,
+        PerLayer,
+    )
 }
 
 
 def policy_to_dict(policy: Policy) -> dict[str, Any]:
     """``{"name": …, field: value, …}``, ready for JSON."""
-    return {"name": policy.name, **dataclasses.asdict(policy)}
+    fields = {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)}
+    if isinstance(policy, PerLayer):
+        fields["layers"] = [policy_to_dict(layer) for layer in policy.layers]
+    return {"name": policy.name, **fields}
 
 
 def policy_from_dict(fields: Mapping[str, Any]) -> Policy:
@@ -33,6 +46,11 @@ def policy_from_dict(fields: Mapping[str, Any]) -> Policy:
     if name not in _BY_NAME:
         raise UnknownNameError("policy", name, _BY_NAME)
     known = [field.name for field in dataclasses.fields(_BY_NAME[name])]
+    if name == PerLayer.name and isinstance(arguments.get("layers"), list | tuple):
+        arguments["layers"] = tuple(
+            policy_from_dict(layer) if isinstance(layer, Mapping) else layer
+            for layer in arguments["layers"]
+        )
     try:
         return _BY_NAME[name](**arguments)
     except TypeError:
@@ -44,28 +62,39 @@ def policy_from_dict(fields: Mapping[str, Any]) -> Policy:
 def parse_policy(text: str) -> Policy:
     """The policy that a flag names: ``dense``, ``topk(k=512)``, ``block_topk(16, 64, local=32)``.
 
+    ``per_layer([dense, topk(k=512)])`` names one for each layer.
+
     Raises:
       InputError: text that is not of that form, or as ``policy_from_dict``.
     """
     try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return policy_from_dict({"name": node.id})
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            raise ValueError
-        values = [ast.literal_eval(value) for value in node.args]
-        named = {str(pair.arg): ast.literal_eval(pair.value) for pair in node.keywords}
-    except (SyntaxError, ValueError) as error:
+        return _policy_of(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"policy {text!r} is not of the form name(field=value, …), such as topk(k=512)"
         ) from None
-    name = node.func.id
+
+
+def _policy_of(node: ast.expr) -> Policy:
+    if isinstance(node, ast.Name):
+        return policy_from_dict({"name": node.id})
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError
+    name, values = node.func.id, [_value_of(value) for value in node.args]
+    named = {str(pair.arg): _value_of(pair.value) for pair in node.keywords}
     order = _argument_order(name)
     if len(values) > len(order):
         raise InputError(f"policy {name} takes at most {len(order)} values by position: {order}")
     return policy_from_dict({"name": name, **dict(zip(order, values, strict=False)), **named})
+
+
+def _value_of(node: ast.expr) -> Any:
+    """A literal, or a list of policies."""
+    if isinstance(node, ast.List | ast.Tuple) and node.elts:
+        return tuple(_policy_of(item) for item in node.elts)
+    return ast.literal_eval(node)
 
 
 def _argument_order(name: str) -> list[str]:

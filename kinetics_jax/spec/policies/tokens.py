@@ -6,15 +6,16 @@ All keep the first ``sink`` and the last ``local`` positions; they differ in the
 import dataclasses
 from typing import ClassVar
 
-import numpy as np
-
-from kinetics_jax.spec.policies.base import (
+from kinetics_jax.spec.policies.arrays import (
     Array,
-    Policy,
     array_namespace,
-    check_counts,
-    top_indices,
+    exists,
+    hashed,
+    mark,
+    top_mask,
 )
+from kinetics_jax.spec.policies.base import Policy, check_counts
+from kinetics_jax.spec.policies.pages import PageRule
 
 
 class SinkAndLocal(Policy):
@@ -38,11 +39,10 @@ class SinkAndLocal(Policy):
         """``dense_layers``."""
         return self.dense_layers
 
-    def _sink_and_local(self, length: int) -> np.ndarray:
-        keep = np.zeros(length, bool)
-        keep[: self.sink] = True
-        keep[length - self.local :] = True
-        return keep
+    def _middle(self, size: int, lengths_b: Array) -> Array:
+        """True at the positions between the sinks and the window, [B, 1, size]."""
+        position = array_namespace(lengths_b).arange(size)
+        return (position >= self.sink) & (position < (lengths_b - self.local)[:, None, None])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +52,32 @@ class SlidingWindow(SinkAndLocal):
     local: int
     sink: int = 4
     dense_layers: int = dataclasses.field(default=1, kw_only=True)
+    page_size: int | None = dataclasses.field(default=None, kw_only=True)
+    """Tokens in a page: sinks and window are rounded up to whole pages. None: exact to the token."""
 
     name: ClassVar[str] = "sliding_window"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, local=1)
+        if self.page_size is not None:
+            check_counts(self, page_size=1)
+
+    @property
+    def pages(self) -> PageRule | None:
+        """Sink and window pages, none by score."""
+        if self.page_size is None:
+            return None
+        return PageRule.covering(self.page_size, top=0, sink=self.sink, local=self.local)
+
+    @property
+    def natural_page(self) -> int | None:
+        """``page_size``."""
+        return self.page_size
+
+    def on_pages(self, page_size: int) -> "SlidingWindow":
+        """With ``page_size``."""
+        return dataclasses.replace(self, page_size=page_size)
 
     @property
     def kv_budget(self) -> int:
@@ -70,13 +90,17 @@ class SlidingWindow(SinkAndLocal):
         return f"window {self.local}"
 
     def kv_reads(self, lengths: Array) -> Array:
-        """min(S, sink + local)."""
+        """min(S, sink + local), or what whole pages of those hold."""
+        if self.pages is not None:
+            return self.pages.kv_reads(lengths)
         return array_namespace(lengths).minimum(lengths, self.sink + self.local)
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        if len(scores_s) <= self.sink + self.local:
-            return np.ones_like(scores_s, bool)
-        return self._sink_and_local(len(scores_s))
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """All but the middle."""
+        size = scores_bks.shape[-1]
+        if self.pages is not None:
+            return self.pages.keep(scores_bks[..., :: self.pages.page_size], lengths_b, size)
+        return exists(lengths_b, size) & ~self._middle(size, lengths_b)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +138,14 @@ class TopK(SinkAndLocal):
         """min(S, sink + k + local)."""
         return array_namespace(lengths).minimum(lengths, self.sink + self.k + self.local)
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        length = len(scores_s)
-        if length <= self.sink + self.k + self.local:
-            return np.ones(length, bool)
-        keep = self._sink_and_local(length)
-        keep[self.sink + top_indices(scores_s[self.sink : length - self.local], self.k)] = True
-        return keep
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """All but the middle, and the best ``k`` of the middle."""
+        size = scores_bks.shape[-1]
+        middle = array_namespace(scores_bks).broadcast_to(
+            self._middle(size, lengths_b), scores_bks.shape
+        )
+        best = top_mask(scores_bks, self.k, middle)
+        return exists(lengths_b, size) & (~middle | best)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +182,16 @@ class RandomSelect(SinkAndLocal):
         distinct = middle * (1.0 - (1.0 - 1.0 / middle) ** self.num_tokens)
         return xp.where(short, lengths, self.sink + self.local + distinct)
 
-    def _keep(self, scores_s: np.ndarray, row: int, head: int) -> np.ndarray:
-        length = len(scores_s)
-        if length <= self.sink + self.local + self.num_tokens:
-            return np.ones(length, bool)
-        keep = self._sink_and_local(length)
-        rng = np.random.default_rng((self.seed, row, head, length))
-        keep[rng.integers(self.sink, length - self.local, self.num_tokens)] = True
-        return keep
+    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+        """All but the middle, and the draws; they depend on seed, stream, head and length only."""
+        xp = array_namespace(scores_bks)
+        heads, size = scores_bks.shape[1:]
+        short = (lengths_b <= self.sink + self.local + self.num_tokens)[:, None, None]
+        span = xp.maximum(lengths_b - self.sink - self.local, 1)[:, None, None]
+        bits = hashed(
+            self.seed, streams_b[:, None, None], lengths_b[:, None, None],
+            xp.arange(heads)[:, None], xp.arange(self.num_tokens),
+        )  # fmt: skip
+        drawn = self.sink + (bits % span.astype("uint32")).astype("int32")
+        drawn = mark(xp.minimum(drawn, size - 1), size)
+        return exists(lengths_b, size) & (short | drawn | ~self._middle(size, lengths_b))

@@ -13,7 +13,7 @@ from tests.models import oracle
 HERE = pathlib.Path(__file__).parent
 SMALL = {"vocab_size": 40, "hidden_size": 24, "intermediate_size": 32, "moe_intermediate_size": 12,
          "head_dim": 8}  # fmt: skip
-VARIANTS = ("ratio2-tied", "ratio8-bias", "yarn", "qwen2", "moe-2of4", "moe-2of4-raw")
+VARIANTS = ("ratio2-tied", "ratio8-bias", "yarn", "qwen2", "moe-2of4", "moe-2of4-raw", "llama3")
 
 
 def main() -> None:

@@ -1,0 +1,223 @@
+"""The three programs that the device runs: read a part of prompts, admit samples, decode a chunk.
+
+All are pure functions of (model, state, …) → state, compiled once per shape and donated their state.
+Axis letters: B slots of all lanes · D lanes · U prompt rows of a lane · C prompt tokens of a chunk ·
+t decode steps of a chunk · P pages of a sequence · I stop ids.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from kinetics_jax.attention import PagedPlan
+from kinetics_jax.engine import repetition, thinking
+from kinetics_jax.engine.sampling import SamplerState, sample_tokens
+from kinetics_jax.engine.state import ERROR, LENGTH, REPETITION, RUNNING, STOP, EngineState, Slots
+from kinetics_jax.engine.thinking import ThinkingState
+from kinetics_jax.models import Qwen3
+
+Array = jax.Array
+
+
+class Drawn(NamedTuple):
+    """What a decode chunk brought, for the host: small, and the same on every process."""
+
+    token_tb: Array
+    """int32 tokens in the order they were drawn; −1 where a slot was not running."""
+    logprob_tb: Array
+    """float32 log-probability of each under the model's unfiltered distribution."""
+    finish_b: Array
+    """Why a slot stopped, or ``RUNNING``."""
+    active_b: Array
+    generated_b: Array
+
+
+def read_prompts(
+    model: Qwen3, state: EngineState, row_d: Array, token_dc: Array, count_d: Array,
+    fresh_d: Array, page_table_dp: Array, *, view_pages: int,
+) -> EngineState:  # fmt: skip
+    """The next C tokens of one prompt per lane, of which the first ``count_d`` are real (0: none).
+
+    ``fresh_d``: the lane's prompt begins here, in the pages of ``page_table_dp``. ``view_pages`` pages
+    hold the whole prompt; it depends on the prompt alone, so that its state does not depend on others.
+    """
+    lane = jnp.arange(state.plan.lanes)
+    here = state.prompts
+    table = jnp.where(fresh_d[:, None], page_table_dp, here.page_table_dup[lane, row_d])
+    length = jnp.where(fresh_d, 0, here.lengths_du[lane, row_d])
+    here = dataclasses.replace(
+        here, page_table_dup=here.page_table_dup.at[lane, row_d].set(table),
+        lengths_du=here.lengths_du.at[lane, row_d].set(length),
+    )  # fmt: skip
+    state = dataclasses.replace(state, prompts=here)
+    x_dcm, cache = model.hidden(token_dc, state.prompt_cache(row_d, view_pages), count_d)
+    last = jnp.maximum(count_d - 1, 0)[:, None, None]
+    newest = jnp.take_along_axis(x_dcm, last, axis=1)[:, 0]
+    newest = jnp.where((count_d > 0)[:, None], newest, here.hidden_dum[lane, row_d])
+    here = dataclasses.replace(
+        here, lengths_du=here.lengths_du.at[lane, row_d].set(length + count_d),
+        hidden_dum=here.hidden_dum.at[lane, row_d].set(newest),
+    )  # fmt: skip
+    return dataclasses.replace(state.with_cache(cache), prompts=here)
+
+
+class Admitted(NamedTuple):
+    """What the host says of slots that change: NumPy arrays over all B slots."""
+
+    start_b: Any
+    """bool: a sample begins here."""
+    drop_b: Any
+    """bool: the sample here ends without another."""
+    row_b: Any
+    page_table_bp: Any
+    copy_from_b: Any
+    copy_to_b: Any
+    max_tokens_b: Any
+    stop_ids_bi: Any
+    streams_b: Any
+    sampler: SamplerState
+    thinking: ThinkingState
+
+
+def admit(state: EngineState, new: Admitted) -> EngineState:
+    """Start samples from their prompts: shared pages by table, the partly filled one copied."""
+    plan, old = state.plan, state.slots
+    lane_b = jnp.arange(old.lengths_b.shape[0]) // state.slots_per_lane
+    kv_pages, summaries = _copy(plan, state, new)
+
+    def put(fresh: Array, kept: Array) -> Array:
+        return jnp.where(new.start_b.reshape(-1, *[1] * (kept.ndim - 1)), fresh, kept)
+
+    zero_b = jnp.zeros_like(old.lengths_b)
+    slots = Slots(
+        page_table_bp=put(new.page_table_bp, old.page_table_bp),
+        lengths_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.lengths_b),
+        hidden_bm=put(state.prompts.hidden_dum[lane_b, new.row_b], old.hidden_bm),
+        active_b=(old.active_b & ~new.drop_b) | new.start_b,
+        finish_b=put(zero_b + RUNNING, old.finish_b), generated_b=put(zero_b, old.generated_b),
+        max_tokens_b=put(new.max_tokens_b, old.max_tokens_b),
+        stop_ids_bi=put(new.stop_ids_bi, old.stop_ids_bi),
+        prompt_len_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.prompt_len_b),
+        streams_b=put(new.streams_b, old.streams_b),
+        sampler=jax.tree.map(put, new.sampler, old.sampler),
+        repetition=repetition.reset(old.repetition, new.start_b),
+        thinking=jax.tree.map(put, new.thinking, old.thinking),
+    )  # fmt: skip
+    return dataclasses.replace(state, kv_pages=kv_pages, summaries=summaries, slots=slots)
+
+
+def _copy(plan: PagedPlan, state: EngineState, new: Admitted) -> tuple[Array, Array | None]:
+    """The pool and summaries once each new sample has its own copy of what its prompt half filled."""
+    arguments = (state.kv_pages, state.summaries, new.start_b, new.row_b, new.copy_from_b,
+                 new.copy_to_b)  # fmt: skip
+    local = functools.partial(_copy_local, plan)
+    if plan.sharding is None:
+        return local(*arguments)
+    specs = plan.specs()
+    row, out = specs.lengths_b, (specs.kv_pages, specs.summaries)
+    return jax.shard_map(
+        local, mesh=plan.sharding.mesh, in_specs=(*out, row, row, row, row), out_specs=out,
+        check_vma=False,
+    )(*arguments)  # fmt: skip
+
+
+def _copy_local(
+    plan: PagedPlan, pool: Array, summaries: Array | None, start_b: Array, row_b: Array,
+    from_b: Array, to_b: Array,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """One lane: slot by slot, in place, of those that start."""
+    order_b = jnp.argsort(~start_b)
+    L, slots = plan.num_layers, start_b.shape[0]
+
+    def one(i: Array, arrays: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
+        pool, summaries = arrays
+        b = order_b[i]
+        pool = _copy_row(pool, L, from_b[b], to_b[b])
+        if summaries is not None:
+            summaries = _copy_row(summaries, L, slots + row_b[b], b)
+        return pool, summaries
+
+    return lax.fori_loop(0, start_b.sum(), one, (pool, summaries))
+
+
+def _copy_row(stacked: Array, layers: int, source: Array, target: Array) -> Array:
+    """``stacked`` [L·rows, …] with row ``source`` of every layer copied to row ``target``."""
+    by_layer = stacked.reshape(layers, -1, *stacked.shape[1:])
+    row = lax.dynamic_slice_in_dim(by_layer, source, 1, axis=1)
+    return lax.dynamic_update_slice_in_dim(by_layer, row, target, axis=1).reshape(stacked.shape)
+
+
+def decode(
+    model: Qwen3, state: EngineState, min_active: Array, *, steps: int
+) -> tuple[EngineState, Drawn]:
+    """Up to ``steps`` tokens for every running sample, while at least ``min_active`` are running."""
+    B = state.slots.lengths_b.shape[0]
+    token_tb = jnp.full((steps, B), -1, jnp.int32)
+    logprob_tb = jnp.zeros((steps, B), jnp.float32)
+
+    def go_on(carry: tuple) -> Array:
+        return (carry[0] < steps) & (carry[1].slots.active_b.sum() >= min_active)
+
+    def one(carry: tuple) -> tuple:
+        step, state, token_tb, logprob_tb = carry
+        state, token_b, logprob_b = _draw_and_feed(model, state)
+        return (
+            step + 1, state, lax.dynamic_update_slice(token_tb, token_b[None], (step, 0)),
+            lax.dynamic_update_slice(logprob_tb, logprob_b[None], (step, 0)),
+        )  # fmt: skip
+
+    start = (jnp.int32(0), state, token_tb, logprob_tb)
+    _, state, token_tb, logprob_tb = lax.while_loop(go_on, one, start)
+    now = state.slots
+    return state, Drawn(token_tb, logprob_tb, now.finish_b, now.active_b, now.generated_b)
+
+
+def _draw_and_feed(model: Qwen3, state: EngineState) -> tuple[EngineState, Array, Array]:
+    """Draw a token for every running sample, stop those that are over, feed the others' tokens."""
+    slots = state.slots
+    logits_bv = model.logits(slots.hidden_bm[:, None])[:, 0]
+    with jax.named_scope("sample"):
+        # Idle slots are greedy, so that none of them asks for a look at the whole vocabulary.
+        heat_b = jnp.where(slots.active_b, slots.sampler.temperature_b, 0)
+        sampler = dataclasses.replace(slots.sampler, temperature_b=heat_b)
+        drawn = sample_tokens(logits_bv, sampler, slots.generated_b)
+        slots, token_b, logprob_b = _take(slots, logits_bv, *drawn)
+    fed_b = jnp.where(slots.active_b, token_b, 0)
+    counts_b = slots.active_b.astype(jnp.int32)
+    state = dataclasses.replace(state, slots=slots)
+    x_btm, cache = model.hidden(fed_b[:, None], state.slot_cache(), counts_b)
+    slots = dataclasses.replace(slots, lengths_b=cache.lengths_b, hidden_bm=x_btm[:, 0])
+    return dataclasses.replace(state.with_cache(cache), slots=slots), token_b, logprob_b
+
+
+def _take(
+    slots: Slots, logits_bv: Array, sampled_b: Array, logprob_b: Array, ok_b: Array
+) -> tuple[Slots, Array, Array]:
+    """The slots after this token, the token (−1: none) and its log-probability."""
+    drawn_b = slots.active_b & ok_b
+    generated_b = slots.generated_b + drawn_b
+    token_b, thoughts = thinking.override(slots.thinking, sampled_b, generated_b, drawn_b)
+
+    def logit(of_b: Array) -> Array:
+        return jnp.take_along_axis(logits_bv, of_b[:, None], axis=1)[:, 0]
+
+    forced_b = token_b != sampled_b
+    logprob_b = jnp.where(forced_b, logprob_b + logit(token_b) - logit(sampled_b), logprob_b)
+    repeats, repeated_b = repetition.update(
+        slots.repetition, token_b, generated_b, slots.prompt_len_b, drawn_b
+    )
+    stops_b = (token_b[:, None] == slots.stop_ids_bi).any(axis=1)
+    finish_b = jnp.where(generated_b >= slots.max_tokens_b, LENGTH, RUNNING)
+    finish_b = jnp.where(stops_b, STOP, finish_b)
+    finish_b = jnp.where(repeated_b, REPETITION, finish_b)
+    finish_b = jnp.where(ok_b, finish_b, ERROR)
+    slots = dataclasses.replace(
+        slots, active_b=slots.active_b & (finish_b == RUNNING), generated_b=generated_b,
+        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), repetition=repeats,
+        thinking=thoughts,
+    )  # fmt: skip
+    return slots, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)

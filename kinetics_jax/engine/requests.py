@@ -1,0 +1,154 @@
+"""What callers may ask for, checked before anything is compiled, in the form that the schedule takes."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kinetics_jax.models import Tokenizer
+from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams, ThinkingBudget
+from kinetics_jax.spec.sample import SampleKey
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How one problem's samples are drawn and ended."""
+
+    sampling: SamplingParams = dataclasses.field(default_factory=SamplingParams)
+    max_tokens: int | None = None
+    """Most tokens to generate; None: what the engine's context leaves after the prompt."""
+    stop_ids: tuple[int, ...] | None = None
+    """Tokens that end a sample; None: the model's end-of-text tokens. Empty: none."""
+    stop_strings: tuple[str, ...] = ()
+    """Texts that end a sample, looked for in the generated text; they need a tokenizer."""
+    thinking_budget: ThinkingBudget | None = None
+    """How long the model may or must think."""
+    logprobs: bool = False
+    """Whether samples carry the log-probability of each token."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sampling, SamplingParams):
+            raise InputError(f"sampling={self.sampling!r} must be a SamplingParams")
+        if self.max_tokens is not None and (
+            isinstance(self.max_tokens, bool)
+            or not isinstance(self.max_tokens, int)
+            or self.max_tokens < 1
+        ):
+            raise InputError(f"max_tokens={self.max_tokens!r} must be a whole number ≥ 1")
+        if any(not isinstance(text, str) or not text for text in self.stop_strings):
+            raise InputError("stop_strings must be texts that are not empty")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One problem and how many samples of it are wanted."""
+
+    problem: Problem
+    trials: tuple[int, ...]
+    tokens: tuple[int, ...]
+    """The prompt as token ids."""
+    decoding: Decoding
+    stop_ids: tuple[int, ...]
+    max_tokens: int
+
+
+Prompt = str | Sequence[int] | Problem
+"""What may stand for a problem: a text (one user turn), token ids, or a ``spec.Problem``."""
+
+
+class RequestReader:
+    """Turns what callers give into checked ``Request``s."""
+
+    def __init__(
+        self, config: ModelConfig, tokenizer: Tokenizer | None, max_context: int, *, thinking: bool
+    ) -> None:
+        self.config, self.tokenizer, self.max_context = config, tokenizer, max_context
+        self.thinking = thinking
+
+    def read(
+        self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int], decoding: Decoding,
+        done: Iterable[SampleKey],
+    ) -> list[Request]:  # fmt: skip
+        """A request per problem, without the trials that are ``done``.
+
+        Raises ``InputError`` for the first that cannot be run: n < 1, a prompt that is empty, too long or
+        holds ids outside the vocabulary, a text without a tokenizer, two problems of one name.
+        """
+        trials = _trials(n)
+        if decoding.stop_strings and self.tokenizer is None:
+            raise InputError("stop_strings need a tokenizer; give the engine one")
+        finished = set(done)
+        found: dict[tuple[str, str], Request] = {}
+        for number, given in enumerate(_several(problems)):
+            problem = self._problem(given, number)
+            name = (problem.task, problem.problem_id)
+            if name in found:
+                raise InputError(f"two problems are called {problem.task}/{problem.problem_id}")
+            left = tuple(t for t in trials if (*name, t) not in finished)
+            found[name] = self._request(problem, left, decoding)
+        return list(found.values())
+
+    def _problem(self, given: Prompt, number: int) -> Problem:
+        if isinstance(given, Problem):
+            return given
+        prompt = given if isinstance(given, str) else tuple(int(token) for token in given)
+        return Problem(task="prompt", problem_id=str(number), prompt=prompt)
+
+    def _request(
+        self, problem: Problem, trials: tuple[int, ...], decoding: Decoding
+    ) -> Request:  # fmt: skip
+        where = f"problem {problem.task}/{problem.problem_id}"
+        tokens = self._tokens(problem, where)
+        vocabulary = self.config.vocab_size
+        wrong = [token for token in tokens if not 0 <= token < vocabulary]
+        if wrong:
+            raise InputError(
+                f"{where}: token id {wrong[0]} is outside 0…{vocabulary - 1} ({self.config.name}'s "
+                "vocabulary)"
+            )
+        room = self.max_context - len(tokens)
+        if room < 1:
+            raise InputError(
+                f"{where}: its prompt of {len(tokens)} tokens leaves no room in the engine's context "
+                f"of {self.max_context}; raise max_context"
+            )
+        if decoding.max_tokens is not None and decoding.max_tokens > room:
+            raise InputError(
+                f"{where}: {len(tokens)} prompt tokens and max_tokens={decoding.max_tokens} do not fit "
+                f"the engine's context of {self.max_context}"
+            )
+        stops = self.config.eos_token_ids if decoding.stop_ids is None else decoding.stop_ids
+        return Request(
+            problem=problem, trials=trials, tokens=tokens, decoding=decoding,
+            stop_ids=tuple(stops), max_tokens=decoding.max_tokens or room,
+        )  # fmt: skip
+
+    def _tokens(self, problem: Problem, where: str) -> tuple[int, ...]:
+        if isinstance(problem.prompt, tuple):
+            return problem.prompt
+        if self.tokenizer is None:
+            raise InputError(f"{where}: its prompt is text; give the engine a tokenizer")
+        turn = [{"role": "user", "content": problem.prompt}]
+        return tuple(self.tokenizer.chat(turn, thinking=self.thinking))
+
+
+def _several(problems: Iterable[Prompt] | Prompt) -> list[Any]:
+    """The problems as a list, a single one too."""
+    if isinstance(problems, str | Problem):
+        return [problems]
+    listed = list(problems)
+    return [listed] if listed and isinstance(listed[0], int | np.integer) else listed
+
+
+def _trials(n: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(n, int) and not isinstance(n, bool):
+        if n < 1:
+            raise InputError(f"n={n} must be at least 1 sample")
+        return tuple(range(n))
+    trials = tuple(n) if isinstance(n, Sequence) and not isinstance(n, str) else ()
+    if not trials or len(set(trials)) < len(trials):
+        raise InputError(
+            f"n={n!r} must be a count of samples, or a list of different trial numbers"
+        )
+    return trials

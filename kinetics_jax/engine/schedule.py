@@ -1,0 +1,226 @@
+"""Which sample runs in which slot, which prompt is read next, who holds which pages. Host side, no JAX.
+
+A *lane* is one share of the devices that sequences are split over: it has a pool, slots and prompt rows of
+its own, and a prompt is read once in each lane that samples it. Every decision follows from the requests
+and from which samples have finished, so all processes of a multi-host run decide alike.
+
+Pages are reserved: a sample is admitted when every page that it may ever need is set aside, so an admitted
+sample always finishes. Its prompt's full pages are shared with the other samples of that prompt; the last,
+partly filled one is copied.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from kinetics_jax.engine.pages import PagePool
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """One prompt and the samples wanted of it."""
+
+    number: int
+    """Place in the caller's list; what it asks for is kept there."""
+    tokens: Sequence[int]
+    max_tokens: int
+    trials: tuple[int, ...]
+
+
+@dataclasses.dataclass
+class Prompt:
+    """A prompt in a lane: being read, or read and waiting for slots."""
+
+    ask: Ask
+    lane: int
+    row: int
+    pages: list[int]
+    trials: collections.deque[int]
+    read: int = 0
+    """Tokens that are in the cache already."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of it is read."""
+        return self.read == len(self.ask.tokens)
+
+
+@dataclasses.dataclass(frozen=True)
+class Admission:
+    """A sample and the slot and pages it was given."""
+
+    ask: Ask
+    trial: int
+    lane: int
+    slot: int
+    """Within the lane."""
+    row: int
+    """Prompt row whose state it starts from."""
+    pages: tuple[int, ...]
+    """In the order of the text, shared ones first."""
+    copy_from: int
+    """Page of the prompt's last, partly filled part; 0 where there is none."""
+    copy_to: int
+
+
+class Lane:
+    """Slots, prompt rows and pages of one lane."""
+
+    def __init__(self, slots: int, rows: int, pool_pages: int) -> None:
+        self.slots: list[Admission | None] = [None] * slots
+        self.prompts: list[Prompt | None] = [None] * rows
+        self.order: collections.deque[Prompt] = collections.deque()
+        """Prompts by age."""
+        self.pool = PagePool(pool_pages)
+
+    @property
+    def free_slots(self) -> int:
+        """Slots without a sample."""
+        return self.slots.count(None)
+
+    @property
+    def waiting(self) -> int:
+        """Samples whose prompt is in the lane and that have no slot yet."""
+        return sum(len(prompt.trials) for prompt in self.order)
+
+
+class Schedule:
+    """The lanes and the queue of prompts. Slots and prompt rows are per lane."""
+
+    def __init__(
+        self, *, lanes: int, slots: int, rows: int, pool_pages: int, page_size: int
+    ) -> None:
+        self.lanes = [Lane(slots, rows, pool_pages) for _ in range(lanes)]
+        self.page_size = page_size
+        self._queue: collections.deque[tuple[Ask, collections.deque[int]]] = collections.deque()
+
+    def submit(self, asks: Iterable[Ask]) -> None:
+        """Queue prompts; those without trials left are skipped."""
+        self._queue.extend((ask, collections.deque(ask.trials)) for ask in asks if ask.trials)
+
+    @property
+    def queued(self) -> int:
+        """Samples whose prompt is in no lane yet."""
+        return sum(len(trials) for _, trials in self._queue)
+
+    @property
+    def running(self) -> int:
+        """Samples in slots."""
+        return sum(len(lane.slots) - lane.free_slots for lane in self.lanes)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether any sample is running, waiting or queued."""
+        return bool(self._queue) or any(lane.order for lane in self.lanes) or self.running > 0
+
+    @property
+    def pages_in_use(self) -> int:
+        """Pages held over all lanes."""
+        return sum(lane.pool.in_use for lane in self.lanes)
+
+    def pages_for(self, tokens: int) -> int:
+        """Pages that hold so many tokens."""
+        return -(-tokens // self.page_size)
+
+    def own_pages(self, ask: Ask) -> int:
+        """Pages that one sample needs beside the prompt's full ones."""
+        prompt = len(ask.tokens)
+        return self.pages_for(prompt + ask.max_tokens) - prompt // self.page_size
+
+    def unread(self) -> list[Prompt]:
+        """Prompts to read on, the oldest of each lane; takes new ones from the queue where there is room."""
+        for lane_number, lane in enumerate(self.lanes):
+            while (
+                self._queue and lane.waiting < max(lane.free_slots, 1) and self._open(lane_number)
+            ):
+                pass
+        oldest = (
+            next((prompt for prompt in lane.order if not prompt.ready), None) for lane in self.lanes
+        )
+        return [prompt for prompt in oldest if prompt is not None]
+
+    @property
+    def starving(self) -> bool:
+        """Whether some lane has free slots that only unread prompts could fill."""
+        return any(
+            lane.free_slots > sum(len(p.trials) for p in lane.order if p.ready)
+            and any(not p.ready for p in lane.order)
+            for lane in self.lanes
+        )
+
+    def admit(self) -> list[Admission]:
+        """Give free slots to samples of prompts that are read, oldest prompt first."""
+        admitted = [
+            admission for number, lane in enumerate(self.lanes)
+            for admission in self._fill(number, lane)
+        ]  # fmt: skip
+        for (
+            lane
+        ) in self.lanes:  # only now: a page copied from in this round must not be given out in it
+            for prompt in [p for p in lane.order if not p.trials]:
+                self._close(lane, prompt)
+        return admitted
+
+    def finish(self, lane: int, slot: int) -> None:
+        """Free the slot and the pages of a sample that is over, whatever ended it."""
+        done = self.lanes[lane].slots[slot]
+        assert done is not None, f"slot {slot} of lane {lane} is empty"
+        self.lanes[lane].pool.give_back(done.pages)
+        self.lanes[lane].slots[slot] = None
+
+    def abort(self) -> None:
+        """Drop everything: queue, prompts and running samples."""
+        self._queue.clear()
+        for number, lane in enumerate(self.lanes):
+            for prompt in list(lane.order):
+                self._close(lane, prompt)
+            for slot, admission in enumerate(lane.slots):
+                if admission is not None:
+                    self.finish(number, slot)
+
+    def _open(self, number: int) -> bool:
+        """Move the next prompt of the queue, with its share of the samples, into a lane; False if full."""
+        lane = self.lanes[number]
+        ask, trials = self._queue[0]
+        row = next((row for row, held in enumerate(lane.prompts) if held is None), None)
+        need = self.pages_for(len(ask.tokens))
+        # Whatever is read must be able to run once the running samples are through: what the prompts
+        # hold, and the own pages of the hungriest sample, fit the pool together.
+        held = sum(len(prompt.pages) for prompt in lane.order) + need
+        own = max(self.own_pages(waiting.ask) for waiting in [*lane.order, Prompt(
+            ask, number, 0, [], collections.deque())])  # fmt: skip
+        if row is None or need > lane.pool.free or held + own > lane.pool.size - 1:
+            return False
+        # A lane takes a whole prompt, unless so few samples are left that others would stand idle.
+        unstarted = self.queued + sum(other.waiting for other in self.lanes)
+        share = -(-unstarted // len(self.lanes))
+        taken = collections.deque(trials.popleft() for _ in range(min(share, len(trials))))
+        if not trials:
+            self._queue.popleft()
+        prompt = Prompt(ask, number, row, lane.pool.take(need), taken)
+        lane.prompts[row] = prompt
+        lane.order.append(prompt)
+        return True
+
+    def _fill(self, number: int, lane: Lane) -> Iterable[Admission]:
+        for prompt in lane.order:
+            while prompt.ready and prompt.trials:
+                slot = next((s for s, held in enumerate(lane.slots) if held is None), None)
+                if slot is None or self.own_pages(prompt.ask) > lane.pool.free:
+                    return
+                full = len(prompt.ask.tokens) // self.page_size
+                own = lane.pool.take(self.own_pages(prompt.ask))
+                shared = prompt.pages[:full]
+                lane.pool.share(shared)
+                partial = prompt.pages[full:]
+                lane.slots[slot] = admission = Admission(
+                    ask=prompt.ask, trial=prompt.trials.popleft(), lane=number, slot=slot,
+                    row=prompt.row, pages=(*shared, *own),
+                    copy_from=partial[0] if partial else 0, copy_to=own[0] if partial else 0,
+                )  # fmt: skip
+                yield admission
+
+    def _close(self, lane: Lane, prompt: Prompt) -> None:
+        lane.pool.give_back(prompt.pages)
+        lane.prompts[prompt.row] = None
+        lane.order.remove(prompt)

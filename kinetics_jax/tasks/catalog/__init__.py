@@ -1,0 +1,1 @@
+"""One module per task, named like it, with ``load(path, limit) -> Task``; see docs/tasks.md."""
