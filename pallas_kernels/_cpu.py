@@ -11,7 +11,12 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-STORED_DTYPES = (jnp.float32, jnp.bfloat16, jnp.int8)
+from pallas_kernels.stored import BF16_BITS
+
+
+def kind(dtype: jax.typing.DTypeLike) -> str:
+    """The name that kernels give to numbers stored as ``dtype``."""
+    return "bfloat16" if dtype == BF16_BITS else jnp.dtype(dtype).name
 
 
 def refusal() -> str | None:

@@ -12,12 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numba
+import numba.extending
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np import arrayobj
+
+# numba's own annotations describe its decorators' insides, not what comes out of them.
+njit: Any = numba.njit
+carray: Any = numba.carray
+_cfunc: Any = numba.cfunc
+_intrinsic: Any = numba.extending.intrinsic
 
 _I8P, _I32, _I64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
 ADDRESS = types.int64
@@ -34,7 +41,7 @@ _BUFFER_DATA, _BUFFER_DIMS = 24, 40
 _NEXT, _DONE, _USERS, _ROWS, _OPERANDS, _RESULTS, _WORDS = range(7)
 
 
-@intrinsic
+@_intrinsic
 def load(typing: Any, address: Any) -> Any:
     """The 64-bit word at an address."""
 
@@ -44,7 +51,7 @@ def load(typing: Any, address: Any) -> Any:
     return ADDRESS(ADDRESS), emit
 
 
-@intrinsic
+@_intrinsic
 def _load32(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.load(builder.inttoptr(values[0], _I32.as_pointer()))
@@ -52,7 +59,7 @@ def _load32(typing: Any, address: Any) -> Any:
     return types.int32(ADDRESS), emit
 
 
-@intrinsic
+@_intrinsic
 def _store(typing: Any, address: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         builder.store(values[1], builder.inttoptr(values[0], values[1].type.as_pointer()))
@@ -61,7 +68,7 @@ def _store(typing: Any, address: Any, value: Any) -> Any:
     return types.void(ADDRESS, value), emit
 
 
-@intrinsic
+@_intrinsic
 def _add(typing: Any, address: Any, value: Any) -> Any:
     """Add to a word that threads share; what it held before."""
 
@@ -72,7 +79,7 @@ def _add(typing: Any, address: Any, value: Any) -> Any:
     return types.int64(ADDRESS, types.int64), emit
 
 
-@intrinsic
+@_intrinsic
 def _call1(typing: Any, function: Any, argument: Any) -> Any:
     """Call a C function of one pointer that returns a pointer."""
 
@@ -83,7 +90,7 @@ def _call1(typing: Any, function: Any, argument: Any) -> Any:
     return ADDRESS(ADDRESS, ADDRESS), emit
 
 
-@intrinsic
+@_intrinsic
 def _call3(typing: Any, function: Any, first: Any, second: Any, third: Any) -> Any:
     """Call a C function of three words that returns nothing."""
 
@@ -95,7 +102,7 @@ def _call3(typing: Any, function: Any, first: Any, second: Any, third: Any) -> A
     return types.void(ADDRESS, ADDRESS, ADDRESS, types.int64), emit
 
 
-@intrinsic
+@_intrinsic
 def _allocate(typing: Any, size: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(_I64, [_I64])
@@ -105,7 +112,7 @@ def _allocate(typing: Any, size: Any) -> Any:
     return ADDRESS(types.int64), emit
 
 
-@intrinsic
+@_intrinsic
 def _free(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [_I64])
@@ -116,7 +123,7 @@ def _free(typing: Any, address: Any) -> Any:
     return types.void(ADDRESS), emit
 
 
-@intrinsic
+@_intrinsic
 def _pointer(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], _I8P)
@@ -124,7 +131,7 @@ def _pointer(typing: Any, address: Any) -> Any:
     return types.voidptr(ADDRESS), emit
 
 
-@intrinsic
+@_intrinsic
 def prefetch(typing: Any, array: Any, offset: Any) -> Any:
     """Ask for the cache line ``offset`` bytes into an array."""
 
@@ -152,7 +159,7 @@ def data(buffers: int, index: int) -> Any:
     return _pointer(load(load(buffers + 8 * index) + _BUFFER_DATA))
 
 
-@intrinsic
+@_intrinsic
 def widen(typing: Any, stored: Any) -> Any:
     """A stored number as f32: itself, bf16 bits held as uint16, or an int8."""
 
@@ -167,7 +174,7 @@ def widen(typing: Any, stored: Any) -> Any:
     return types.float32(stored), emit
 
 
-@intrinsic
+@_intrinsic
 def narrow(typing: Any, number: Any, like: Any) -> Any:
     """An f32 as a number of the kind of ``like``: itself, or bf16 bits (half to even; NaN stays NaN)."""
 
@@ -186,7 +193,7 @@ def narrow(typing: Any, number: Any, like: Any) -> Any:
     return like(types.float32, like), emit
 
 
-@intrinsic
+@_intrinsic
 def float_of_bits(typing: Any, bits: Any) -> Any:
     """The f32 with these 32 bits."""
 
@@ -196,7 +203,7 @@ def float_of_bits(typing: Any, bits: Any) -> Any:
     return types.float32(types.int32), emit
 
 
-@intrinsic
+@_intrinsic
 def bits_of_float(typing: Any, number: Any) -> Any:
     """The 32 bits of an f32."""
 
@@ -207,7 +214,7 @@ def bits_of_float(typing: Any, number: Any) -> Any:
 
 
 @njit(fastmath=FAST, inline="always")
-def exp_of_negative(x: float) -> float:
+def exp_of_negative(x: Any) -> Any:
     """e^x in f32 for x ≤ 0, within 2 ulp, in steps that vectorise (the C library's do not). NaN stays NaN.
 
     2^n·e^r with |r| ≤ ln 2 / 2 and the polynomial of Cephes' expf. Below −87 it is e^−87 ≈ 1e-38.
@@ -232,8 +239,8 @@ def handler(kernel: Callable[..., None], rows: Callable[[int], int]) -> Any:
 
     ``kernel`` and ``rows`` are compiled here, or found compiled in numba's cache on disk.
     """
-    compiled = cfunc(types.void(ADDRESS, ADDRESS, types.int64), cache=True)(kernel)
-    counter = cfunc(types.int64(ADDRESS), cache=True)(rows)
+    compiled = _cfunc(types.void(ADDRESS, ADDRESS, types.int64), cache=True)(kernel)
+    counter = _cfunc(types.int64(ADDRESS), cache=True)(rows)
     kernel_at, rows_at = compiled.address, counter.address
 
     @njit
@@ -251,14 +258,14 @@ def handler(kernel: Callable[..., None], rows: Callable[[int], int]) -> Any:
         if _add(state + 8 * _USERS, -1) == 1:
             _free(state)
 
-    @cfunc(types.void(ADDRESS))
+    @_cfunc(types.void(ADDRESS))
     def help_out(state: int) -> None:
         work(state)
         leave(state)
 
     helper_at = help_out.address
 
-    @cfunc(ADDRESS(ADDRESS))
+    @_cfunc(ADDRESS(ADDRESS))
     def handle(frame: int) -> int:
         extension, api = load(frame + _FRAME_EXTENSION), load(frame + _FRAME_API)
         if extension != 0:  # XLA asks which version of the interface this was written for

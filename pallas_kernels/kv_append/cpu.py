@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from pallas_kernels import _cpu
 from pallas_kernels.kv_append.reference import Cache
 
-PLAIN = (jnp.float32, jnp.bfloat16)
+KINDS = ("float32", "bfloat16")
 
 
 def check(
@@ -25,9 +25,9 @@ def check(
     kv_scales: jax.Array | None = None,
 ) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    if kv_pages.dtype not in PLAIN:
+    if _cpu.kind(kv_pages.dtype) not in KINDS:
         return f"it writes float32 and bfloat16 pages, not {kv_pages.dtype}"
-    if summaries_mkrph is not None and summaries_mkrph.dtype not in PLAIN:
+    if summaries_mkrph is not None and _cpu.kind(summaries_mkrph.dtype) not in KINDS:
         return f"it writes float32 and bfloat16 summaries, not {summaries_mkrph.dtype}"
     return _cpu.refusal()
 
@@ -49,7 +49,7 @@ def kv_append(
         summaries = jnp.zeros((0, 1, 1, 1, 1), jnp.float32)
     pool, filled = _cpu.call(
         "kv_append.cpu_kernel",
-        f"{kv_pages.dtype.name}_{summaries.dtype.name}",
+        f"{_cpu.kind(kv_pages.dtype)}_{_cpu.kind(summaries.dtype)}",
         (
             jax.ShapeDtypeStruct(kv_pages.shape, kv_pages.dtype),
             jax.ShapeDtypeStruct(summaries.shape, summaries.dtype),

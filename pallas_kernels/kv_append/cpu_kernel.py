@@ -7,9 +7,16 @@ R summaries of a page · M rows of summaries.
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
 
-from pallas_kernels._cpu_runtime import FAST, data, dim, narrow, widen
+from pallas_kernels._cpu_runtime import (
+    FAST,
+    carray,
+    data,
+    dim,
+    narrow,
+    njit,
+    widen,
+)
 
 
 def rows(operands: int) -> int:

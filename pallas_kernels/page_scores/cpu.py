@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from pallas_kernels import _cpu
 from pallas_kernels.page_scores.api import scoring_query
 
+KINDS = ("float32", "bfloat16")
+
 
 def check(
     query_bnh: jax.Array,
@@ -20,7 +22,7 @@ def check(
     page_size: int,
 ) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    if summaries_mkrph.dtype not in (jnp.float32, jnp.bfloat16):
+    if _cpu.kind(summaries_mkrph.dtype) not in KINDS:
         return f"it reads float32 and bfloat16 summaries, not {summaries_mkrph.dtype}"
     return _cpu.refusal()
 
@@ -41,7 +43,7 @@ def page_scores(
     pages_b = (lengths_b + page_size - 1) // page_size
     (scores_bkp,) = _cpu.call(
         "page_scores.cpu_kernel",
-        summaries_mkrph.dtype.name,
+        _cpu.kind(summaries_mkrph.dtype),
         (jax.ShapeDtypeStruct((B, K, P), jnp.float32),),
         (query_bkrh, summaries_mkrph, pages_b, rows_b),
     )

@@ -6,9 +6,15 @@ Letters: B sequences · K KV heads · H head dim · P pages · R summaries of a 
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
 
-from pallas_kernels._cpu_runtime import FAST, data, dim, widen
+from pallas_kernels._cpu_runtime import (
+    FAST,
+    carray,
+    data,
+    dim,
+    njit,
+    widen,
+)
 
 
 def rows(operands: int) -> int:

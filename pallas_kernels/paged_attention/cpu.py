@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from pallas_kernels import _cpu
 from pallas_kernels.paged_attention.reference import newest_fill
 
+KINDS = ("float32", "bfloat16", "int8")
+
 
 def check(
     query_bnh: jax.Array,
@@ -21,7 +23,7 @@ def check(
     scale: float,
 ) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    if kv_pages.dtype not in _cpu.STORED_DTYPES:
+    if _cpu.kind(kv_pages.dtype) not in KINDS:
         return f"it reads float32, bfloat16 and int8 pages, not {kv_pages.dtype}"
     return _cpu.refusal()
 
@@ -47,7 +49,7 @@ def paged_attention(
         kv_scales = jnp.ones((1, K, 2), jnp.float32)
     out_bkgh, lse_bkg = _cpu.call(
         "paged_attention.cpu_kernel",
-        kv_pages.dtype.name,
+        _cpu.kind(kv_pages.dtype),
         (
             jax.ShapeDtypeStruct(query_bkgh.shape, jnp.float32),
             jax.ShapeDtypeStruct(query_bkgh.shape[:3], jnp.float32),

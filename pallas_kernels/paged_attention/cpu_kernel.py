@@ -12,13 +12,14 @@ Letters: B sequences · K KV heads · G query heads of a KV head · H head dim �
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
 
 from pallas_kernels._cpu_runtime import (
     FAST,
+    carray,
     data,
     dim,
     exp_of_negative,
+    njit,
     prefetch,
     widen,
 )
@@ -123,7 +124,7 @@ def _score(query0: Any, query1: Any, key: Any, following: Any, tokens: int, scor
 
 
 @njit(fastmath=True)
-def _largest(scores: Any, tokens: int) -> float:
+def _largest(scores: Any, tokens: int) -> Any:
     """The largest score; any number where one is NaN, which the sums then show."""
     largest = LOWEST
     for t in range(tokens):
@@ -139,7 +140,7 @@ def _scale(scores: Any, tokens: int, scale: float) -> None:
 
 
 @njit(fastmath=FAST, error_model="numpy")
-def _weigh(scores: Any, tokens: int, top: float) -> float:
+def _weigh(scores: Any, tokens: int, top: Any) -> Any:
     """Scores → weights, in place; their sum."""
     total = np.float32(0)
     for t in range(tokens):

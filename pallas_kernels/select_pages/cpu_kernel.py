@@ -7,9 +7,14 @@ Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
 
-from pallas_kernels._cpu_runtime import bits_of_float, data, dim
+from pallas_kernels._cpu_runtime import (
+    bits_of_float,
+    carray,
+    data,
+    dim,
+    njit,
+)
 from pallas_kernels.select_pages.api import LARGEST_SCORE
 
 BITS = 8  # of a digit
@@ -68,7 +73,7 @@ def _choose(scores: Any, pages: int, sinks: int, local: int, table: Any, ids: An
 
 
 @njit
-def _rank(score: float) -> int:
+def _rank(score: Any) -> Any:
     """An unsigned number that orders scores as `api.ranking` does: NaN last, −0 as 0, infinities clipped."""
     if np.isnan(score) or score < -_LARGEST:
         score = -_LARGEST
@@ -80,7 +85,7 @@ def _rank(score: float) -> int:
 
 
 @njit
-def _threshold(ranks: Any, count: int) -> tuple[int, int]:
+def _threshold(ranks: Any, count: int) -> tuple[Any, Any]:
     """The ``count``-th largest rank, and how many ranks are larger."""
     digits = 1 << BITS
     counts = np.empty(digits, np.int32)
