@@ -1,4 +1,4 @@
-"""One process of a multi-process run, for test_processes: decode on a mesh over all of them, write own samples.
+"""One process of several, for test_processes: decode on a mesh over all of them, write its own samples.
 
 Usage: one_of_several.py OUT PROCESS OF PORT [SECONDS_PER_SAMPLE]
 """

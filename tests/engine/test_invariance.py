@@ -1,4 +1,4 @@
-"""A sample does not depend on its neighbours: any order, slot, chunk size, restart or sharing, same tokens."""
+"""A sample does not depend on its neighbours: any order, slot, chunk size or restart, the same tokens."""
 
 import random
 

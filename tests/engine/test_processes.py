@@ -1,4 +1,4 @@
-"""Two processes with four devices each, real collectives between them: the samples of one process with eight."""
+"""Two processes of four devices, real collectives between them: the samples of one process of eight."""
 
 import os
 import pathlib

@@ -1,11 +1,11 @@
 """Eight fake CPU devices for the sharding tests; set before JAX starts its back end."""
 
+import jax
+import pytest
+
 from tests.fake_devices import pretend
 
 pretend()
-
-import jax
-import pytest
 
 
 @pytest.fixture(autouse=True)
