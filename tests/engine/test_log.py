@@ -4,10 +4,8 @@ import errno
 import json
 import os
 
-import fsspec
 import numpy as np
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from kinetics_jax.engine import line_log
 from kinetics_jax.engine.log import LogError, SampleLog, iterate_samples, merged_samples
@@ -30,24 +28,6 @@ def fill(folder, samples=SAMPLES, **options):
             log.append(one)
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    """``gs://`` that ends in memory: the code path of an object store without a network."""
-
-    class Bucket(MemoryFileSystem):
-        protocol = ("gs", "gcs")
-        store: dict = {}  # noqa: RUF012 - one store for all instances, as in the parent
-        pseudo_dirs = [""]  # noqa: RUF012
-
-        @classmethod
-        def _strip_protocol(cls, path):
-            return "/" + str(path).removeprefix("gs://").removeprefix("gcs://").strip("/")
-
-    fsspec.register_implementation("gcs", Bucket, clobber=True)
-    fsspec.register_implementation("gs", Bucket, clobber=True)
-    return "gs://bucket/sweep"
-
-
 def test_what_is_appended_is_read_back(tmp_path):
     fill(tmp_path / "a")
     assert list(iterate_samples(tmp_path / "a")) == SAMPLES
@@ -64,7 +44,12 @@ def test_a_file_cut_anywhere_loses_only_the_line_that_was_cut(tmp_path):
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     file = tmp_path / "b" / "samples-00000-of-00001.jsonl"
     file.parent.mkdir()
-    for size in {*range(0, len(whole), 7), *ends, *(end - 1 for end in ends), *(e + 1 for e in ends)}:
+    for size in {
+        *range(0, len(whole), 7),
+        *ends,
+        *(end - 1 for end in ends),
+        *(e + 1 for e in ends),
+    }:
         file.write_bytes(whole[:size])
         # A line that lacks but its newline is whole.
         finished = sum(size >= end - 1 for end in ends)

@@ -54,7 +54,8 @@ def uninterrupted(small, engines, tmp_path_factory):
     root = tmp_path_factory.mktemp("whole") / "out"
     experiment = small()
     outcome = Sweep(experiment, root, opener=engines, quiet=True).run()
-    assert outcome.complete and outcome.signal is None
+    assert outcome.complete
+    assert outcome.signal is None
     return write_samples(root, experiment).read_bytes()
 
 
@@ -141,7 +142,10 @@ def test_eight_schedules(small, engines, tmp_path, monkeypatch, uninterrupted):
 
 
 @pytest.mark.slow
-def test_two_hundred_schedules(small, engines, tmp_path, monkeypatch, uninterrupted, record_property):
+@pytest.mark.timeout(3600)
+def test_two_hundred_schedules(
+    small, engines, tmp_path, monkeypatch, uninterrupted, record_property
+):
     deaths = run_schedules(range(100, 300), small, engines, tmp_path, monkeypatch, uninterrupted)
     record_property("deaths", deaths)
     assert deaths > 300
@@ -161,7 +165,9 @@ def test_a_done_sweep_opens_no_model(small, engines, tmp_path):
 
 def test_more_trials_and_policies_use_what_is_there(small, engines, tmp_path, uninterrupted):
     root = tmp_path / "out"
-    assert Sweep(small(trials=2, policies=("dense",)), root, opener=engines, quiet=True).run().complete
+    assert (
+        Sweep(small(trials=2, policies=("dense",)), root, opener=engines, quiet=True).run().complete
+    )
     first = merged_samples(cell_folder(root, small().cells[0]))
     yielded = collections.Counter()
     opener = recorded(engines, yielded, Killer(10**9, 0))
