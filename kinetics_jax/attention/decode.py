@@ -41,8 +41,8 @@ class Step:
     page_size: int
     implementation: str | None
     shared_heads: tuple[tuple[str, ...], int] | None = None
-    """Mesh axes over which query heads are split further than KV heads, and the number of KV heads: the
-    devices of a KV head then choose together. None: every device has whole query groups."""
+    """Mesh axes of the heads, and how many devices share a KV head, each with a part of its query group:
+    they choose together. None: every device has whole query groups."""
 
 
 def attend_step(policy: Policy, step: Step) -> Array:
@@ -98,10 +98,10 @@ def _over_the_group(scores: Array, step: Step) -> Array:
     """Mean over the whole query group where several devices hold parts of it: budgets are per KV head."""
     if step.shared_heads is None:
         return scores
-    axes, kv_heads = step.shared_heads
+    axes, sharing = step.shared_heads
     everyone = lax.all_gather(scores, axes)
-    by_head = everyone.reshape(kv_heads, -1, *scores.shape).mean(axis=1)
-    return by_head[lax.axis_index(axes) * kv_heads // everyone.shape[0]]
+    by_head = everyone.reshape(-1, sharing, *scores.shape).mean(axis=1)
+    return by_head[lax.axis_index(axes) // sharing]
 
 
 def attend_masked(policy: Policy, step: Step) -> Array:

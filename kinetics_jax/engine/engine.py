@@ -180,7 +180,7 @@ class Engine:
         slots = self._slots
         if slots is None:
             each = capacity.sequence_bytes(self._plan(1), self.config, pages, self._dtype, head_dim)
-            free = min(capacity.free_bytes(device) for device in _devices(self.model))
+            free = capacity.least_free_bytes(_devices(self.model))
             slots = capacity.slots_that_fit(each, free, self._rows, self._fraction)
         plan = self._plan(slots, pool_pages=1 + (slots + self._rows) * pages)
         return Device(

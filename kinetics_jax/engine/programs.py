@@ -181,7 +181,10 @@ def _draw_and_feed(model: Qwen3, state: EngineState) -> tuple[EngineState, Array
     slots = state.slots
     logits_bv = model.logits(slots.hidden_bm[:, None])[:, 0]
     with jax.named_scope("sample"):
-        drawn = sample_tokens(logits_bv, slots.sampler, slots.generated_b)
+        # Idle slots are greedy, so that none of them asks for a look at the whole vocabulary.
+        heat_b = jnp.where(slots.active_b, slots.sampler.temperature_b, 0)
+        sampler = dataclasses.replace(slots.sampler, temperature_b=heat_b)
+        drawn = sample_tokens(logits_bv, sampler, slots.generated_b)
         slots, token_b, logprob_b = _take(slots, logits_bv, *drawn)
     fed_b = jnp.where(slots.active_b, token_b, 0)
     counts_b = slots.active_b.astype(jnp.int32)

@@ -121,6 +121,8 @@ class _Worker:
 
     def _died(self) -> Lost:
         status = self.stop(patience=5.0)
+        if status == -signal.SIGXCPU:
+            return Lost("timed out: its CPU time was over")
         ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return Lost(f"the grading process died ({ending})")
 

@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,16 +10,16 @@ from kinetics_jax.spec import InputError, SamplingParams
 from tests.engine.reference import chi_square, distribution
 
 OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
-ROWS = 500
+ROWS, MOST = 500, 100
 
 
 def logits_for(V, sharpness, seed=0):
     return np.random.default_rng(seed).normal(size=V).astype(np.float32) * np.float32(sharpness)
 
 
-@functools.partial(jax.jit, static_argnames="positions")
+@jax.jit
 def draw(logits_v, state, positions):
-    """[positions, B] tokens of one distribution, as a decode chunk would draw them."""
+    """[MOST, B] tokens of one distribution, as a decode chunk would draw them; 0 from positions on."""
     B = state.temperature_b.shape[0]
     logits_bv = jnp.broadcast_to(logits_v, (B, logits_v.shape[0]))
 
@@ -30,20 +28,17 @@ def draw(logits_v, state, positions):
         token_b, _, _ = sample_tokens(logits_bv, state, jnp.full(B, at))
         return at + 1, tokens.at[at].set(token_b)
 
-    return lax.while_loop(
-        lambda c: c[0] < positions, step, (0, jnp.zeros((positions, B), jnp.int32))
-    )[1]
+    start = (0, jnp.zeros((MOST, B), jnp.int32))
+    return lax.while_loop(lambda c: c[0] < positions, step, start)[1]
 
 
-def state_of(params, rows=ROWS, problem="p", first_trial=0):
-    trials = range(first_trial, first_trial + rows)
-    return SamplerState.of(
-        [SamplingParams(**params)] * rows, sample_keys(0, [problem] * rows, trials)
-    )
+def state_of(params, problem="p"):
+    keys = sample_keys(0, [problem] * ROWS, range(ROWS))
+    return SamplerState.of([SamplingParams(**params)] * ROWS, keys)
 
 
 def draws_of(logits, params, positions=50, **which):
-    return np.asarray(draw(jnp.asarray(logits), state_of(params, **which), positions))
+    return np.asarray(draw(jnp.asarray(logits), state_of(params, **which), positions))[:positions]
 
 
 CASES = {
@@ -54,18 +49,20 @@ CASES = {
     "top_p": (40, 1.5, {"top_p": 0.8}),
     "top_p tiny": (40, 1.5, {"top_p": 1e-6}),
     "min_p": (40, 1.5, {"min_p": 0.2}),
-    "published": (272, 3.0, {"temperature": 0.6, "top_k": 20, "top_p": 0.95}),
+    "published": (300, 1.2, {"temperature": 0.6, "top_k": 20, "top_p": 0.95}),
     "top_k and top_p": (40, 0.7, {"top_k": 10, "top_p": 0.6}),
     "top_p and min_p": (40, 1.5, {"top_p": 0.9, "min_p": 0.1}),
     "all": (40, 1.5, {"temperature": 0.7, "top_k": 12, "top_p": 0.9, "min_p": 0.05}),
     "top_k 128 of many": (300, 1.0, {"top_k": 128}),
-    "settled without top_k": (300, 4.0, {"temperature": 0.6, "top_p": 0.95}),
+    "settled without top_k": (300, 2.5, {"temperature": 0.6, "top_p": 0.95}),
+    "second tier by top_k": (1500, 2.0, {"top_k": 100, "top_p": 0.95}),
+    "second tier by top_p": (1500, 3.0, {"temperature": 0.8, "top_p": 0.9}),
     "nothing of many": (300, 1.0, {}),
     "top_k of many": (300, 0.5, {"top_k": 170}),
     "top_p of many": (300, 0.5, {"top_p": 0.9}),
     "min_p of many": (300, 0.5, {"min_p": 0.2}),
     "all of many": (300, 0.5, {"temperature": 1.3, "top_k": 250, "top_p": 0.95, "min_p": 0.1}),
-    "chunked": (4115, 3.0, {"temperature": 0.4, "top_p": 0.9}),
+    "chunked": (4115, 2.0, {"temperature": 0.4, "top_p": 0.9}),
     "chunked, flat": (4115, 0.5, {"temperature": 0.6, "top_p": 0.7}),
 }
 
@@ -107,7 +104,7 @@ def test_equal_logits_are_ordered_by_id():
         ({"top_k": 200}, [*range(199), 250]),
         ({"top_p": 100 / (298 + 2 * np.e)}, [*range(96), 250]),
     ):
-        drawn = np.unique(draws_of(logits, OFF | params, positions=20, rows=400))
+        drawn = np.unique(draws_of(logits, OFF | params, positions=20))
         np.testing.assert_array_equal(drawn, np.unique(kept), err_msg=str(params))
 
 
@@ -132,7 +129,7 @@ def test_trials_positions_problems_and_tokens_are_independent():
 
 def test_logprob_is_of_the_unfiltered_distribution():
     rng = np.random.default_rng(3)
-    for V in (40, 300, 5003):
+    for V in (40, 5003):
         logits = (rng.normal(size=(6, V)) * 4 + 30).astype(np.float32)
         params = [OFF | p for p in ({}, {"temperature": 0}, {"top_k": 3}, {"top_p": 0.5})]
         params += [OFF | {"temperature": 9.0}, OFF | {"top_k": 200, "temperature": 5.0}]
@@ -150,7 +147,7 @@ def test_logprob_is_of_the_unfiltered_distribution():
 KINDS = [
     {"temperature": 0.0}, {}, {"temperature": 0.6, "top_k": 20, "top_p": 0.95},
     {"top_k": 200, "temperature": 3.0}, {"top_p": 0.9}, {"top_p": 0.97, "temperature": 5.0},
-    {"min_p": 0.01}, {"top_k": 1}, {"top_k": 128, "min_p": 0.3},
+    {"min_p": 0.01}, {"top_k": 1}, {"top_k": 50}, {"top_k": 128, "min_p": 0.3},
 ]  # fmt: skip
 
 
@@ -188,7 +185,7 @@ def test_a_row_is_the_same_bit_for_bit_among_any_neighbours(V):
         assert len(seen) == 1, seen
 
 
-@pytest.mark.parametrize("V", [272, 1037, 5003])
+@pytest.mark.parametrize("V", [272, 1037])
 def test_a_token_does_not_change_with_the_batch_size(V):
     rng = np.random.default_rng(V)
     rows = [random_row(rng, V) for _ in range(32)]
@@ -201,7 +198,7 @@ def test_a_token_does_not_change_with_the_batch_size(V):
         np.testing.assert_allclose(logprobs, logprob_b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("V", [40, 272, 5003])
+@pytest.mark.parametrize("V", [40, 5003])
 def test_broken_rows_say_so_and_harm_nobody(V):
     rng = np.random.default_rng(V)
     whole = [
@@ -236,15 +233,15 @@ def test_masked_tokens_are_never_drawn_and_one_is_enough():
 
 
 def test_paths_meet_the_same_noise():
-    # 128 tokens matter, so that top-k 128 (candidates) and no filter (all of V) are one distribution.
-    logits = np.full(2000, -60.0, np.float32)
-    logits[np.random.default_rng(0).choice(2000, 128, replace=False)] = logits_for(128, 2.0)
-    few = draws_of(logits, OFF | {"top_k": 128}, positions=20)
-    every = draws_of(logits, OFF, positions=20)
-    np.testing.assert_array_equal(few, every)
+    # 30 tokens matter, so that these are one distribution: found in the first tier, the second, all of V.
+    logits = np.full(1500, -60.0, np.float32)
+    logits[np.random.default_rng(0).choice(1500, 30, replace=False)] = logits_for(30, 2.0)
+    drawn = [draws_of(logits, OFF | {"top_k": k}, positions=20) for k in (32, 128, 0)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
 
 
-@pytest.mark.parametrize("V", [272, 5008])
+@pytest.mark.parametrize("V", [5008])
 def test_slots_and_vocabulary_may_be_split_over_devices(V):
     if jax.device_count() < 8:
         pytest.skip("needs XLA_FLAGS=--xla_force_host_platform_device_count=8")

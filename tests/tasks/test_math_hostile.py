@@ -17,7 +17,7 @@ from kinetics_jax.tasks.worker_pool import Lost, WorkerPool
 pytest.importorskip("math_verify", reason="math-verify is not installed (extra: tasks)")
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 2.0
+SECONDS = 1.0
 MEGABYTE = 1 << 20
 GOLD = Problem(task="t", problem_id="1", prompt="q", answer="204")
 

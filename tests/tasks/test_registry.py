@@ -8,6 +8,7 @@ import pytest
 
 from kinetics_jax import tasks
 from kinetics_jax.spec import InputError, Problem, UnknownNameError
+from kinetics_jax.tasks import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +34,29 @@ def test_an_option_of_another_task_is_refused(write_rows):
     path = write_rows([{"problem": "q", "answer": "1"}])
     with pytest.raises(InputError, match="aime24 has no option unsafe_local_exec; it has none"):
         tasks.load("aime24", path, unsafe_local_exec=True)
+
+
+NEW_TASK = '''
+"""HMMT February 2025: 30 problems, answers in LaTeX."""
+
+from kinetics_jax.tasks.maths import benchmark
+
+
+def load(path=None, limit=None):
+    return benchmark("hmmt25", path=path, limit=limit, hub=("owner/data", "train"), form="latex")
+'''
+
+
+def test_a_new_task_is_one_file(tmp_path, monkeypatch, write_rows):
+    (tmp_path / "hmmt25.py").write_text(NEW_TASK)
+    monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
+    assert "hmmt25" in tasks.names()
+    rows = [{"id": str(n), "problem": "q", "answer": "1"} for n in range(3)]
+    task = tasks.load("hmmt25", write_rows(rows), limit=2)
+    assert [(p.task, p.problem_id) for p in task.problems] == [("hmmt25", "0"), ("hmmt25", "1")]
+    # What the documentation tells people to write is what was tried here.
+    shown = (ROOT / "docs" / "tasks.md").read_text("utf-8")
+    assert NEW_TASK.strip() in shown
 
 
 def test_looking_and_loading_import_nothing_heavy(write_rows):

@@ -1,20 +1,24 @@
 """The sandbox against programs that try to get out, hang, or eat the machine."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import sys
+import sysconfig
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from kinetics_jax.tasks.programs import command_line
 from kinetics_jax.tasks.programs import sandbox as module
 from kinetics_jax.tasks.programs.sandbox import Limits, Sandbox, SandboxError, unavailable
 
 LIMITS = Limits(seconds=10.0, memory_bytes=512 << 20, output_bytes=1 << 20, scratch_bytes=4 << 20)
 SECONDS = 1.0
+SHORT = Limits(seconds=SECONDS, clock_seconds=2 * SECONDS)
 
 
 @pytest.fixture(params=["as this user", "in a user namespace"])
@@ -25,7 +29,7 @@ def confined(request, monkeypatch):
     if request.param == "in a user namespace":
         if os.geteuid() != 0:
             pytest.skip("this user is in a user namespace anyway")
-        monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(command_line.os, "geteuid", lambda: 1000)
         with Sandbox().program("print(1)") as folder:
             outcome = Sandbox().run(folder, "")
         if outcome.status:
@@ -102,6 +106,9 @@ def test_a_thread_with_a_large_stack_may_recurse(confined):
 
 
 def test_packages_of_this_python_can_be_imported(confined):
+    numpy = pytest.importorskip("numpy")
+    if not Path(numpy.__file__).is_relative_to(sysconfig.get_path("purelib")):
+        pytest.skip("numpy is not among the packages of this Python")
     assert run("import numpy\nprint(numpy.arange(3).sum())").output == "3\n"
 
 
@@ -165,16 +172,16 @@ def test_nothing_of_the_host_is_seen(confined, tmp_path, monkeypatch):
 def test_time_is_limited(confined):
     for source in ("while True: pass", "import time\ntime.sleep(1000)", "input()\nwhile 1: pass"):
         began = time.monotonic()
-        outcome = run(source, "\n", limits=Limits(seconds=SECONDS))
+        outcome = run(source, "\n", limits=SHORT)
         assert outcome.status is None
-        assert time.monotonic() - began < SECONDS + 5
+        assert time.monotonic() - began < 2 * SECONDS + 5
     nap = "import signal, time\nfor n in range(1, 65):\n  try: signal.signal(n, signal.SIG_IGN)\n"
     nap += "  except (OSError, ValueError): pass\nprint(1, flush=True)\ntime.sleep(1000)"
-    assert run(nap, limits=Limits(seconds=SECONDS)).status is None
+    assert run(nap, limits=SHORT).status is None
 
 
 def test_nothing_survives_a_run(confined):
-    limits = Limits(seconds=SECONDS, open_files=57)  # so that this run can be told from others
+    limits = dataclasses.replace(SHORT, open_files=57)  # so that this run can be told from others
     source = """
         import threading, time
         threading.Thread(target=time.sleep, args=(1000,)).start()
@@ -259,7 +266,6 @@ def test_a_sandbox_that_does_not_confine_is_refused(monkeypatch, tmp_path):
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(module._ENVIRONMENT, "PATH", str(tmp_path))
     unavailable.cache_clear()
     try:
         assert shutil.which("bwrap") == str(fake)
@@ -272,6 +278,6 @@ def test_a_sandbox_that_does_not_confine_is_refused(monkeypatch, tmp_path):
 def test_unsafe_local_exec_still_has_limits():
     options = {"unsafe_local_exec": True}
     assert run("print(int(input()) + 1)", "1", **options).output == "2\n"
-    assert run("while True: pass", limits=Limits(seconds=1.0), **options).status is None
+    assert run("while True: pass", limits=SHORT, **options).status is None
     assert run("x = bytearray(10**12)", **options).message == "MemoryError"
     assert "File too large" in run("while True: print('y' * 1000)", **options).message

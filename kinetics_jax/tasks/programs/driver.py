@@ -42,7 +42,9 @@ def main() -> None:
 def confine(rlimits: dict[str, int], uid: int | None) -> None:
     """Set hard limits, then give up root where it is held: the kernel exempts root from one of them."""
     for name, value in rlimits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        # A second more for CPU time: the first signal of that limit tells it from others.
+        hard = value + 1 if name == "RLIMIT_CPU" else value
+        resource.setrlimit(getattr(resource, name), (value, hard))
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

@@ -66,7 +66,7 @@ class CodeGrader:
 
     def _why_wrong(self, outcome: Outcome, case: Case, function: str | None) -> str | None:
         if outcome.status is None:
-            return f"timed out after {self._limits.seconds:g} s"
+            return f"timed out ({self._limits.seconds:g} s of CPU, {self._limits.clock_seconds:g} s in all)"
         if outcome.status:
             return f"{_ending(outcome.status)} {outcome.message[:200]}".strip()
         same = same_output if function is None else same_value
