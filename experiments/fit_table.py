@@ -1,184 +1,230 @@
 """Which model fits which TPU slice, with how many long sequences: ``python -m experiments.fit_table``.
 
-Every row is a decode step given to the real TPU compiler (libtpu); nothing is computed by hand or run.
+Every row is a decode step given to the real TPU compiler (libtpu) in a process of its own; nothing is
+computed by hand or run. Rows are kept in ``results/`` as they come: an interrupted run goes on there.
 """
 
+import concurrent.futures
 import datetime
-import itertools
+import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from typing import Any
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
-import jax
 from absl import app, flags
 
-from kinetics_jax.models.fit import Fit, Placement, compile_decode, make_mesh
-from kinetics_jax.models.weights import Quantization
-from kinetics_jax.spec import presets
+from kinetics_jax.spec import InputError, presets
 
-_OUT = flags.DEFINE_string(
-    "out", "docs/fit_table.md", "Markdown file to write (a .json goes beside)."
+_OUT = flags.DEFINE_string("out", "", "Markdown file to write, a .json beside it (default: docs/"
+                           "fit_table.md for the whole table, results/fit_table.md for a part).")  # fmt: skip
+_CONTEXT = flags.DEFINE_integer("context", 32_768, "Tokens of room per sequence.", lower_bound=1)
+_MODELS = flags.DEFINE_list("models", [], "Only these models (default: every preset).")
+_CHIPS = flags.DEFINE_list("chips", [], "Only these chips (default: v5e, v6e, v5p, tpu7x).")
+_PROCESSES = flags.DEFINE_integer("processes", 2, "Compilers at work at a time.", lower_bound=1)
+_AFRESH = flags.DEFINE_bool("afresh", False, "Compile rows anew that an earlier run has left.")
+_ROW = flags.DEFINE_string(
+    "row", "", "Used by the children: compile MODEL,WEIGHTS,CHIP, print it as JSON."
 )
-_CONTEXT = flags.DEFINE_integer("context", 32_768, "Tokens of room per sequence.")
-_MODELS = flags.DEFINE_list("models", [], "Only these models (default: all of the table).")
 
+ROOT = pathlib.Path(__file__).parents[1]
+CHIPS = ("v5e", "v6e", "v5p", "tpu7x")
+# INT8 is for the chips with little memory.
+INT8 = {(name, chip) for name in ("qwen3-8b", "qwen3-14b", "qwen3-32b", "qwen3-30b-a3b")
+        for chip in ("v5e", "v6e")}  # fmt: skip
 _GIB = 2**30
-# Where the search starts (GiB of HBM per device). Only the compiler says what fits.
-_FIRST_GUESS = {"v5e": 15.7, "v6e": 31.2, "v5p": 95.0, "tpu7x": 94.0}
+_SECONDS_PER_ROW = 1800
 
-_Row = tuple[str, Quantization | None, Placement]
-
-
-def _place(topology: str, model: int = 1, expert: int = 1) -> Placement:
-    return Placement(topology=topology, model=model, expert=expert)
+Row = tuple[str, str, str]
+"""Model, weights (bf16, int8), chip."""
+Record = dict[str, Any]
 
 
-_V5P, _TPU7X = "v5p:2x2x1", "tpu7x:2x2x1"
-_SMALL = [_place("v5e:1x1"), _place("v6e:1x1")]
-_PLAN: dict[str, list[Placement]] = {
-    "qwen3-0.6b": _SMALL,
-    "qwen3-1.7b": _SMALL,
-    "qwen3-4b": _SMALL,
-    "qwen3-8b": [_place("v5e:2x2", 4), _place("v5e:2x4", 8), _place("v6e:2x2", 4),
-                 _place(_V5P, 4), _place(_TPU7X, 8)],
-    "qwen3-14b": [_place("v5e:2x4", 8), _place("v6e:2x4", 8), _place(_TPU7X, 8)],
-    "qwen3-32b": [_place("v5e:2x4", 8), _place("v5e:4x4", 8), _place("v6e:2x4", 8),
-                  _place(_V5P, 4), _place(_TPU7X, 8)],
-    "qwen3-30b-a3b": [_place("v5e:4x4", 4, 4), _place("v6e:2x4", 4, 2), _place(_V5P, 4),
-                      _place(_TPU7X, 4, 2)],
-    "qwen3-235b-a22b": [_place("v5e:8x8", 4, 16), _place("v6e:4x4", 4, 4),
-                        _place("v5p:2x2x2", 4, 2), _place("tpu7x:2x2x2", 4, 4)],
-    "r1-distill-qwen-1.5b": [_place("v5e:1x1")],
-    "r1-distill-qwen-7b": [_place("v5e:2x2", 4), _place("v6e:1x1")],
-    "r1-distill-qwen-14b": [_place("v5e:2x4", 8)],
-    "r1-distill-qwen-32b": [_place("v6e:2x4", 8)],
-}  # fmt: skip
-_INT8: dict[str, list[Placement]] = {
-    "qwen3-8b": [_place("v5e:1x1"), _place("v6e:1x1")],
-    "qwen3-32b": [_place("v5e:2x4", 8), _place("v6e:2x2", 4)],
-}
+def rows() -> list[Row]:
+    """The table's rows: every preset of a published model on every chip, then INT8."""
+    published = [name for name in presets if not name.startswith("tiny-")]
+    wide = [(name, "bf16", chip) for name in published for chip in CHIPS]
+    return wide + [(n, "int8", chip) for n in published for chip in CHIPS if (n, chip) in INT8]
 
 
-def _rows() -> Iterator[_Row]:
-    plans: list[tuple[dict[str, list[Placement]], Quantization | None]]
-    plans = [(_PLAN, None), (_INT8, "int8")]
-    for plan, quantize in plans:
-        for name, placements in plan.items():
-            for placement in placements if not _MODELS.value or name in _MODELS.value else ():
-                yield name, quantize, placement
+def _chosen() -> list[Row]:
+    for chip in _CHIPS.value:
+        if chip not in CHIPS:
+            raise InputError(f"--chips={chip} is not known; known: {', '.join(CHIPS)}")
+    models = {presets[name].name for name in _MODELS.value}
+    found = [row for row in rows() if (not models or row[0] in models)
+             and (not _CHIPS.value or row[2] in _CHIPS.value)]  # fmt: skip
+    if not found:
+        raise InputError("--models and --chips leave no row; the table has published models only")
+    return found
 
 
-def _guess_batch(row: _Row, context: int) -> int:
-    """The power-of-two multiple of the data-parallel ways to try first."""
-    name, quantize, placement = row
-    config, devices = presets[name], make_mesh(placement).devices.size
-    room = _FIRST_GUESS[placement.topology.split(":")[0]] * _GIB * devices
-    room -= (
-        config.total_params
-        * (1 if quantize else 2)
-        * devices
-        / (placement.model * placement.expert)
+def _compile(row: Row, context: int) -> Record:
+    """Compile one row here. Slow, and libtpu may take the process down with it."""
+    from kinetics_jax.models.fit import make_mesh
+    from kinetics_jax.models.slices import largest_on_smallest
+
+    name, weights, chip = row
+    begun = time.time()
+    found = largest_on_smallest(
+        presets[name], chip, capacity=context, quantize="int8" if weights == "int8" else None
     )
-    ways = devices // placement.model
-    batch = ways
-    while 2 * batch * config.kv_bytes_per_token() * context <= room:
-        batch *= 2
-    return batch
-
-
-def _search(row: _Row, context: int) -> tuple[tuple[int, Fit] | None, tuple[int, Fit]]:
-    """(largest batch that fits and its ``Fit``, or None) and (its double, which does not)."""
-    name, quantize, placement = row
-
-    def attempt(batch: int) -> Fit:
-        return compile_decode(presets[name], placement, batch=batch, capacity=context,
-                              quantize=quantize)  # fmt: skip
-
-    smallest = make_mesh(placement).devices.size // placement.model
-    batch = _guess_batch(row, context)
-    fit = attempt(batch)
-    if fit.fits:
-        for _ in itertools.count():
-            double = attempt(2 * batch)
-            if not double.fits:
-                return (batch, fit), (2 * batch, double)
-            batch, fit = 2 * batch, double
-    while batch > smallest:
-        failed, batch = (batch, fit), batch // 2
-        fit = attempt(batch)
-        if fit.fits:
-            return (batch, fit), failed
-    return None, (batch, fit)
-
-
-def _line(row: _Row, found: tuple[int, Fit] | None, refused: tuple[int, Fit], context: int) -> str:
-    name, quantize, place = row
+    fit, place = found.fit, found.placement
     mesh = make_mesh(place)
-    shape = "×".join(str(mesh.shape[axis]) for axis in ("data", "expert", "model"))
-    cells = [name, quantize or "bf16", f"{place.topology} ({mesh.devices.size})", shape]
-    if found is None:
-        cells += ["does not fit", "", "", "", "", ""]
-    else:
-        batch, fit = found
-        cells += [
-            str(batch), f"{batch * context:,}", f"{fit.needed / _GIB:.2f}", f"{fit.temporary / _GIB:.3f}",
-            ", ".join(f"{count} {what}" for what, count in fit.collectives) or "none",
-            f"{fit.collective_bytes / 2**20:.1f}",
-        ]  # fmt: skip
-    batch, fit = refused
-    available = (fit.available or 0) / _GIB
-    cells.append(f"{batch}: {fit.needed / _GIB:.2f} > {available:.2f}")
+    return {
+        "model": name, "weights": weights, "chip": chip, "slice": place.topology,
+        "devices": mesh.devices.size, "data_ways": mesh.shape["data"], "expert_ways": place.expert,
+        "model_ways": place.model, "context": context, "batch": found.batch,
+        "kv_tokens": found.batch * context, "hbm_bytes": fit.needed,
+        "argument_bytes": fit.arguments, "temporary_bytes": fit.temporary,
+        "collectives": dict(fit.collectives), "collective_bytes": fit.collective_bytes,
+        "refused_batch": found.refused_batch, "refused_bytes": found.refused.needed,
+        "available_bytes": found.refused.available, "seconds": round(time.time() - begun, 1),
+    }  # fmt: skip
+
+
+def _in_child(row: Row, context: int) -> Record:
+    """``_compile`` in a process of its own. Raises ``RuntimeError`` with the child's last words."""
+    command = [sys.executable, "-m", "experiments.fit_table", f"--row={','.join(row)}"]
+    command.append(f"--context={context}")
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment,
+                              timeout=_SECONDS_PER_ROW)  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"no answer within {_SECONDS_PER_ROW} s") from error
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or ["no message"]
+        raise RuntimeError(f"exit {done.returncode}: {words[-1][:300]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class _Kept:
+    """Rows of this and earlier runs of the same code, compiler and context, one JSON object a line."""
+
+    def __init__(self, file: pathlib.Path, versions: Record) -> None:
+        self.file, self.versions = file, versions
+        self.records: dict[Row, Record] = {}
+        for line in file.read_text().splitlines() if file.is_file() else ():
+            kept = json.loads(line)
+            if kept["versions"] == versions:
+                self.records[_key(kept)] = kept
+
+    def add(self, record: Record) -> None:
+        """Remember a row, on disk first."""
+        record = record | {"versions": self.versions}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.file, "a") as file:
+            file.write(json.dumps(record) + "\n")
+        self.records[_key(record)] = record
+
+
+def _key(record: Record) -> Row:
+    return record["model"], record["weights"], record["chip"]
+
+
+def _versions() -> Record:
+    """What a row depends on: the compiler, and the code that is compiled."""
+    digest = hashlib.sha256()
+    for room in ("spec", "attention", "models"):
+        for file in sorted((ROOT / "kinetics_jax" / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    try:
+        found = {name: importlib.metadata.version(name) for name in ("jax", "libtpu")}
+    except importlib.metadata.PackageNotFoundError as error:
+        raise InputError(f"{error.name} is not installed; pip install -e '.[aot]'") from error
+    return found | {"context": _CONTEXT.value, "code": digest.hexdigest()[:16]}
+
+
+def _line(record: Record) -> str:
+    mesh = "×".join(str(record[f"{axis}_ways"]) for axis in ("data", "expert", "model"))
+    used = ", ".join(f"{count} {what}" for what, count in record["collectives"].items()) or "none"
+    cells = [
+        record["model"], record["weights"], f"{record['slice']} ({record['devices']})", mesh,
+        str(record["batch"]), f"{record['kv_tokens']:,}", f"{record['hbm_bytes'] / _GIB:.2f}",
+        f"{record['temporary_bytes'] / _GIB:.3f}", used, f"{record['collective_bytes'] / 2**20:.1f}",
+        f"{record['refused_batch']}: {record['refused_bytes'] / _GIB:.2f} > "
+        f"{record['available_bytes'] / _GIB:.2f}",
+    ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
 
 _HEADER = """# Which model fits which TPU slice
 
-Generated by `python -m experiments.fit_table` on {date} with jax {jax}, libtpu {libtpu},
-in {minutes:.1f} minutes. **Compiled for** these slices, not run on them: each row is one BF16 decode step
+Generated by `python -m experiments.fit_table` on {date} with jax {jax}, libtpu {libtpu}; {minutes:.0f}
+minutes of compiling. **Compiled for** these slices, not run on them: each row is one BF16 decode step
 (dense attention over a contiguous BF16 cache with room for {context:,} tokens per sequence) given to the
 real TPU compiler on a machine without a TPU.
 
-*Mesh* is data × expert × model. *HBM* and *temporary* are GiB per device (a TPU7x chip is two devices).
-*Collectives* are counted in the program, a layer's once; their bytes are per step and device, a layer's
-once per layer. *Refused* is the next batch tried (twice as many sequences): GiB the compiler says it
-needs > GiB it has.
+Each preset of a published model is on the smallest slice of each chip that it fits with one such sequence
+per data-parallel group, arranged so that heads divide, with the largest batch that compiles. *Mesh* is data
+× expert × model; a batch is a multiple of data × expert. *HBM* and *temporary* are GiB per device (a TPU7x
+chip is two devices). *Collectives* are counted in the program, a layer's once; their bytes are per step and
+device, a layer's once per layer. *Refused* is the next batch: GiB the compiler says it needs > GiB it has.
+The slices of v5p and TPU7x begin at four chips. Heads of 64 (qwen2.5-0.5b) take the room of 128 in HBM.
 
 """
 _COLUMNS = ("model", "weights", "slice (devices)", "mesh", "batch", "tokens of KV", "HBM", "temporary",
             "collectives", "MiB/step", "refused")  # fmt: skip
 
 
-def main(_: list[str]) -> None:
-    """Compile every row and write the table."""
-    import importlib.metadata
-
-    begun, context, lines, records = time.time(), _CONTEXT.value, [], []
-    for row in _rows():
-        found, refused = _search(row, context)
-        lines.append(_line(row, found, refused, context))
-        print(lines[-1], flush=True)
-        records.append({
-            "model": row[0], "weights": row[1] or "bf16", "slice": row[2].topology,
-            "model_ways": row[2].model, "expert_ways": row[2].expert, "context": context,
-            "batch": found[0] if found else None, "refused_batch": refused[0],
-            "refused_bytes": refused[1].needed, "available_bytes": refused[1].available,
-            "hbm_bytes": found[1].needed if found else None,
-            "collective_bytes": found[1].collective_bytes if found else None,
-        })  # fmt: skip
-    header = _HEADER.format(
-        date=datetime.date.today(), jax=jax.__version__, context=context,
-        libtpu=importlib.metadata.version("libtpu"), minutes=(time.time() - begun) / 60,
-    )  # fmt: skip
-    out = pathlib.Path(_OUT.value)
-    out.parent.mkdir(parents=True, exist_ok=True)
+def _write(out: pathlib.Path, records: list[Record], versions: Record) -> None:
+    minutes = sum(record["seconds"] for record in records) / 60
     titles = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|"]
-    out.write_text(header + "\n".join(titles + lines) + "\n")
-    out.with_suffix(".json").write_text(json.dumps(records, indent=1) + "\n")
+    table = "\n".join(titles + [_line(record) for record in records]) + "\n"
+    header = _HEADER.format(date=datetime.date.today(), minutes=minutes, **versions)
+    plain = [
+        {k: v for k, v in record.items() if k not in ("versions", "seconds")} for record in records
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for file, text in (
+        (out, header + table),
+        (out.with_suffix(".json"), json.dumps(plain, indent=1) + "\n"),
+    ):
+        part = file.with_name(file.name + ".part")
+        part.write_text(text)
+        part.replace(file)
     print(f"wrote {out}")
+
+
+def main(_: list[str]) -> None:
+    """Compile every row that is not kept yet, then write the table."""
+    if _ROW.value:
+        model, weights, chip = _ROW.value.split(",")
+        print(json.dumps(_compile((model, weights, chip), _CONTEXT.value)))
+        return
+    try:
+        chosen, versions = _chosen(), _versions()
+    except InputError as error:
+        raise app.UsageError(str(error)) from error
+    kept = _Kept(ROOT / "results" / "fit_table.jsonl", versions)
+    left = [row for row in chosen if _AFRESH.value or row not in kept.records]
+    print(
+        f"{len(chosen)} rows, {len(chosen) - len(left)} of them kept from an earlier run",
+        flush=True,
+    )
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(_PROCESSES.value) as pool:
+        asked = {pool.submit(_in_child, row, _CONTEXT.value): row for row in left}
+        for answer in concurrent.futures.as_completed(asked):
+            try:
+                kept.add(record := answer.result())
+            except RuntimeError as error:
+                failed += 1
+                print(f"failed: {', '.join(asked[answer])}: {error}", flush=True)
+            else:
+                print(_line(record), flush=True)
+    if failed:
+        raise SystemExit(
+            f"{failed} rows failed and no table was written; the others are kept: run again"
+        )
+    whole = ROOT / "docs" if chosen == rows() and _CONTEXT.value == 32_768 else ROOT / "results"
+    out = pathlib.Path(_OUT.value) if _OUT.value else whole / "fit_table.md"
+    _write(out, [kept.records[row] for row in chosen], versions)
 
 
 if __name__ == "__main__":

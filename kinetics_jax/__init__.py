@@ -10,9 +10,10 @@ from typing import Any
 
 from kinetics_jax._version import __version__
 
-_ROOMS = ("attention", "costs", "models", "report", "scaling", "spec", "tasks")
+_ROOMS = ("attention", "costs", "engine", "models", "report", "scaling", "spec", "tasks")
+_NAMES = {"Engine": "engine"}  # public names that live in a room
 
-__all__ = ["__version__", *_ROOMS]
+__all__ = ["Engine", "__version__", *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
 """The plain KV cache: room for S tokens per sequence, contiguous, dense attention in XLA.
 
 Axis letters: L layers · B sequences · T new tokens · S room · N query heads · K KV heads · H head dim.
-Small ``kb`` and so on in names: that device's share.
 """
 
 import dataclasses
@@ -29,13 +28,13 @@ class CacheSharding:
     mesh: jax.sharding.Mesh
     batch_axes: tuple[str, ...] = ()
     head_axes: tuple[str, ...] = ()
-    """Mesh axes of the query heads."""
-    kv_head_axes: tuple[str, ...] = ()
-    """Those of the KV heads: the same, or none where every device keeps them all."""
+    """Mesh axes of the query heads, and of the KV heads."""
+    kv_copies: int = 1
+    """How often each of the model's K heads is held, so that each device has those of its queries."""
 
     def kv_spec(self) -> PartitionSpec:
         """Partition of key_lbksh and value_lbksh."""
-        return PartitionSpec(None, self.batch_axes or None, self.kv_head_axes or None)
+        return PartitionSpec(None, self.batch_axes or None, self.head_axes or None)
 
 
 @functools.partial(
@@ -58,11 +57,12 @@ class ContiguousCache:
         dtype: jax.typing.DTypeLike = jnp.bfloat16, sharding: CacheSharding | None = None,
     ) -> Self:  # fmt: skip
         """The cache as ``ShapeDtypeStruct``s: for ``eval_shape`` and ahead-of-time compilation."""
-        shape = (config.num_layers, batch, config.num_kv_heads, capacity, config.head_dim)
-        place, rows = None, None
+        heads, place, rows = config.num_kv_heads, None, None
         if sharding:
+            heads *= sharding.kv_copies
             place = jax.NamedSharding(sharding.mesh, sharding.kv_spec())
             rows = jax.NamedSharding(sharding.mesh, PartitionSpec(sharding.batch_axes or None))
+        shape = (config.num_layers, batch, heads, capacity, config.head_dim)
         kv: Any = jax.ShapeDtypeStruct(shape, dtype, sharding=place)
         lengths: Any = jax.ShapeDtypeStruct((batch,), jnp.int32, sharding=rows)
         return cls(kv, kv, lengths, sharding)
@@ -95,45 +95,27 @@ class ContiguousCache:
 
 
 def _attend_sharded(split: CacheSharding, arrays: tuple[Array, ...]) -> tuple[Array, Array, Array]:
-    batch, heads, kv_heads = split.batch_axes or None, split.head_axes or None, split.kv_head_axes
-    kv, row = split.kv_spec(), PartitionSpec(batch)
-    queries = PartitionSpec(batch, None, heads)
-    new = PartitionSpec(batch, None, kv_heads or None)
-    local = functools.partial(_attend_local, split_heads=split.head_axes if not kv_heads else ())
+    batch, kv = split.batch_axes or None, split.kv_spec()
+    row, new = PartitionSpec(batch), PartitionSpec(batch, None, split.head_axes or None)
     return jax.shard_map(
-        local, mesh=split.mesh, in_specs=(kv, kv, PartitionSpec(), queries, new, new, row, row),
-        out_specs=(queries, kv, kv), check_vma=False,
+        _attend_local, mesh=split.mesh, in_specs=(kv, kv, PartitionSpec(), new, new, new, row, row),
+        out_specs=(new, kv, kv), check_vma=False,
     )(*arrays)  # fmt: skip
 
 
 def _attend_local(
     key_lbksh: Array, value_lbksh: Array, layer: Array, query_btnh: Array, key_btkh: Array,
-    value_btkh: Array, lengths_b: Array, counts_b: Array, *, split_heads: tuple[str, ...] = (),
+    value_btkh: Array, lengths_b: Array, counts_b: Array,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """One device's sequences and heads. ``split_heads``: axes of query heads whose KV heads are not split."""
+    """One device's sequences and heads."""
     key_lbksh = store_new(key_lbksh, layer, key_btkh, lengths_b, counts_b)
     value_lbksh = store_new(value_lbksh, layer, value_btkh, lengths_b, counts_b)
     key_bksh = lax.dynamic_index_in_dim(key_lbksh, layer, keepdims=False)
     value_bksh = lax.dynamic_index_in_dim(value_lbksh, layer, keepdims=False)
-    if split_heads:
-        key_bksh, value_bksh = (
-            _heads_for_this_device(x, query_btnh.shape[2], split_heads)
-            for x in (key_bksh, value_bksh)
-        )
     T, S = query_btnh.shape[1], key_lbksh.shape[3]
     position_bt = lengths_b[:, None] + jnp.arange(T)
     out = causal_attention(query_btnh, key_bksh, value_bksh, position_bt)
     return jnp.where((position_bt < S)[..., None, None], out, jnp.nan), key_lbksh, value_lbksh
-
-
-def _heads_for_this_device(kv_bksh: Array, query_heads: int, axes: tuple[str, ...]) -> Array:
-    """The KV heads that this device's ``query_heads`` belong to, out of all K."""
-    K = kv_bksh.shape[1]
-    per_kv = query_heads * lax.axis_size(axes) // K
-    if per_kv == 0 or (query_heads % per_kv and per_kv % query_heads):
-        raise ValueError(f"{query_heads} query heads per device straddle KV heads of {per_kv}")
-    first = lax.axis_index(axes) * query_heads // per_kv
-    return lax.dynamic_slice_in_dim(kv_bksh, first, max(1, query_heads // per_kv), axis=1)
 
 
 def store_new(

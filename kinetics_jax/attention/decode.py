@@ -24,7 +24,7 @@ Array = jax.Array
     jax.tree_util.register_dataclass,
     data_fields=["query_bnh", "kv_pages", "summaries", "page_table_bp", "lengths_b", "rows_b",
                  "streams_b"],
-    meta_fields=["page_size", "implementation"],
+    meta_fields=["page_size", "implementation", "shared_heads"],
 )  # fmt: skip
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
@@ -40,6 +40,9 @@ class Step:
     streams_b: Array
     page_size: int
     implementation: str | None
+    shared_heads: tuple[tuple[str, ...], int] | None = None
+    """Mesh axes of the heads, and how many devices share a KV head, each with a part of its query group:
+    they choose together. None: every device has whole query groups."""
 
 
 def attend_step(policy: Policy, step: Step) -> Array:
@@ -67,10 +70,12 @@ def every_page(step: Step) -> tuple[Array, Array]:
 def best_pages(rule: PageRule, step: Step) -> tuple[Array, Array]:
     """page_ids_bkj and num_pages_bk that a rule lists: its fixed pages and the best of the others."""
     if rule.top:
+        assert step.summaries is not None, "a cache for this policy keeps page summaries"
         scores_bkp = pk.page_scores(
             step.query_bnh, step.summaries, step.lengths_b, page_size=step.page_size,
             rows_b=step.rows_b, implementation=step.implementation,
         )  # fmt: skip
+        scores_bkp = _over_the_group(scores_bkp, step)
     else:
         B, P = step.page_table_bp.shape
         scores_bkp = jnp.zeros((B, step.kv_pages.shape[1], P), jnp.float32)
@@ -89,10 +94,20 @@ def _attend_lists(step: Step, page_ids_bkj: Array, num_pages_bk: Array) -> Array
     return out_bnh
 
 
+def _over_the_group(scores: Array, step: Step) -> Array:
+    """Mean over the whole query group where several devices hold parts of it: budgets are per KV head."""
+    if step.shared_heads is None:
+        return scores
+    axes, sharing = step.shared_heads
+    everyone = lax.all_gather(scores, axes)
+    by_head = everyone.reshape(-1, sharing, *scores.shape).mean(axis=1)
+    return by_head[lax.axis_index(axes) // sharing]
+
+
 def attend_masked(policy: Policy, step: Step) -> Array:
     """out_bnh by scoring every key of a sequence and masking what the policy does not keep."""
     N, H = step.query_bnh.shape[1:]
-    K, _, p, stored = step.kv_pages.shape[1:]
+    K, stored = step.kv_pages.shape[1], step.kv_pages.shape[-1]
 
     def one(row: tuple[Array, Array, Array, Array]) -> Array:
         query_nh, table_p, length, stream = row
@@ -103,7 +118,8 @@ def attend_masked(policy: Policy, step: Step) -> Array:
         held_s = jnp.arange(key_ksh.shape[1]) < length
         query_kgh = query_nh.astype(jnp.float32).reshape(K, N // K, H) / math.sqrt(H)
         logits_kgs = jnp.einsum("kgh,ksh->kgs", query_kgh, key_ksh)
-        keep_ks = policy.keep(logits_kgs.mean(1)[None], length[None], stream[None])[0]
+        scores_ks = _over_the_group(logits_kgs.mean(1), step)
+        keep_ks = policy.keep(scores_ks[None], length[None], stream[None])[0]
         logits_kgs = jnp.where(keep_ks[:, None], logits_kgs, -jnp.inf)
         share_kgs = jax.nn.softmax(logits_kgs, axis=-1)
         value_ksh = jnp.where(held_s[:, None], value_ksh, 0)

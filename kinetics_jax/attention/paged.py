@@ -79,9 +79,8 @@ class PagedPlan:
         return _ways(split.mesh, split.batch_axes) if split else 1
 
     def kv_heads(self, config: ModelConfig) -> int:
-        """KV heads stored over all devices: K, or one for each share of the query heads if that is more."""
-        split = self.sharding
-        return max(config.num_kv_heads, _ways(split.mesh, split.head_axes) if split else 1)
+        """KV heads stored over all devices, copies included."""
+        return config.num_kv_heads * (self.sharding.kv_copies if self.sharding else 1)
 
     def specs(self, view_pages: int | None = None) -> "PagedCache":
         """The partition of each array of a cache, as a cache of those."""
@@ -90,8 +89,8 @@ class PagedPlan:
         heads = (split.head_axes or None) if split else None
         row = PartitionSpec(batch)
         kv = PartitionSpec(batch, heads)
-        fields: Any = (kv, kv if self.summaries else None, row, row, row, row)
-        return PagedCache(*fields, plan=self, view_pages=view_pages)
+        fields: Any = (kv, kv if self.summaries else None, row, row, row, row, self, view_pages)
+        return PagedCache(*fields)
 
 
 @functools.partial(
@@ -131,17 +130,16 @@ class PagedCache:
             return out, dataclasses.replace(self, kv_pages=kv, summaries=summaries)
         batch, heads = split.batch_axes or None, split.head_axes or None
         specs = self.plan.specs(self.view_pages)
-        queries = PartitionSpec(batch, None, heads)
-        new = PartitionSpec(batch, None, split.kv_head_axes or None)
+        new = PartitionSpec(batch, None, heads)
         # A layer known when tracing stays known inside, where it picks that layer's policy.
         known = isinstance(layer, int)
         run = functools.partial(_attend_local, layer) if known else _attend_local
         arguments = (self, query_btnh, key_btkh, value_btkh, counts_b)
-        in_specs = (specs, queries, new, new, PartitionSpec(batch))
+        in_specs = (specs, new, new, new, PartitionSpec(batch))
         out, kv, summaries = jax.shard_map(
             run, mesh=split.mesh,
             in_specs=in_specs if known else (PartitionSpec(), *in_specs),
-            out_specs=(queries, specs.kv_pages, specs.summaries), check_vma=False,
+            out_specs=(new, specs.kv_pages, specs.summaries), check_vma=False,
         )(*(arguments if known else (layer, *arguments)))  # fmt: skip
         return out, dataclasses.replace(self, kv_pages=kv, summaries=summaries)
 
@@ -177,10 +175,6 @@ def _attend_local(
 ) -> tuple[Array, Array, Array | None]:  # fmt: skip
     """One device's sequences and heads: append, then attend."""
     plan = cache.plan
-    key_btkh, value_btkh = (
-        _heads_of_this_device(x, cache.kv_pages.shape[1], plan.sharding)
-        for x in (key_btkh, value_btkh)
-    )
     table_bp = cache.page_table_bp + layer * plan.pool_pages
     rows_b = cache.rows_b + layer * plan.rows
     appended = pk.kv_append(
@@ -199,7 +193,7 @@ def _attend_local(
         query_bnh=query_btnh[:, 0], kv_pages=pool, summaries=summaries, page_table_bp=table_bp,
         lengths_b=jnp.where(counts_b > 0, cache.lengths_b + counts_b, 0),  # idle ones read nothing
         rows_b=rows_b, streams_b=cache.streams_b + layer, page_size=plan.page_size,
-        implementation=plan.implementation,
+        implementation=plan.implementation, shared_heads=_shared_heads(plan.sharding),
     )  # fmt: skip
     return _by_layer(plan, layer, step)[:, None], pool, summaries
 
@@ -207,8 +201,8 @@ def _attend_local(
 def _by_layer(plan: PagedPlan, layer: Array | int, step: Step) -> Array:
     """One layer's attention, by its policy; one branch of several where the layer is data."""
     if len(plan.policies) == 1 or isinstance(layer, int):
-        return attend_step(plan.policies[plan.policy_of_layer[int(layer)]] if isinstance(layer, int)
-                           else plan.policies[0], step)  # fmt: skip
+        known = plan.policy_of_layer[layer] if isinstance(layer, int) else 0
+        return attend_step(plan.policies[known], step)
     branches = [functools.partial(attend_step, policy) for policy in plan.policies]
     return lax.switch(jnp.asarray(plan.policy_of_layer)[layer], branches, step)
 
@@ -223,14 +217,11 @@ def gather_pages(pool: Array, table_bp: Array, lengths_b: Array) -> tuple[Array,
     return jnp.where(held, key, 0), jnp.where(held, value, 0)
 
 
-def _heads_of_this_device(new_btkh: Array, stored: int, split: CacheSharding | None) -> Array:
-    """The KV heads that this device's query heads belong to, where the projections gave it all of K."""
-    K = new_btkh.shape[2]
-    if split is None or split.kv_head_axes or not split.head_axes or stored == K:
-        return new_btkh
-    share = lax.axis_index(split.head_axes)
-    first = share * K // _ways(split.mesh, split.head_axes)
-    return lax.dynamic_slice_in_dim(new_btkh, first, stored, axis=2)
+def _shared_heads(split: CacheSharding | None) -> tuple[tuple[str, ...], int] | None:
+    """The axes of the heads and the devices that share a KV head, where any do: see ``Step``."""
+    if split is None or split.kv_copies == 1:
+        return None
+    return split.head_axes, split.kv_copies
 
 
 def _ways(mesh: jax.sharding.Mesh, axes: tuple[str, ...]) -> int:

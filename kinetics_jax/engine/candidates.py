@@ -38,5 +38,7 @@ def top_candidates(logits_bv: jax.Array, count: int) -> tuple[jax.Array, jax.Arr
 
 def _top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     """``lax.top_k`` with −0 equal to 0, which it is not there."""
-    # Behind a barrier: where slices of its result are used, XLA would sort all of x instead.
-    return lax.optimization_barrier(tuple(lax.top_k(jnp.where(x == 0, 0, x), count)))
+    # Behind barriers: where slices of its result are used, XLA would sort all of x instead. One for each
+    # part: XLA's CPU compiler ends its process over a barrier on the pair, where x is split over devices.
+    value, index = lax.top_k(jnp.where(x == 0, 0, x), count)
+    return lax.optimization_barrier(value), lax.optimization_barrier(index)

@@ -1,9 +1,12 @@
 """How many sequences fit the memory that is really free."""
 
 import os
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.spec import InputError, ModelConfig
@@ -19,6 +22,15 @@ def free_bytes(device: jax.Device) -> int:
         return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
     devices = len(jax.local_devices(backend=device.platform))
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // devices
+
+
+def least_free_bytes(devices: Sequence[jax.Device]) -> int:
+    """The least that is free on any device of any process: all of them must take the same shapes."""
+    here = min(free_bytes(device) for device in devices)
+    if jax.process_count() == 1:
+        return here
+    gigabytes = multihost_utils.process_allgather(np.float32(here / 2**30))
+    return int(gigabytes.min() * 2**30)
 
 
 def sequence_bytes(

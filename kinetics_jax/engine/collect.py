@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kinetics_jax.engine.programs import Drawn
-from kinetics_jax.engine.state import FINISH_REASON, STOP
+from kinetics_jax.engine.state import FINISH_REASON, REPETITION, STOP
 from kinetics_jax.models import Tokenizer
+from kinetics_jax.spec import RepetitionRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Collector:
         self._sent[slot] = (len(tokens), shown)
 
     def finish(
-        self, slot: int, code: int, stop_ids: Sequence[int], cut: tuple[int, str] | None
+        self, slot: int, code: int, rule: RepetitionRule | None, cut: tuple[int, str] | None
     ) -> tuple[tuple[int, ...], tuple[float, ...], str | None, str]:
         """(tokens, log-probabilities, text, finish reason) of a sample that is over."""
         tokens, logprobs = self._column(slot)
@@ -96,8 +97,11 @@ class Collector:
         if cut is not None:
             (count, text), reason = cut, "stop"
             tokens, logprobs = tokens[:count], logprobs[:count]
-        elif code == STOP and len(tokens) and int(tokens[-1]) in stop_ids:
+        elif code == STOP:
             tokens, logprobs = tokens[:-1], logprobs[:-1]
+        elif code == REPETITION and rule is not None:
+            kept = rule.kept_tokens(len(tokens))
+            tokens, logprobs = tokens[:kept], logprobs[:kept]
         if text is None and self._tokenizer is not None:
             text = self._tokenizer.decode(tokens.tolist())
         del self._begun[slot]

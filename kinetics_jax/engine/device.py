@@ -1,6 +1,7 @@
 """The device side of an engine: the state and the compiled programs, driven with NumPy arrays.
 
-Axis letters: B slots of all lanes · D lanes · C prompt tokens of a chunk · P pages of a sequence · I stop ids.
+Axis letters: B slots of all lanes · D lanes · C prompt tokens of a chunk · P pages of a sequence ·
+I stop ids.
 """
 
 import dataclasses
@@ -14,13 +15,13 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.attention import PagedPlan
-from kinetics_jax.engine import programs
+from kinetics_jax.engine import programs, thinking
 from kinetics_jax.engine.programs import Admitted, Drawn
 from kinetics_jax.engine.sampling import SamplerState
 from kinetics_jax.engine.schedule import Admission, Prompt
 from kinetics_jax.engine.state import EngineState, empty_state, specs_of
 from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import SamplingParams
+from kinetics_jax.spec import RepetitionRule, SamplingParams, ThinkingBudget
 
 SMALLEST_CHUNK = 16
 """Prompt tokens read at a time at least: shorter prompts are padded to this."""
@@ -35,6 +36,7 @@ class Start:
     sampling: SamplingParams
     max_tokens: int
     stop_ids: tuple[int, ...]
+    thinking: ThinkingBudget | None
 
 
 class Device:
@@ -42,18 +44,21 @@ class Device:
 
     def __init__(
         self, model: Qwen3, plan: PagedPlan, *, slots: int, prompt_rows: int,
-        pages_per_sequence: int, stop_ids: int, cache_dtype: jax.typing.DTypeLike, head_dim: int,
-        prefill_chunk: int,
+        pages_per_sequence: int, stop_ids: int, rule: RepetitionRule | None,
+        cache_dtype: jax.typing.DTypeLike, head_dim: int, prefill_chunk: int,
     ) -> None:  # fmt: skip
         self.plan, self.slots, self.pages = plan, slots, pages_per_sequence
         self._most_stop_ids, self._prefill_chunk = stop_ids, prefill_chunk
         # Flattening a model costs more than a small model's step, so it is done once.
         self._leaves, self._model = jax.tree.flatten(model)
         self._state = empty_state(
-            model, plan, slots=slots, prompt_rows=prompt_rows, stop_ids=stop_ids,
+            model, plan, slots=slots, prompt_rows=prompt_rows, stop_ids=stop_ids, rule=rule,
             pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype, head_dim=head_dim,
         )  # fmt: skip
         self._places = _places(self._state)
+        self._no_budgets = thinking.rows([None] * self.num_slots)
+        if plan.sharding is None:  # there once, it need not be sent with each admission
+            self._no_budgets = jax.device_put(self._no_budgets)
         self._programs: dict[Any, Any] = {}
 
     @property
@@ -109,6 +114,7 @@ class Device:
         stop_bi = np.full((B, self._most_stop_ids), -1, np.int32)
         slots = [s.admission.lane * self.slots + s.admission.slot for s in starts]
         sampler = jax.tree.map(np.array, _idle_sampler(B))
+        budgets: list[ThinkingBudget | None] = [None] * B
         if starts:
             keys = np.stack([s.key for s in starts])
             rows = SamplerState.of([s.sampling for s in starts], keys)
@@ -119,13 +125,24 @@ class Device:
         for slot, s in zip(slots, starts, strict=True):
             taken = s.admission
             start_b[slot], row_b[slot] = True, taken.row
+            budgets[slot] = s.thinking
             from_b[slot], to_b[slot] = taken.copy_from, taken.copy_to
             most_b[slot] = s.max_tokens
             table_bp[slot, : len(taken.pages)] = taken.pages
             stop_bi[slot, : len(s.stop_ids)] = s.stop_ids
         new = Admitted(
-            start_b, drop_b, row_b, table_bp, from_b, to_b, most_b, stop_bi, streams_b, sampler
-        )  # type: ignore[arg-type]
+            start_b,
+            drop_b,
+            row_b,
+            table_bp,
+            from_b,
+            to_b,
+            most_b,
+            stop_bi,
+            streams_b,
+            sampler,
+            thinking.rows(budgets) if any(budgets) else self._no_budgets,
+        )
         self._state = self._program("admit", programs.admit, model=False)(self._state, new)
 
     def decode(self, steps: int, min_active: int = 1) -> Drawn:

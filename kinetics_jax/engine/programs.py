@@ -7,22 +7,17 @@ t decode steps of a chunk · P pages of a sequence · I stop ids.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from kinetics_jax.attention import PagedPlan
+from kinetics_jax.engine import repetition, thinking
 from kinetics_jax.engine.sampling import SamplerState, sample_tokens
-from kinetics_jax.engine.state import (
-    ERROR,
-    LENGTH,
-    RUNNING,
-    STOP,
-    EngineState,
-    Slots,
-)
+from kinetics_jax.engine.state import ERROR, LENGTH, REPETITION, RUNNING, STOP, EngineState, Slots
+from kinetics_jax.engine.thinking import ThinkingState
 from kinetics_jax.models import Qwen3
 
 Array = jax.Array
@@ -73,18 +68,19 @@ def read_prompts(
 class Admitted(NamedTuple):
     """What the host says of slots that change: NumPy arrays over all B slots."""
 
-    start_b: Array
+    start_b: Any
     """bool: a sample begins here."""
-    drop_b: Array
+    drop_b: Any
     """bool: the sample here ends without another."""
-    row_b: Array
-    page_table_bp: Array
-    copy_from_b: Array
-    copy_to_b: Array
-    max_tokens_b: Array
-    stop_ids_bi: Array
-    streams_b: Array
+    row_b: Any
+    page_table_bp: Any
+    copy_from_b: Any
+    copy_to_b: Any
+    max_tokens_b: Any
+    stop_ids_bi: Any
+    streams_b: Any
     sampler: SamplerState
+    thinking: ThinkingState
 
 
 def admit(state: EngineState, new: Admitted) -> EngineState:
@@ -105,8 +101,11 @@ def admit(state: EngineState, new: Admitted) -> EngineState:
         finish_b=put(zero_b + RUNNING, old.finish_b), generated_b=put(zero_b, old.generated_b),
         max_tokens_b=put(new.max_tokens_b, old.max_tokens_b),
         stop_ids_bi=put(new.stop_ids_bi, old.stop_ids_bi),
+        prompt_len_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.prompt_len_b),
         streams_b=put(new.streams_b, old.streams_b),
         sampler=jax.tree.map(put, new.sampler, old.sampler),
+        repetition=repetition.reset(old.repetition, new.start_b),
+        thinking=jax.tree.map(put, new.thinking, old.thinking),
     )  # fmt: skip
     return dataclasses.replace(state, kv_pages=kv_pages, summaries=summaries, slots=slots)
 
@@ -130,26 +129,30 @@ def _copy_local(
     plan: PagedPlan, pool: Array, summaries: Array | None, start_b: Array, row_b: Array,
     from_b: Array, to_b: Array,
 ) -> tuple[Array, Array | None]:  # fmt: skip
-    """One lane: slot by slot, in place, of those that start."""
+    """One lane: slot by slot and layer by layer, in place, of those that start.
+
+    Rows of axis 0 only: a slice over a layer axis makes XLA copy the pool to another layout.
+    """
     order_b = jnp.argsort(~start_b)
     L, slots = plan.num_layers, start_b.shape[0]
 
     def one(i: Array, arrays: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
         pool, summaries = arrays
-        b = order_b[i]
-        pool = _copy_row(pool, L, from_b[b], to_b[b])
+        b, layer = order_b[i // L], i % L
+        first = layer * plan.pool_pages
+        pool = _copy_row(pool, first + from_b[b], first + to_b[b])
         if summaries is not None:
-            summaries = _copy_row(summaries, L, slots + row_b[b], b)
+            first = layer * plan.rows
+            summaries = _copy_row(summaries, first + slots + row_b[b], first + b)
         return pool, summaries
 
-    return lax.fori_loop(0, start_b.sum(), one, (pool, summaries))
+    return lax.fori_loop(0, start_b.sum() * L, one, (pool, summaries))
 
 
-def _copy_row(stacked: Array, layers: int, source: Array, target: Array) -> Array:
-    """``stacked`` [L·rows, …] with row ``source`` of every layer copied to row ``target``."""
-    by_layer = stacked.reshape(layers, -1, *stacked.shape[1:])
-    row = lax.dynamic_slice_in_dim(by_layer, source, 1, axis=1)
-    return lax.dynamic_update_slice_in_dim(by_layer, row, target, axis=1).reshape(stacked.shape)
+def _copy_row(array: Array, source: Array, target: Array) -> Array:
+    """``array`` with row ``source`` copied to row ``target``."""
+    row = lax.dynamic_slice_in_dim(array, source, 1)
+    return lax.dynamic_update_slice_in_dim(array, row, target, axis=0)
 
 
 def decode(
@@ -182,24 +185,43 @@ def _draw_and_feed(model: Qwen3, state: EngineState) -> tuple[EngineState, Array
     slots = state.slots
     logits_bv = model.logits(slots.hidden_bm[:, None])[:, 0]
     with jax.named_scope("sample"):
-        token_b, logprob_b, ok_b = sample_tokens(logits_bv, slots.sampler, slots.generated_b)
-        drawn_b = slots.active_b & ok_b
-        generated_b = slots.generated_b + drawn_b
-        finish_b = _finish(slots, token_b, ok_b, generated_b)
-    going_b = slots.active_b & (finish_b == RUNNING)
-    fed_b = jnp.where(going_b, token_b, 0)
-    x_btm, cache = model.hidden(fed_b[:, None], state.slot_cache(), going_b.astype(jnp.int32))
-    slots = dataclasses.replace(
-        slots, lengths_b=cache.lengths_b, hidden_bm=x_btm[:, 0], active_b=going_b,
-        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), generated_b=generated_b,
-    )  # fmt: skip
-    state = dataclasses.replace(state.with_cache(cache), slots=slots)
-    return state, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)
+        # Idle slots are greedy, so that none of them asks for a look at the whole vocabulary.
+        heat_b = jnp.where(slots.active_b, slots.sampler.temperature_b, 0)
+        sampler = dataclasses.replace(slots.sampler, temperature_b=heat_b)
+        drawn = sample_tokens(logits_bv, sampler, slots.generated_b)
+        slots, token_b, logprob_b = _take(slots, logits_bv, *drawn)
+    fed_b = jnp.where(slots.active_b, token_b, 0)
+    counts_b = slots.active_b.astype(jnp.int32)
+    state = dataclasses.replace(state, slots=slots)
+    x_btm, cache = model.hidden(fed_b[:, None], state.slot_cache(), counts_b)
+    slots = dataclasses.replace(slots, lengths_b=cache.lengths_b, hidden_bm=x_btm[:, 0])
+    return dataclasses.replace(state.with_cache(cache), slots=slots), token_b, logprob_b
 
 
-def _finish(slots: Slots, token_b: Array, ok_b: Array, generated_b: Array) -> Array:
-    """Why each slot is over with this token, or ``RUNNING``."""
+def _take(
+    slots: Slots, logits_bv: Array, sampled_b: Array, logprob_b: Array, ok_b: Array
+) -> tuple[Slots, Array, Array]:
+    """The slots after this token, the token (−1: none) and its log-probability."""
+    drawn_b = slots.active_b & ok_b
+    generated_b = slots.generated_b + drawn_b
+    token_b, thoughts = thinking.override(slots.thinking, sampled_b, generated_b, drawn_b)
+
+    def logit(of_b: Array) -> Array:
+        return jnp.take_along_axis(logits_bv, of_b[:, None], axis=1)[:, 0]
+
+    forced_b = token_b != sampled_b
+    logprob_b = jnp.where(forced_b, logprob_b + logit(token_b) - logit(sampled_b), logprob_b)
+    repeats, repeated_b = repetition.update(
+        slots.repetition, token_b, generated_b, slots.prompt_len_b, drawn_b
+    )
     stops_b = (token_b[:, None] == slots.stop_ids_bi).any(axis=1)
     finish_b = jnp.where(generated_b >= slots.max_tokens_b, LENGTH, RUNNING)
     finish_b = jnp.where(stops_b, STOP, finish_b)
-    return jnp.where(ok_b, finish_b, ERROR)
+    finish_b = jnp.where(repeated_b, REPETITION, finish_b)
+    finish_b = jnp.where(ok_b, finish_b, ERROR)
+    slots = dataclasses.replace(
+        slots, active_b=slots.active_b & (finish_b == RUNNING), generated_b=generated_b,
+        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), repetition=repeats,
+        thinking=thoughts,
+    )  # fmt: skip
+    return slots, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)

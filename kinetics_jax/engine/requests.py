@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from kinetics_jax.models import Tokenizer
-from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams
+from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams, ThinkingBudget
 from kinetics_jax.spec.sample import SampleKey
 
 
@@ -19,6 +22,8 @@ class Decoding:
     """Tokens that end a sample; None: the model's end-of-text tokens. Empty: none."""
     stop_strings: tuple[str, ...] = ()
     """Texts that end a sample, looked for in the generated text; they need a tokenizer."""
+    thinking_budget: ThinkingBudget | None = None
+    """How long the model may or must think."""
     logprobs: bool = False
     """Whether samples carry the log-probability of each token."""
 
@@ -62,7 +67,7 @@ class RequestReader:
         self.thinking = thinking
 
     def read(
-        self, problems: Iterable[Prompt], n: int | Sequence[int], decoding: Decoding,
+        self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int], decoding: Decoding,
         done: Iterable[SampleKey],
     ) -> list[Request]:  # fmt: skip
         """A request per problem, without the trials that are ``done``.
@@ -74,12 +79,8 @@ class RequestReader:
         if decoding.stop_strings and self.tokenizer is None:
             raise InputError("stop_strings need a tokenizer; give the engine one")
         finished = set(done)
-        if isinstance(problems, str) or (
-            isinstance(problems, Sequence) and problems and isinstance(problems[0], int)
-        ):
-            problems = [problems]  # type: ignore[list-item]
         found: dict[tuple[str, str], Request] = {}
-        for number, given in enumerate(problems):
+        for number, given in enumerate(_several(problems)):
             problem = self._problem(given, number)
             name = (problem.task, problem.problem_id)
             if name in found:
@@ -130,6 +131,14 @@ class RequestReader:
             raise InputError(f"{where}: its prompt is text; give the engine a tokenizer")
         turn = [{"role": "user", "content": problem.prompt}]
         return tuple(self.tokenizer.chat(turn, thinking=self.thinking))
+
+
+def _several(problems: Iterable[Prompt] | Prompt) -> list[Any]:
+    """The problems as a list, a single one too."""
+    if isinstance(problems, str | Problem):
+        return [problems]
+    listed = list(problems)
+    return [listed] if listed and isinstance(listed[0], int | np.integer) else listed
 
 
 def _trials(n: int | Sequence[int]) -> tuple[int, ...]:

@@ -192,7 +192,8 @@ class Schedule:
         if row is None or need > lane.pool.free or held + own > lane.pool.size - 1:
             return False
         # A lane takes a whole prompt, unless so few samples are left that others would stand idle.
-        share = max(1, -(-self.queued // len(self.lanes)))
+        unstarted = self.queued + sum(other.waiting for other in self.lanes)
+        share = -(-unstarted // len(self.lanes))
         taken = collections.deque(trials.popleft() for _ in range(min(share, len(trials))))
         if not trials:
             self._queue.popleft()

@@ -14,8 +14,12 @@ from jax.sharding import PartitionSpec
 
 from kinetics_jax.attention import PagedCache, PagedPlan
 from kinetics_jax.attention.paged import make_pool
+from kinetics_jax.engine import repetition, thinking
+from kinetics_jax.engine.repetition import RepetitionState
 from kinetics_jax.engine.sampling import SamplerState
+from kinetics_jax.engine.thinking import ThinkingState
 from kinetics_jax.models import Qwen3
+from kinetics_jax.spec import RepetitionRule
 
 Array = jax.Array
 
@@ -27,7 +31,8 @@ FINISH_REASON = {STOP: "stop", LENGTH: "length", REPETITION: "repetition", ERROR
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["page_table_bp", "lengths_b", "hidden_bm", "active_b", "finish_b", "generated_b",
-                 "max_tokens_b", "stop_ids_bi", "streams_b", "sampler"],
+                 "max_tokens_b", "prompt_len_b", "stop_ids_bi", "streams_b", "sampler", "repetition",
+                 "thinking"],
     meta_fields=[],
 )  # fmt: skip
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +50,13 @@ class Slots:
     generated_b: Array
     """Tokens drawn so far."""
     max_tokens_b: Array
+    prompt_len_b: Array
     stop_ids_bi: Array
     """Tokens that end the sample; −1 fills up."""
     streams_b: Array
     sampler: SamplerState
+    repetition: RepetitionState | None
+    thinking: ThinkingState
 
 
 @functools.partial(
@@ -121,7 +129,7 @@ def specs_of(state: EngineState) -> Any:
 
 def empty_state(
     model: Qwen3, plan: PagedPlan, *, slots: int, prompt_rows: int, pages_per_sequence: int,
-    stop_ids: int, cache_dtype: jax.typing.DTypeLike, head_dim: int,
+    stop_ids: int, rule: RepetitionRule | None, cache_dtype: jax.typing.DTypeLike, head_dim: int,
 ) -> EngineState:  # fmt: skip
     """A state without samples; ``slots`` and ``prompt_rows`` are per lane. Made where it will live."""
     pool, summaries = make_pool(plan, model.config, pages_per_sequence, cache_dtype, head_dim)
@@ -136,8 +144,9 @@ def empty_state(
         slots=Slots(
             page_table_bp=ints(B, P), lengths_b=ints(B), hidden_bm=jnp.zeros((B, M), model.dtype),
             active_b=jnp.zeros(B, bool), finish_b=ints(B), generated_b=ints(B),
-            max_tokens_b=ints(B), stop_ids_bi=ints(B, stop_ids, fill=-1), streams_b=ints(B),
-            sampler=SamplerState.init(B),
+            max_tokens_b=ints(B), prompt_len_b=ints(B), stop_ids_bi=ints(B, stop_ids, fill=-1),
+            streams_b=ints(B), sampler=SamplerState.init(B),
+            repetition=repetition.init(rule, B), thinking=thinking.init(B),
         ),
         prompts=Prompts(
             page_table_dup=ints(D, U, P), lengths_du=ints(D, U),

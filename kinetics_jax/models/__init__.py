@@ -17,6 +17,7 @@ Load, prefill and decode::
 """
 
 from kinetics_jax.models.checkpoint import CheckpointError
+from kinetics_jax.models.chip_options import compiler_options
 from kinetics_jax.models.decode import decode_step, make_cache, prefill
 from kinetics_jax.models.load import load
 from kinetics_jax.models.orbax_io import restore_orbax, save_orbax
@@ -35,6 +36,7 @@ __all__ = [
     "ShardingRules",
     "Tokenizer",
     "Weight",
+    "compiler_options",
     "count_params",
     "decode_step",
     "describe",

@@ -100,6 +100,8 @@ class Checkpoint:
     def _handle(self, file: pathlib.Path) -> Any:
         if self._open is None or self._open[0] != file:
             self.close()  # unmap the old file before mapping the next
+            if file.exists() and not file.is_file():  # a pipe or a device might never end
+                raise CheckpointError(f"{file}: not a plain file")
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
             except FileNotFoundError as error:

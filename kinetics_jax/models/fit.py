@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kinetics_jax.attention import ContiguousCache
+from kinetics_jax.models.chip_options import compiler_options
 from kinetics_jax.models.decode import decode_step
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.weights import Quantization
@@ -103,7 +104,10 @@ def compile_decode(
     config: ModelConfig, placement: Placement, *, batch: int, capacity: int,
     quantize: Quantization | None = None,
 ) -> Fit:  # fmt: skip
-    """Compile one decode step (BF16, ``batch`` sequences with room for ``capacity`` tokens each)."""
+    """Compile one decode step (BF16, ``batch`` sequences with room for ``capacity`` tokens each).
+
+    With ``compiler_options`` of the devices, as a run there should be.
+    """
     mesh = make_mesh(placement)
     model = Qwen3.abstract(config, mesh=mesh, quantize=quantize)
     sharding = model.cache_sharding(batch)
@@ -112,7 +116,7 @@ def compile_decode(
     tokens = jax.ShapeDtypeStruct((batch,), jnp.int32, sharding=rows)
     lowered = jax.jit(decode_step, donate_argnums=1).lower(model, cache, tokens)
     try:
-        compiled = lowered.compile()
+        compiled = lowered.compile(compiler_options=compiler_options(mesh.devices.flat[0]))
     except jax.errors.JaxRuntimeError as error:
         overflow = _OVERFLOW.search(str(error))
         if overflow is None:

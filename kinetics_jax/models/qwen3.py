@@ -46,9 +46,10 @@ class Attention(nnx.Module):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         query, key = rope.rotate(query, *turn), rope.rotate(key, *turn)
-        query = self.layout.constrain(query, "batch", None, "heads", None)
-        key, value = (
-            self.layout.constrain(x, "batch", None, "kv_heads", None) for x in (key, value)
+        copies = self.layout.kv_copies
+        query, key, value = (
+            self.layout.constrain(x, "batch", None, "heads", None)
+            for x in (query, jnp.repeat(key, copies, axis=2), jnp.repeat(value, copies, axis=2))
         )
         mixed, cache = cache.attend(layer, query, key, value, counts_b)
         return self.out(mixed), cache
@@ -168,12 +169,11 @@ class Qwen3(nnx.Module):
 
     def cache_sharding(self, batch: int) -> CacheSharding | None:
         """How a cache for ``batch`` sequences lies on this model's mesh."""
-        if self.layout.mesh is None:
+        layout = self.layout
+        if layout.mesh is None:
             return None
-        return CacheSharding(
-            self.layout.mesh, self.layout.batch_split(batch),
-            self.layout.axes("heads"), self.layout.axes("kv_heads"),
-        )  # fmt: skip
+        batch_axes = layout.batch_split(batch)
+        return CacheSharding(layout.mesh, batch_axes, layout.axes("heads"), layout.kv_copies)
 
     def hidden(self, tokens_bt: Array, cache: Cache, counts_b: Array) -> tuple[Array, Cache]:
         """Normed output x_btd of the last layer for new tokens, and the cache with them in it."""

@@ -44,6 +44,8 @@ class Layout:
     split: tuple[tuple[str, MeshAxes], ...] = ()
     """Logical dim → mesh axes, for the dims that are really split."""
     batch_axes: MeshAxes = ()
+    kv_copies: int = 1
+    """Devices that share one KV head, where there are fewer of them than tensor-parallel devices."""
 
     def axes(self, dim: str) -> MeshAxes:
         """Mesh axes that a logical dim is split over (empty: replicated)."""
@@ -83,8 +85,9 @@ class Layout:
 def lay_out(config: ModelConfig, mesh: Mesh | None, rules: ShardingRules | None = None) -> Layout:
     """The ``Layout`` of a model on a mesh (None: one device, nothing split).
 
-    KV heads are replicated where there are fewer of them than tensor-parallel devices. Any other dim
-    that its axes do not divide is replicated with a ``ReplicatedWarning``. Raises ``InputError`` for a
+    Where there are fewer KV heads than tensor-parallel devices, their weights are replicated and each
+    device keeps the one head that its queries read (``kv_copies`` devices the same). Any other dim that
+    its axes do not divide is replicated with a ``ReplicatedWarning``. Raises ``InputError`` for a
     mesh axis that no rule uses.
     """
     if mesh is None:
@@ -103,9 +106,9 @@ def lay_out(config: ModelConfig, mesh: Mesh | None, rules: ShardingRules | None 
             split[dim] = present[dim]
         elif dim != "kv_heads":
             _warn(config, dim, size, ways)
-    _settle_heads(config, mesh, split)
+    copies = _settle_heads(config, mesh, split)
     used = tuple((dim, axes) for dim, axes in split.items() if axes)
-    return Layout(mesh, used, present["batch"])
+    return Layout(mesh, used, present["batch"], copies)
 
 
 def _splittable(config: ModelConfig) -> dict[str, int]:
@@ -116,15 +119,18 @@ def _splittable(config: ModelConfig) -> dict[str, int]:
     return sizes | {"ffn": config.ffn_dim}
 
 
-def _settle_heads(config: ModelConfig, mesh: Mesh, split: dict[str, MeshAxes]) -> None:
-    """Replicate the query heads where a device's share of them would straddle KV heads unevenly."""
-    if "heads" not in split:
-        split.pop("kv_heads", None)
-    elif "kv_heads" not in split:
-        ways = math.prod(mesh.shape[axis] for axis in split["heads"])
-        if ways % config.num_kv_heads:
-            del split["heads"]
-            _warn(config, "heads", config.num_query_heads, ways)
+def _settle_heads(config: ModelConfig, mesh: Mesh, split: dict[str, MeshAxes]) -> int:
+    """How many devices share a KV head. Query heads are replicated (and KV heads with them) where a
+    device's share of them would straddle KV heads unevenly.
+    """
+    if "heads" in split:
+        ways, K = math.prod(mesh.shape[axis] for axis in split["heads"]), config.num_kv_heads
+        if K % ways == 0 or ways % K == 0:
+            return max(1, ways // K)
+        del split["heads"]
+        _warn(config, "heads", config.num_query_heads, ways)
+    split.pop("kv_heads", None)
+    return 1
 
 
 def _warn(config: ModelConfig, dim: str, size: int, ways: int) -> None:

@@ -229,6 +229,8 @@ def _bands(
         inside = (frontier.costs >= part.start_cost) & (frontier.costs <= part.end_cost) & reached
         if inside.any():
             found.append((part, np.flatnonzero(inside)))
+    if not found:  # nothing was ever solved
+        return ()
     starts = [float(frontier.costs[index[0]]) for _, index in found]
     ends = [*starts[1:], float(frontier.costs[-1])]
     return tuple(

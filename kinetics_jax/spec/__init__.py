@@ -20,8 +20,10 @@ from kinetics_jax.spec.policies import (
 from kinetics_jax.spec.presets import presets
 from kinetics_jax.spec.problem import Problem
 from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.repetition import RepetitionRule
 from kinetics_jax.spec.sample import Sample
 from kinetics_jax.spec.sampling import SamplingParams
+from kinetics_jax.spec.thinking import ThinkingBudget
 
 __all__ = [
     "BlockTopK",
@@ -37,11 +39,13 @@ __all__ = [
     "Problem",
     "Quest",
     "RandomSelect",
+    "RepetitionRule",
     "Sample",
     "SampleRecord",
     "SamplingParams",
     "SlidingWindow",
     "StridedBlockTopK",
+    "ThinkingBudget",
     "TopK",
     "UnknownNameError",
     "Yarn",

@@ -1,8 +1,8 @@
 """How the next token is drawn from a model's logits, as options: no JAX, so that configs can name it."""
 
 import dataclasses
-import math
 
+from kinetics_jax.spec.checks import check_number, check_whole
 from kinetics_jax.spec.errors import InputError
 
 GREEDY_BELOW = 0.02
@@ -30,29 +30,19 @@ class SamplingParams:
     """With the problem and the trial it names the random stream; see ``engine.threefry.sample_key``."""
 
     def __post_init__(self) -> None:
-        _check_number("temperature", self.temperature)
+        check_number("temperature", self.temperature)
         if not self.temperature >= 0:
             raise InputError(f"temperature={self.temperature!r} must be ≥ 0 (0 is greedy)")
-        _check_number("top_p", self.top_p)
+        check_number("top_p", self.top_p)
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p={self.top_p!r} must be in (0, 1] (1 turns it off)")
-        _check_number("min_p", self.min_p)
+        check_number("min_p", self.min_p)
         if not 0 <= self.min_p < 1:
             raise InputError(f"min_p={self.min_p!r} must be in [0, 1) (0 turns it off)")
-        _check_whole("top_k", self.top_k, 2**31 - 1)
-        _check_whole("seed", self.seed, MAX_SEED)
+        check_whole("top_k", self.top_k, 0)
+        check_whole("seed", self.seed, 0, MAX_SEED)
 
     @property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
         return self.temperature < GREEDY_BELOW
-
-
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{name}={value!r} must be a finite number")
-
-
-def _check_whole(name: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise InputError(f"{name}={value!r} must be a whole number in 0…{most}")

@@ -103,7 +103,9 @@ def test_chunk_is_checked():
 
 def test_a_step_needs_one_compilation():
     model, cache = _model("tiny-dense"), models.make_cache(_model("tiny-dense"), 2, 16)
-    step = jax.jit(models.decode_step, donate_argnums=1)
+    step = jax.jit(
+        lambda *given: models.decode_step(*given), donate_argnums=1
+    )  # a cache of its own
     for token in range(3):
         _, cache = step(model, cache, jnp.array([token, token + 1]))
     assert step._cache_size() == 1

@@ -66,12 +66,51 @@ def test_weights_and_cache_lie_where_the_rules_say():
     assert cache.key_lbksh.sharding.shard_shape(cache.key_lbksh.shape) == (2, 1, 1, 16, 32)
 
 
-def test_few_kv_heads_are_replicated_without_a_word():
+def test_few_kv_heads_are_shared_by_the_devices_whose_queries_read_them():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = _model("tiny-dense", _mesh((1, 1, 4)))  # K = 2 < 4
-    assert model.layout.axes("kv_heads") == ()
+    assert (model.layout.axes("kv_heads"), model.layout.kv_copies) == ((), 2)
     assert model.layout.axes("heads") == ("model",)
+    cache = models.make_cache(model, 4, 16)
+    assert cache.key_lbksh.sharding.shard_shape(cache.key_lbksh.shape) == (2, 4, 1, 16, 32)
+    _, cache = jax.jit(models.prefill)(model, cache, TOKENS, np.full(4, 12))
+    alone = _model("tiny-dense")
+    _, whole = jax.jit(models.prefill)(
+        alone, models.make_cache(alone, 4, 16), TOKENS, np.full(4, 12)
+    )
+    for device, kept in enumerate(cache.key_lbksh.addressable_shards):
+        np.testing.assert_allclose(
+            kept.data[:, :, 0], whole.key_lbksh[:, :, device // 2], atol=2e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("N", "K", "ways", "heads", "copies"),
+    [
+        (8, 2, 8, ("model",), 4),
+        (8, 8, 4, ("model",), 1),
+        (8, 4, 8, ("model",), 2),
+        (12, 3, 2, (), 1),  # a device's six queries would read one and a half KV heads
+        (28, 4, 8, (), 1),
+        (24, 4, 8, ("model",), 2),
+        (9, 3, 3, ("model",), 1),
+    ],
+)
+def test_how_heads_are_shared(N, K, ways, heads, copies):
+    config = dataclasses.replace(presets["tiny-dense"], num_query_heads=N, num_kv_heads=K)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", models.ReplicatedWarning)
+        layout = models.lay_out(config, _mesh((1, 1, ways)))
+    assert (layout.axes("heads"), layout.kv_copies) == (heads, copies)
+
+
+def test_rules_of_ones_own_for_kv_heads():
+    rules = models.ShardingRules(kv_heads=())
+    model = models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), mesh=_mesh((1, 1, 2)),
+                              rules=rules, dtype=jnp.float32)  # fmt: skip
+    assert (model.layout.axes("kv_heads"), model.layout.kv_copies) == ((), 1)
+    np.testing.assert_allclose(_decode(model), _decode(_model("tiny-dense")), atol=2e-6)
 
 
 def test_other_dims_that_do_not_divide_are_replicated_with_a_warning():

@@ -56,7 +56,8 @@ class PerLayer(Policy):
     @property
     def natural_page(self) -> int | None:
         """The page size that the layers ask for. Raises ``InputError`` where they disagree."""
-        wanted = {layer.natural_page for layer in self.layers} - {None}
+        asked = (layer.natural_page for layer in self.layers)
+        wanted = {page for page in asked if page is not None}
         if len(wanted) > 1:
             raise InputError(
                 f"PerLayer: layers want pages of {sorted(wanted)} tokens; one is needed"

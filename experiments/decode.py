@@ -1,0 +1,175 @@
+"""Ask a model something: ``python -m experiments.decode --model=PATH --prompt="…"``.
+
+One sample is printed as it is drawn. Several (``--n``), or prompts from a file, are printed as they finish,
+and kept in the folder ``--out``; samples that are there already are not made again.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import jax
+from absl import app, flags
+
+from kinetics_jax import models
+from kinetics_jax.engine import Engine, Piece, Progress
+from kinetics_jax.engine.log import SampleLog
+from kinetics_jax.spec import (
+    InputError,
+    KineticsError,
+    Problem,
+    Sample,
+    SamplingParams,
+    parse_policy,
+)
+
+_MODEL = flags.DEFINE_string("model", None, "Checkpoint: folder, GGUF file or hub name.")
+_PROMPT = flags.DEFINE_string("prompt", None, "The user's turn; - reads standard input.")
+_PROMPTS = flags.DEFINE_string(
+    "prompts", None, "File of JSON lines, each with 'prompt' and perhaps 'problem_id'."
+)
+_POLICY = flags.DEFINE_string("policy", "dense", "Attention policy, such as block_topk(16, 64).")
+_N = flags.DEFINE_integer("n", 1, "Samples per prompt.")
+_MAX_TOKENS = flags.DEFINE_integer("max_tokens", 1024, "Most tokens to generate.")
+_TEMPERATURE = flags.DEFINE_float("temperature", 0.6, "0 takes the most likely token.")
+_TOP_P = flags.DEFINE_float("top_p", 0.95, "Nucleus; 1 is off.")
+_TOP_K = flags.DEFINE_integer("top_k", 20, "Most likely tokens to choose from; 0 is off.")
+_MIN_P = flags.DEFINE_float("min_p", 0.0, "Least probability relative to the likeliest; 0 is off.")
+_SEED = flags.DEFINE_integer("seed", 0, "Names the random streams.")
+_STOP = flags.DEFINE_multi_string("stop", [], "Text that ends a sample; may be repeated.")
+_THINKING = flags.DEFINE_bool("thinking", True, "What the chat template is told.")
+_CONTEXT = flags.DEFINE_integer("max_context", 4096, "Longest prompt and generation together.")
+_SLOTS = flags.DEFINE_integer(
+    "slots", None, "Samples at once per share of the mesh; default: what fits."
+)
+_DTYPE = flags.DEFINE_string("dtype", None, "Weights; default bfloat16, float32 on a CPU.")
+_QUANTIZE = flags.DEFINE_enum("quantize", None, ["int8"], "Quantise matmul weights.")
+_MESH = flags.DEFINE_string("mesh", "", "Such as data=2,model=4; default: one device.")
+_OUT = flags.DEFINE_string("out", None, "Folder to keep the samples in, and to go on from.")
+_METRICS = flags.DEFINE_string("metrics", None, "File of progress snapshots (JSON lines).")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a jax.profiler trace of the run.")
+
+
+def main(argv: list[str]) -> None:
+    """Load, decode, print."""
+    try:
+        if len(argv) > 1:
+            raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
+        with contextlib.ExitStack() as stack:
+            _run(stack)
+    except KineticsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(stack: contextlib.ExitStack) -> None:
+    if not _MODEL.value:
+        raise InputError("--model names the checkpoint to load")
+    problems = _problems()
+    sampling = SamplingParams(
+        temperature=_TEMPERATURE.value, top_p=_TOP_P.value, top_k=_TOP_K.value,
+        min_p=_MIN_P.value, seed=_SEED.value,
+    )  # fmt: skip
+    policy = parse_policy(_POLICY.value)
+    alone = len(problems) == 1 and _N.value == 1 and not _OUT.value
+    engine = Engine(
+        _load(_MODEL.value), policy=policy, tokenizer=models.load_tokenizer(_MODEL.value),
+        max_context=_CONTEXT.value, slots=_SLOTS.value or (1 if alone else None),
+        observe=_Observer(_open_metrics(stack), quiet=alone),
+    )  # fmt: skip
+    log = stack.enter_context(SampleLog(_OUT.value)) if _OUT.value else None
+    if _PROFILE.value:
+        stack.enter_context(jax.profiler.trace(_PROFILE.value))
+    drawn: Iterator[Any] = engine.generate(
+        problems, n=_N.value, sampling=sampling, max_tokens=_MAX_TOKENS.value,
+        stop_strings=_STOP.value, thinking=_THINKING.value, stream=alone,
+        done=log.done if log else (),
+    )  # fmt: skip
+    for item in drawn:
+        if isinstance(item, Piece):
+            print(item.text, end="", flush=True)
+        else:
+            if log:
+                log.append(item)
+            _show(item, alone)
+
+
+def _show(sample: Sample, alone: bool) -> None:
+    if alone:
+        print(f"\n[{sample.generated_tokens} tokens, {sample.finish_reason}]", file=sys.stderr)
+    else:
+        head = f"## {sample.problem_id}, trial {sample.trial} ({sample.finish_reason})"
+        print(f"\n{head}\n{sample.text}")
+
+
+def _problems() -> list[Problem]:
+    """The prompts that the flags give. Raises ``InputError`` for none, or a file that is not right."""
+    if (_PROMPT.value is None) == (_PROMPTS.value is None):
+        raise InputError("give --prompt=TEXT or --prompts=FILE, one of them")
+    if _PROMPTS.value is None:
+        text = sys.stdin.read() if _PROMPT.value == "-" else _PROMPT.value or ""
+        return [Problem(task="prompt", problem_id="0", prompt=text)]
+    problems = []
+    try:
+        with open(_PROMPTS.value, encoding="utf-8") as file:
+            for number, line in enumerate(file):
+                fields = json.loads(line)
+                name = str(fields.get("problem_id", number))
+                problems.append(Problem(task="prompt", problem_id=name, prompt=fields["prompt"]))
+    except OSError as error:
+        raise InputError(f"{_PROMPTS.value}: cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        raise InputError(
+            f"{_PROMPTS.value}: line {len(problems) + 1} is not a JSON object with a 'prompt'"
+        ) from None
+    if not problems:
+        raise InputError(f"{_PROMPTS.value}: holds no prompts")
+    return problems
+
+
+def _load(path: str) -> models.Qwen3:
+    on_cpu = jax.default_backend() == "cpu"
+    return models.load(
+        path, mesh=_mesh(), dtype=_DTYPE.value or ("float32" if on_cpu else "bfloat16"),
+        quantize="int8" if _QUANTIZE.value else None, unroll=on_cpu,
+    )  # fmt: skip
+
+
+def _mesh() -> jax.sharding.Mesh | None:
+    if not _MESH.value:
+        return None
+    try:
+        pairs = [part.split("=") for part in _MESH.value.split(",")]
+        return jax.make_mesh(
+            tuple(int(size) for _, size in pairs), tuple(name for name, _ in pairs)
+        )
+    except ValueError as error:
+        raise InputError(f"--mesh={_MESH.value}: not like data=2,model=4 ({error})") from None
+
+
+def _open_metrics(stack: contextlib.ExitStack) -> TextIO | None:
+    if not _METRICS.value:
+        return None
+    try:
+        return stack.enter_context(open(_METRICS.value, "a", encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--metrics={_METRICS.value}: {error.strerror}") from None
+
+
+class _Observer:
+    """Progress to the metrics file and, on a terminal, to one line that is written over."""
+
+    def __init__(self, metrics: TextIO | None, quiet: bool) -> None:
+        self.metrics, self.terminal = metrics, not quiet and sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        if self.metrics:
+            print(progress.to_json(), file=self.metrics, flush=True)
+        if self.terminal:
+            print(f"\r{progress.line()}\033[K", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,118 @@
+"""Decodes every cell's missing samples: written down one by one as they finish, then given to grading."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from kinetics_jax.engine import Engine
+from kinetics_jax.engine.line_log import PathLike
+from kinetics_jax.engine.log import SampleLog, iterate_samples
+from kinetics_jax.models import Tokenizer
+from kinetics_jax.spec import Policy, Problem
+from kinetics_jax.spec.sample import Sample, SampleKey
+from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
+from kinetics_jax.sweep.work import Share, cell_folder, keys_of, not_mine, wanted_keys
+from kinetics_jax.tasks import Task
+
+
+class Opener(Protocol):
+    """What the decode loop needs of ``Engines``."""
+
+    def tokenizer(self, choice: ModelChoice) -> Tokenizer | None:
+        """See ``Engines``."""
+        ...
+
+    def engine(self, choice: ModelChoice, policy: Policy, max_context: int) -> Engine:
+        """See ``Engines``."""
+        ...
+
+    def max_context(self, choice: ModelChoice, problems: list[Problem], caps: list[int]) -> int:
+        """See ``Engines``."""
+        ...
+
+
+def done_keys(root: PathLike, cell: Cell) -> set[SampleKey]:
+    """Keys of a cell's samples that are on the disk."""
+    return {sample.key for sample in iterate_samples(cell_folder(root, cell))}
+
+
+def count_done(root: PathLike, experiment: Experiment, tasks: Mapping[str, Task]) -> int:
+    """Samples of the experiment that are on the disk."""
+    return sum(
+        len(done_keys(root, cell) & set(wanted_keys(cell, tasks[cell.task])))
+        for cell in experiment.cells
+    )
+
+
+def decode_cells(
+    root: PathLike, experiment: Experiment, tasks: Mapping[str, Task], opener: Opener, *,
+    share: Share, spans: Callable[[ModelChoice], bool] = lambda choice: False,
+    agree: Callable[[ModelChoice], None] = lambda choice: None,
+    begin: Callable[[Cell], None] = lambda cell: None,
+    keep: Callable[[Cell, Sample], None],
+) -> None:  # fmt: skip
+    """Decode what is missing, model by model. Returns when nothing is.
+
+    Args:
+      root: the sweep's directory.
+      experiment: what to decode.
+      tasks: its tasks by name.
+      opener: gives engines and tokenizers.
+      share: which process this is.
+      spans: whether a model lies across processes: then all of them run the same requests, and each keeps
+        the samples that its devices finish.
+      agree: called where ``spans``, between looking at what is done and decoding: returns when all
+        processes are there, so that all of them look at the same.
+      begin: called before a cell's first sample.
+      keep: called with each sample once it is on the disk.
+    """
+    for choice in experiment.models:
+        cells = [cell for cell in experiment.cells if cell.model == choice]
+        mine = {
+            cell: _missing(root, cell, tasks[cell.task], Share() if spans(choice) else share)
+            for cell in cells
+        }
+        if spans(choice):
+            agree(choice)
+        if not any(mine.values()):
+            continue
+        problems = [p for task in tasks.values() for p in task.problems]
+        caps = [experiment.cap(task) for task in tasks.values() for _ in task.problems]
+        context = opener.max_context(choice, problems, caps)
+        engine, running = None, None
+        for cell in cells:
+            if not mine[cell]:
+                continue
+            if engine is None or running != cell.policy:
+                engine = None  # its cache goes before the next one's comes
+                engine, running = opener.engine(choice, cell.policy, context), cell.policy
+            begin(cell)
+            _decode_cell(root, experiment, cell, tasks[cell.task], engine, mine[cell], share, keep)
+
+
+def _missing(root: PathLike, cell: Cell, task: Task, share: Share) -> list[SampleKey]:
+    """This process's keys of a cell that nobody has finished."""
+    done = done_keys(root, cell)
+    return [key for key in keys_of(share, wanted_keys(cell, task)) if key not in done]
+
+
+def _decode_cell(
+    root: PathLike, experiment: Experiment, cell: Cell, task: Task, engine: Engine,
+    missing: list[SampleKey], share: Share, keep: Callable[[Cell, Sample], None],
+) -> None:  # fmt: skip
+    with SampleLog(
+        cell_folder(root, cell), process=share.process, processes=share.processes
+    ) as log:
+        skip = not_mine(missing, wanted_keys(cell, task))
+        wanted = {problem_id for _, problem_id, _ in missing}
+        samples = engine.generate(
+            [problem for problem in task.problems if problem.problem_id in wanted],
+            n=cell.model.trials, sampling=experiment.sampling, max_tokens=experiment.cap(task),
+            stop_strings=experiment.stop_strings, thinking=experiment.thinking, done=skip,
+        )  # fmt: skip
+        with contextlib.closing(samples):  # type: ignore[type-var]  # it is a generator
+            for sample in samples:
+                named = dataclasses.replace(sample, model=cell.model.name)
+                log.append(named)
+                keep(cell, named)

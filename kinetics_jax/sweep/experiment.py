@@ -1,0 +1,185 @@
+"""What a sweep is made of, as data: models, policies, tasks, trials, caps, seeds, chips. No JAX.
+
+A *cell* is one model under one policy on one task. Numbers of trials up to n share the same n samples, and
+shorter lengths are the same samples cut and graded again: neither is a cell of its own.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kinetics_jax import tasks
+from kinetics_jax.scaling.law import LawOptions
+from kinetics_jax.spec import InputError, Policy, RepetitionRule, SamplingParams
+from kinetics_jax.spec.checks import check_whole
+from kinetics_jax.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slice:
+    """The devices that a model is laid out on, and how many samples run at once."""
+
+    chip: str = ""
+    """Chip that the plan is made for; empty: the experiment's first."""
+    data: int = 1
+    """Copies of the model."""
+    model: int = 1
+    """Ways of tensor parallelism."""
+    expert: int = 1
+    """Ways that experts (and, for attention, sequences) are spread."""
+    slots: int | None = None
+    """Samples at once in each of the ``data`` × ``expert`` shares; None: what the memory holds."""
+
+    def __post_init__(self) -> None:
+        for field in ("data", "model", "expert"):
+            check_whole(f"slice: {field}", getattr(self, field), 1, 4096)
+        if self.slots is not None:
+            check_whole("slice: slots", self.slots, 1)
+
+    @property
+    def devices(self) -> int:
+        """Chips in all."""
+        return self.data * self.model * self.expert
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """A model, where its weights are, and how it is run."""
+
+    name: str
+    """What records call it: a name of ``spec.presets``, so that it can be priced."""
+    source: str
+    """Folder or hub name of a checkpoint, a GGUF file, or ``random`` (weights of a preset's shape)."""
+    trials: int
+    """n: samples of each problem."""
+    slice: Slice = dataclasses.field(default_factory=Slice)
+
+    def __post_init__(self) -> None:
+        check_whole(f"{self.name}: trials", self.trials, 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskChoice:
+    """A task and where its problems are."""
+
+    name: str
+    path: str | None = None
+    limit: int | None = None
+    """Keep the first so many problems."""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def load(self) -> Task:
+        """The problems and the grader. Raises as ``kinetics_jax.tasks.load``."""
+        return tasks.load(self.name, self.path, self.limit, **self.options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineChoice:
+    """Options of the engine that are the same for all cells; see ``engine.Engine``."""
+
+    page_size: int | None = None
+    max_context: int | None = None
+    """Prompt and generation together; None: what the longest prompt and the cap need."""
+    chunk_steps: int = 64
+    prefill_chunk: int = 512
+    prompt_rows: int = 2
+    exact_masks: bool = False
+    dtype: str = "auto"
+    """Of the weights: bfloat16, float16, float32; ``auto`` is float32 on a CPU, else bfloat16."""
+    quantize: str | None = None
+    """``int8`` or None."""
+    unroll: bool = False
+    """Layers apart: faster steps on a CPU, slower compilation."""
+
+    def __post_init__(self) -> None:
+        for field in ("chunk_steps", "prefill_chunk", "prompt_rows"):
+            check_whole(field, getattr(self, field), 1)
+        for field in ("page_size", "max_context"):
+            if getattr(self, field) is not None:
+                check_whole(field, getattr(self, field), 1)
+        if self.dtype not in ("auto", "bfloat16", "float16", "float32"):
+            raise InputError(f"dtype={self.dtype!r} must be auto, bfloat16, float16 or float32")
+        if self.quantize not in (None, "int8"):
+            raise InputError(f"quantize={self.quantize!r} must be int8, or left out")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that a sweep does. ``options.read`` makes one from a config and flags."""
+
+    name: str
+    """What records call the run."""
+    models: tuple[ModelChoice, ...]
+    policies: tuple[Policy, ...]
+    tasks: tuple[TaskChoice, ...]
+    chips: tuple[str, ...]
+    """Chips to price on, the one to plan for first."""
+    max_tokens: int | None = None
+    """Cap on generated tokens; None: each task's own."""
+    lengths: tuple[int, ...] = ()
+    """Shorter caps at which stored samples are cut and graded again."""
+    sampling: SamplingParams = dataclasses.field(default_factory=SamplingParams)
+    stop_strings: tuple[str, ...] = ()
+    thinking: bool = True
+    """What chat templates are told."""
+    repetition: RepetitionRule | None = dataclasses.field(default_factory=RepetitionRule)
+    engine: EngineChoice = dataclasses.field(default_factory=EngineChoice)
+    expected_tokens: int | None = None
+    """Mean tokens of a sample that the plan assumes; None: half of the cap."""
+    grade: bool = True
+    grading_processes: int | None = None
+    """None: half of the CPUs."""
+    report: bool = True
+    """Whether the run ends with law and report."""
+    law: LawOptions = dataclasses.field(default_factory=LawOptions)
+    min_questions: int = 10
+
+    def __post_init__(self) -> None:
+        for field in ("models", "policies", "tasks", "chips"):
+            values = getattr(self, field)
+            names = [getattr(value, "name", value) if field != "policies" else value
+                     for value in values]  # fmt: skip
+            if not names:
+                raise InputError(f"{field} is empty: name at least one")
+            for value in names:
+                if names.count(value) > 1:
+                    raise InputError(f"{field} names {value} twice")
+        for field in ("max_tokens", "expected_tokens", "grading_processes"):
+            if getattr(self, field) is not None:
+                check_whole(field, getattr(self, field), 1)
+        for length in self.lengths:
+            check_whole("lengths", length, 1)
+        if len(set(self.lengths)) < len(self.lengths):
+            raise InputError(f"lengths={self.lengths} names one twice")
+        if self.report and not self.grade:
+            raise InputError("grade=False leaves nothing to report: set report=False too")
+
+    def cap(self, task: Task) -> int:
+        """Cap on the generated tokens of a task."""
+        return self.max_tokens or task.max_tokens
+
+    def shorter(self, task: Task) -> tuple[int, ...]:
+        """The lengths below the cap of a task, ascending."""
+        return tuple(sorted(length for length in self.lengths if length < self.cap(task)))
+
+    @property
+    def cells(self) -> tuple["Cell", ...]:
+        """Every cell, model by model, then policy by policy: the order in which they are decoded."""
+        return tuple(
+            Cell(model=model, policy=policy, task=task.name)
+            for model in self.models for policy in self.policies for task in self.tasks
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One model under one policy on one task."""
+
+    model: ModelChoice
+    policy: Policy
+    task: str
+
+    @property
+    def label(self) -> str:
+        """A short text for tables."""
+        return f"{self.model.name}, {self.policy.label}, {self.task}"

@@ -1,0 +1,199 @@
+"""``manifest.json``: which experiment a directory holds, so that no other one is mixed into it.
+
+What decides a sample (weights, problems, policy, caps, sampling, seed) must stay the same; models, policies
+and tasks may be added and trials raised. ``sessions-….jsonl`` says when, where and with which code it ran.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from etils import epath
+
+from kinetics_jax._version import __version__
+from kinetics_jax.engine.line_log import LineLog, PathLike, is_object_store
+from kinetics_jax.scaling.trials import policy_text
+from kinetics_jax.spec import InputError
+from kinetics_jax.sweep.experiment import Experiment
+from kinetics_jax.sweep.models import fingerprint
+from kinetics_jax.tasks import Task
+
+FILE = "manifest.json"
+FORMAT = "kinetics-jax sweep"
+_VERSION = 1
+_OURS = (".lock", "lock.json", f".{FILE}.part")
+"""What a run killed before its manifest may leave."""
+_LIBRARIES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "math-verify")
+
+
+def describe(experiment: Experiment, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """What decides the samples, ready for JSON."""
+    return {
+        "name": experiment.name,
+        "models": {
+            choice.name: {"weights": fingerprint(choice), "trials": choice.trials}
+            for choice in experiment.models
+        },
+        "policies": {policy_text(policy): True for policy in experiment.policies},
+        "tasks": {
+            name: {"problems": problems_hash(task), "count": len(task.problems),
+                   "max_tokens": experiment.cap(task)}
+            for name, task in tasks.items()
+        },
+        "sampling": dataclasses.asdict(experiment.sampling),
+        "stop_strings": list(experiment.stop_strings),
+        "thinking": experiment.thinking,
+        "repetition": experiment.repetition and dataclasses.asdict(experiment.repetition),
+        "page_size": experiment.engine.page_size,
+        "exact_masks": experiment.engine.exact_masks,
+        "dtype": experiment.engine.dtype,
+        "quantize": experiment.engine.quantize,
+    }  # fmt: skip
+
+
+def problems_hash(task: Task) -> str:
+    """SHA-256 of a task's problems: names, prompts and known answers, in order."""
+    digest = hashlib.sha256()
+    for problem in task.problems:
+        fields = (problem.problem_id, problem.prompt, repr(problem.answer))
+        digest.update(json.dumps(fields).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def check(folder: PathLike, described: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for a directory of another experiment, naming a difference, or of anything else.
+
+    A directory that is absent or empty is fine.
+    """
+    root = epath.Path(folder)
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise InputError(f"{folder} is a file: name a directory")
+    if (root / FILE).exists():
+        if what := difference(read(folder), described):
+            raise InputError(f"{folder} holds another experiment: {what}. Give another --out")
+    elif foreign := sorted(path.name for path in root.iterdir() if path.name not in _OURS):
+        raise InputError(f"{folder} holds {foreign[0]} and no {FILE}: give a new or empty --out")
+
+
+def write(folder: PathLike, described: Mapping[str, Any]) -> None:
+    """Write the manifest where it is absent, or lacks what the experiment has added."""
+    path = epath.Path(folder) / FILE
+    if not path.exists() or read(folder) != described:
+        fields = {"format": FORMAT, "version": _VERSION, "experiment": described}
+        write_whole(path, json.dumps(fields, indent=1) + "\n")
+
+
+def read(folder: PathLike) -> dict[str, Any]:
+    """The description in a directory's manifest. Raises ``InputError`` where it is none of ours."""
+    path = epath.Path(folder) / FILE
+    try:
+        fields = json.loads(path.read_text())
+        known = fields["format"] == FORMAT and fields["version"] == _VERSION
+        described = fields["experiment"]
+    except (ValueError, KeyError, TypeError, OSError):
+        known = False
+    if not known:
+        raise InputError(f"{path}: not the manifest of a sweep of this version")
+    return described
+
+
+def difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first difference that no addition explains, in words; empty where there is none."""
+    for kind in ("models", "policies", "tasks"):
+        if gone := [name for name in earlier[kind] if name not in now[kind]]:
+            return f"it has {kind[:-1] if kind != 'policies' else 'policy'} {gone[0]}"
+    for place, there, here in _pairs(earlier, now, ()):
+        if place[0] == "models" and place[-1] == "trials":
+            if here < there:
+                return f"it has {there} trials of {place[1]}, not {here}"
+        elif there != here:
+            return f"its {' '.join(place)} is {_short(there)}, not {_short(here)}"
+    return ""
+
+
+def _pairs(
+    earlier: Mapping[str, Any], now: Mapping[str, Any], place: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Every leaf that both have, and what only one has where nothing may be added."""
+    may_grow = place in (("models",), ("policies",), ("tasks",))
+    for name in dict.fromkeys([*earlier, *now]):
+        there, here = earlier.get(name), now.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from _pairs(there, here, (*place, name))
+        elif not (may_grow and name not in earlier):
+            yield (*place, name), there, here
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:16] + "…"
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    if is_object_store(path):
+        path.write_text(text)
+        return
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def note_session(folder: PathLike, **more: Any) -> None:
+    """Append a line on this start: when, where, code, libraries, and what the caller adds."""
+    session = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "host": socket.gethostname(), "command": sys.argv, "kinetics_jax": __version__,
+        "commit": _commit(), "python": platform.python_version(), "libraries": _libraries(), **more,
+    }  # fmt: skip
+    with LineLog(folder, "sessions", _parse) as log:
+        log.append(json.dumps(session))
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise InputError(f"not JSON ({error})") from None
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code is run from, with ``+`` where it was changed."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        head, changed = (
+            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True,
+                           check=True, timeout=20).stdout.strip()
+            for command in commands
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + "+" * bool(changed)

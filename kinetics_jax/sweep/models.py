@@ -1,0 +1,144 @@
+"""Models of a sweep: shape without weights (for plans), fingerprint, and the opened model itself."""
+
+import dataclasses
+import hashlib
+import math
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kinetics_jax.spec import InputError, ModelConfig, UnknownNameError, presets
+from kinetics_jax.sweep.experiment import EngineChoice, ModelChoice, Slice
+
+if TYPE_CHECKING:
+    import jax
+
+    from kinetics_jax.models import Qwen3, Tokenizer
+
+RANDOM = "random"
+"""Source of a model with random weights; ``random:SEED`` for others."""
+_EDGE = 1 << 20
+"""Bytes at either end of a weight file that its fingerprint covers."""
+_SHAPE = (
+    "vocab_size", "model_dim", "num_layers", "num_query_heads", "num_kv_heads", "head_dim",
+    "tied_embeddings", "qk_norm", "qkv_bias", "total_params",
+)  # fmt: skip
+
+
+def shape(choice: ModelChoice) -> ModelConfig:
+    """The model's shape, by its name, else from the ``config.json`` of its folder.
+
+    Raises ``InputError`` where neither is there.
+    """
+    if choice.name in presets:
+        return presets[choice.name]
+    folder = pathlib.Path(choice.source)
+    if (folder / "config.json").is_file():
+        return dataclasses.replace(ModelConfig.from_hf(folder), name=choice.name)
+    raise UnknownNameError(
+        "model", choice.name, presets, hint="(a folder with config.json as its source would do too)"
+    )
+
+
+def fingerprint(choice: ModelChoice) -> str:
+    """A hash that tells one set of weights from another: names, sizes and both ends of every file.
+
+    Weights that are not here yet (a hub name) are known by that name.
+    """
+    path = pathlib.Path(choice.source)
+    if not path.exists():
+        return choice.source
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with open(file, "rb") as stream:
+            digest.update(stream.read(_EDGE))
+            if size > _EDGE:
+                stream.seek(max(size - _EDGE, _EDGE))
+                digest.update(stream.read())
+    return digest.hexdigest()
+
+
+def open_tokenizer(choice: ModelChoice) -> "Tokenizer | None":
+    """What turns texts into the model's ids and back; random models speak bytes."""
+    from kinetics_jax.models import load_tokenizer
+
+    return load_tokenizer("bytes" if _is_random(choice.source) else choice.source)
+
+
+def open_model(choice: ModelChoice, engine: EngineChoice) -> "Qwen3":
+    """The weights, on the slice's devices. Raises ``InputError`` where they are not of the named shape."""
+    import jax
+
+    from kinetics_jax.models import Qwen3, load
+
+    mesh = make_mesh(choice.slice)
+    platform = (mesh.devices.flat[0] if mesh is not None else jax.local_devices()[0]).platform
+    dtype = engine.dtype
+    if dtype == "auto":
+        dtype = "float32" if platform == "cpu" else "bfloat16"
+    if _is_random(choice.source):
+        seed = choice.source.partition(":")[2] or "0"
+        if not seed.isdigit():
+            raise InputError(f"{choice.name}={choice.source}: {seed!r} is no seed")
+        if engine.quantize:
+            raise InputError(f"{choice.name}={choice.source}: random weights are not quantised")
+        return Qwen3.init(
+            shape(choice), jax.random.key(int(seed)), mesh=mesh, dtype=dtype, unroll=engine.unroll
+        )
+    model = load(
+        choice.source, mesh=mesh, dtype=dtype, quantize=engine.quantize, unroll=engine.unroll  # type: ignore[arg-type]
+    )  # fmt: skip
+    expected = shape(choice)
+    for field in _SHAPE:
+        there, here = getattr(model.config, field), getattr(expected, field)
+        if there != here:
+            raise InputError(
+                f"{choice.source} is no {choice.name}: its {field} is {there}, not {here}"
+            )
+    return model
+
+
+def make_mesh(wanted: Slice) -> "jax.sharding.Mesh | None":
+    """The mesh of a slice; None for one device.
+
+    It lies on this process's own devices where they suffice, so that each process decodes its own share
+    of the samples; else on those of all processes, which then decode each sample together.
+    """
+    import jax
+    from jax.sharding import Mesh
+
+    if wanted.devices == 1:
+        return None
+    axes: dict[str, int] = {"data": wanted.data, "expert": wanted.expert, "model": wanted.model}
+    here, everywhere = jax.local_devices(), jax.devices()
+    devices: list[Any] = here if wanted.devices <= len(here) else everywhere
+    if wanted.devices > len(devices):
+        raise InputError(
+            f"slice of {' × '.join(f'{k}={v}' for k, v in axes.items())}: {wanted.devices} devices are "
+            f"needed, and there are {len(devices)} ({devices[0].platform}); set --slices"
+        )
+    from jax.experimental import mesh_utils
+
+    if wanted.devices == len(devices) and math.prod(axes.values()) > 1:
+        grid = mesh_utils.create_device_mesh(tuple(axes.values()), devices=devices)
+    else:
+        import numpy as np
+
+        grid = np.asarray(devices[: wanted.devices]).reshape(tuple(axes.values()))
+    return Mesh(grid, tuple(axes))
+
+
+def spans_processes(wanted: Slice) -> bool:
+    """Whether a slice needs the devices of several processes."""
+    import jax
+
+    return wanted.devices > len(jax.local_devices())
+
+
+def _is_random(source: str) -> bool:
+    return source.partition(":")[0] == RANDOM
+
+
+Opener = Callable[[ModelChoice, EngineChoice], "Qwen3"]

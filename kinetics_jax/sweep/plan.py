@@ -1,0 +1,246 @@
+"""Before anything is decoded: what each cell asks, whether it fits its chips, and what it will take.
+
+*Modelled*, not measured: seconds and dollars are those of ``kinetics_jax.costs``. Tokens are a guess until
+samples are there: the expected ones and, as an upper bound, every sample as long as its cap.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, feasible_batch, get_chip, price
+from kinetics_jax.costs.serving import kv_copies
+from kinetics_jax.spec import InputError, ModelConfig, Policy, Problem, presets
+from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, TaskChoice
+from kinetics_jax.sweep.models import shape
+from kinetics_jax.tasks import Task
+
+CHARACTERS_PER_TOKEN = 3.5
+"""Of a prompt in English with mathematics; only plans use it."""
+TEMPLATE_TOKENS = 20
+DEFAULT_PAGE = 64
+MOST_SLOTS = 256
+"""What the engine takes by itself at most."""
+_KNOWN = {
+    "aime24": (30, 190, 30_768), "aime25": (30, 190, 30_768), "amc23": (40, 160, 30_768),
+    "math500": (500, 150, 30_768), "gsm8k": (1319, 150, 4096),
+    "livecodebench_v5": (167, 600, 30_500),
+}  # fmt: skip
+"""Problems, mean prompt tokens and cap of benchmarks, for plans made where their files are not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a task asks, known or assumed."""
+
+    prompts: tuple[int, ...]
+    """Tokens of each prompt."""
+    cap: int
+    assumed: str = ""
+    """Why the problems themselves were not looked at; empty where they were."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellPlan:
+    """One cell on the chips that it is planned for."""
+
+    cell: Cell
+    load: Load
+    chip: str
+    chips: int
+    """Of the whole slice."""
+    batch: int
+    """Sequences decoded together in one copy of the model."""
+    samples: int
+    expected_tokens: int
+    """Of all samples together."""
+    expected_hours: float
+    """Chip-hours."""
+    most_hours: float
+    """Chip-hours if every sample is as long as its cap."""
+    expected_dollars: float | None
+    """None where the chip has no public price."""
+    most_dollars: float | None
+
+    @property
+    def wall_hours(self) -> float:
+        """Expected hours with all of the slice's chips at work."""
+        return self.expected_hours / self.chips
+
+
+def make_plan(experiment: Experiment, tasks: Mapping[str, Task | str]) -> list[CellPlan]:
+    """A plan for every cell.
+
+    Args:
+      experiment: what is to be done.
+      tasks: by name, the task, or the reason why its problems are not here.
+
+    Raises ``InputError`` for the first cell that cannot be: no shape is known, a report that cannot price
+    the model, a policy that is not for it, or weights and cache that do not fit the chips.
+    """
+    loads = {choice.name: _load(experiment, choice, tasks[choice.name])
+             for choice in experiment.tasks}  # fmt: skip
+    return [_plan_cell(experiment, cell, loads[cell.task]) for cell in experiment.cells]
+
+
+def _load(experiment: Experiment, choice: TaskChoice, task: Task | str) -> Load:
+    if isinstance(task, Task):
+        prompts = tuple(_prompt_tokens(problem) for problem in task.problems)
+        return Load(prompts=prompts, cap=experiment.cap(task))
+    if choice.name not in _KNOWN:
+        raise InputError(task)
+    count, tokens, cap = _KNOWN[choice.name]
+    count = min(count, choice.limit or count)
+    return Load(prompts=(tokens,) * count, cap=experiment.max_tokens or cap, assumed=task)
+
+
+def _prompt_tokens(problem: Problem) -> int:
+    if isinstance(problem.prompt, tuple):
+        return len(problem.prompt)
+    return TEMPLATE_TOKENS + round(len(problem.prompt) / CHARACTERS_PER_TOKEN)
+
+
+def _plan_cell(experiment: Experiment, cell: Cell, load: Load) -> CellPlan:
+    choice, config = cell.model, shape(cell.model)
+    if experiment.report and choice.name not in presets:
+        raise InputError(
+            f"{choice.name}: the report knows no shape of that name to price it by; name it as one of "
+            "kinetics_jax.spec.presets, or set report=False"
+        )
+    policy = _as_run(experiment, cell.policy)
+    policy.check_layers(config.num_layers)
+    chip = get_chip(choice.slice.chip or experiment.chips[0])
+    context = experiment.engine.max_context or max(load.prompts) + load.cap
+    if context > config.max_context:
+        raise InputError(
+            f"{cell.label}: prompts of up to {max(load.prompts)} tokens and max_tokens={load.cap} need "
+            f"a context of {context}, and {choice.name}'s is {config.max_context}; lower max_tokens"
+        )
+    serving = Serving(weight_dtype=experiment.engine.quantize or "bfloat16")
+    ways, batch = _batch(experiment, choice, config, chip, context, serving)
+
+    def cost(tokens: int) -> Cost:
+        return price(
+            config, policy, np.array(load.prompts), tokens, choice.trials, chip=chip, batch=batch,
+            tensor_parallel=ways, overlap=experiment.law.overlap, weight_dtype=serving.weight_dtype,
+        )  # fmt: skip
+
+    mean = min(experiment.expected_tokens or -(-load.cap // 2), load.cap)
+    expected, most = cost(mean), cost(load.cap)
+    samples = len(load.prompts) * choice.trials
+    return CellPlan(
+        cell=cell, load=load, chip=chip.name, chips=ways * choice.slice.data, batch=batch,
+        samples=samples, expected_tokens=samples * mean, expected_hours=_hours(expected),
+        most_hours=_hours(most), expected_dollars=_dollars(expected), most_dollars=_dollars(most),
+    )  # fmt: skip
+
+
+def _as_run(experiment: Experiment, policy: Policy) -> Policy:
+    """The policy in the form that the engine runs."""
+    engine = experiment.engine
+    page = engine.page_size or policy.natural_page or DEFAULT_PAGE
+    return policy if engine.exact_masks else policy.on_pages(page)
+
+
+def _batch(
+    experiment: Experiment, choice: ModelChoice, config: ModelConfig, chip: Chip, context: int,
+    serving: Serving,
+) -> tuple[int, int]:  # fmt: skip
+    """(chips of one copy, sequences decoded together in it); refuses what does not fit."""
+    wanted, rows = choice.slice, experiment.engine.prompt_rows
+    ways = wanted.model * wanted.expert
+    if not wanted.chip:
+        ways = max(ways, chips_per_copy(config, chip, context, serving))
+    held = _sequences(config, chip, context, ways, wanted.model if wanted.chip else ways, serving)
+    slots = wanted.slots or min(held // wanted.expert - rows, MOST_SLOTS)
+    if slots < 1 or (slots + rows) * wanted.expert > held:
+        weights = config.total_params * serving.weight_bytes / 1e9
+        raise InputError(
+            f"{choice.name} does not fit: {ways} × {chip.name} ({ways * chip.hbm_bytes / 1e9:.0f} GB) hold "
+            f"{weights:.1f} GB of weights and {held} sequences of {context:,} tokens, and "
+            f"{(max(slots, 1) + rows) * wanted.expert} are asked for (slots and prompt rows); use more "
+            "chips or fewer slots (--slices), a shorter --max_context, or --quantize=int8"
+        )
+    return ways, slots * wanted.expert
+
+
+def _sequences(
+    config: ModelConfig, chip: Chip, context: int, ways: int, model: int, serving: Serving
+) -> int:
+    """Sequences of full context beside one copy of the weights on ``ways`` chips.
+
+    Keys and values are split over the ``model`` axis only, so only its surplus over the KV heads
+    stores them more than once; ``feasible_batch`` takes all of the chips to be that axis.
+    """
+    fit = feasible_batch(config, chip, context, num_chips=ways, serving=serving)
+    return int(fit * kv_copies(config, ways) / kv_copies(config, model))
+
+
+def _hours(cost: Cost) -> float:
+    return float(cost.seconds.sum()) / 3600
+
+
+def _dollars(cost: Cost) -> float | None:
+    return None if cost.chip.usd_per_hour is None else float(cost.dollars.sum())
+
+
+def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
+    """One line for each further chip of the experiment: what it holds, and what all cells cost there."""
+    lines = []
+    for name in experiment.chips:
+        chip, hours, missing = get_chip(name), 0.0, []
+        for plan in plans:
+            config, prompts = shape(plan.cell.model), np.array(plan.load.prompts)
+            mean = plan.expected_tokens // plan.samples
+            try:
+                cost = price(
+                    config, _as_run(experiment, plan.cell.policy), prompts, mean,
+                    plan.cell.model.trials, chip=chip, overlap=experiment.law.overlap,
+                )  # fmt: skip
+            except InputError:
+                missing.append(plan.cell.model.name)
+                continue
+            hours += _hours(cost)
+        dollars = f"${hours * chip.usd_per_hour:,.0f}" if chip.usd_per_hour else "no public price"
+        left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
+        lines.append(f"{chip.label}: {hours:,.2f} chip-hours, {dollars}{left}")
+    return lines
+
+
+def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
+    """The plan for a person to read."""
+    head = ("model", "policy", "task", "problems × trials", "cap", "slice", "batch",
+            "expected tokens", "chip-hours (at cap)", "hours", "$ (at cap)")  # fmt: skip
+    rows = [head, *(_row(plan) for plan in plans)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+             for row in rows]  # fmt: skip
+    priced = all(plan.expected_dollars is not None for plan in plans)
+    dollars = f", ${sum(p.expected_dollars or 0 for p in plans):,.2f}" if priced else ""
+    total = (
+        f"{len(plans)} cells, {sum(p.samples for p in plans):,} samples, "
+        f"{sum(p.expected_tokens for p in plans):,} tokens expected: "
+        f"{sum(p.expected_hours for p in plans):,.2f} chip-hours{dollars} (at most, every sample at its "
+        f"cap: {sum(p.most_hours for p in plans):,.2f} chip-hours)"
+    )
+    notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
+    return "\n".join([
+        *table, "", total, "elsewhere, at the batch that contexts of the expected length leave room for:",
+        *(f"  {line}" for line in fit_on(experiment, plans)),
+        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
+        "Modelled by kinetics_jax.costs, not measured.",
+    ])  # fmt: skip
+
+
+def _row(plan: CellPlan) -> tuple[str, ...]:
+    cell = plan.cell
+    dollars = "–"
+    if plan.expected_dollars is not None and plan.most_dollars is not None:
+        dollars = f"{plan.expected_dollars:,.2f} ({plan.most_dollars:,.2f})"
+    return (
+        cell.model.name, cell.policy.label, cell.task,
+        f"{len(plan.load.prompts)} × {cell.model.trials}", f"{plan.load.cap:,}",
+        f"{plan.chips} × {plan.chip}", str(plan.batch), f"{plan.expected_tokens:,}",
+        f"{plan.expected_hours:,.2f} ({plan.most_hours:,.2f})", f"{plan.wall_hours:,.2f}", dollars,
+    )  # fmt: skip

@@ -1,0 +1,306 @@
+"""A sweep from beginning to end: plan, decode what is missing, grade, merge, law and report; resumable."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from etils import epath
+from tqdm import tqdm
+
+from kinetics_jax.engine.line_log import PathLike
+from kinetics_jax.spec import InputError
+from kinetics_jax.spec.sample import Sample
+from kinetics_jax.sweep import manifest
+from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
+from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
+from kinetics_jax.sweep.grading import BackgroundGrading, CellGrader, Decode
+from kinetics_jax.sweep.lock import DirectoryLock
+from kinetics_jax.sweep.plan import CellPlan, make_plan
+from kinetics_jax.sweep.results import grade_missing, write_records, write_report, write_samples
+from kinetics_jax.sweep.stop import Stopped, StopSignal
+from kinetics_jax.sweep.work import Share, cell_folder, check_folders, wanted_keys
+from kinetics_jax.tasks import Task
+
+Open = Callable[[Experiment, Callable[[Any], None]], Any]
+"""(experiment, observe) → ``decode.Opener``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How far a run came."""
+
+    done: int
+    """Samples on the disk."""
+    wanted: int
+    """Samples that the experiment asks for."""
+    signal: int | None = None
+    """The signal that ended it before its time, or None."""
+    summary: str = ""
+    """What the law says, where a report was made."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample is there."""
+        return self.done == self.wanted
+
+
+def load_tasks(experiment: Experiment) -> dict[str, Task]:
+    """The experiment's tasks. Raises ``InputError`` where problems cannot be read."""
+    return {choice.name: choice.load() for choice in experiment.tasks}
+
+
+def plan_sweep(experiment: Experiment) -> list[CellPlan]:
+    """The plan without touching anything: problems that are not here are assumed, and said to be."""
+    found: dict[str, Task | str] = {}
+    for choice in experiment.tasks:
+        try:
+            found[choice.name] = choice.load()
+        except InputError as error:
+            found[choice.name] = str(error)
+    return make_plan(experiment, found)
+
+
+class Sweep:
+    """One experiment in one directory."""
+
+    def __init__(
+        self, experiment: Experiment, root: PathLike, *, share: Share | None = None,
+        settings: Mapping[str, Any] | None = None, opener: Open | None = None, quiet: bool = False,
+    ) -> None:  # fmt: skip
+        """Checks everything that can be checked without weights; writes nothing yet.
+
+        Args:
+          experiment: what to do.
+          root: the directory, or ``gs://bucket/…``.
+          share: which of several processes this is.
+          settings: written into the law as they are.
+          opener: gives engines; ``engines.Engines`` unless given.
+          quiet: no progress bars.
+
+        Raises ``InputError`` for whatever cannot be run, as ``make_plan``.
+        """
+        check_folders(experiment)
+        self.experiment, self.root, self.share = experiment, root, share or Share()
+        self.tasks = load_tasks(experiment)
+        self.plan = make_plan(experiment, self.tasks)
+        self._settings, self._quiet = dict(settings or {}), quiet
+        self._open: Open = opener or _open_engines
+        self._opener: Any = None
+        self._samples_bar: Any = None
+        self._described = manifest.describe(experiment, self.tasks)
+        if experiment.grade:
+            self._try_graders()
+
+    def run(self) -> Outcome:
+        """Decode, grade and report what is missing. After a stop or a crash, run it again.
+
+        Raises ``InputError`` where the directory holds another experiment or another run is in it.
+        """
+        with StopSignal() as stop, self._directory():
+            try:
+                self._decode(stop)
+            except Stopped:
+                return dataclasses.replace(self._outcome(), signal=stop.received)
+            if not self.share.leads:
+                return self._outcome()
+            return self._end(stop, samples=False, anew=False)
+
+    def finish(self, *, regrade: bool = False) -> Outcome:
+        """Without decoding: grade what is not graded (all of it with ``regrade``), merge, report."""
+        if not (epath.Path(self.root) / manifest.FILE).exists():
+            raise InputError(f"{self.root}: no sweep is there to merge or grade")
+        with StopSignal() as stop, self._directory():
+            return self._end(stop, samples=True, anew=regrade)
+
+    # How it is done.
+
+    def _directory(self) -> "_Directory":
+        return _Directory(self.root, self._described, self.share, self._settings)
+
+    def _decode(self, stop: StopSignal) -> None:
+        from kinetics_jax.sweep.decode import count_done, decode_cells
+
+        here = Attendance(self.root, self.share)
+        opener, spanning = self._opened(stop), self._spanning()
+        grading = BackgroundGrading()
+        graders: dict[Cell, CellGrader] = {}
+        there = count_done(self.root, self.experiment, self.tasks)
+        bar = self._samples_bar = self._bar("samples", self._wanted(), there)
+
+        def begin(cell: Cell) -> None:
+            stop.check()
+            bar.set_description(cell.label)
+
+        def keep(cell: Cell, sample: Sample) -> None:
+            bar.update()
+            if self.experiment.grade:
+                if cell not in graders:
+                    graders[cell] = self._grader(cell)
+                grading.submit(graders[cell], sample)
+            if not spanning:
+                stop.check()
+
+        try:
+            decode_cells(
+                self.root, self.experiment, self.tasks, opener, share=self.share,
+                spans=self._spans, begin=begin, keep=keep,
+                agree=lambda choice: meet(f"decode {choice.name}", self.share),
+            )  # fmt: skip
+            grading.finish()
+            here.through()
+            if self.share.leads:
+                here.wait_for_all(stop.check)
+        except BaseException:
+            grading.abandon()
+            raise
+        finally:
+            bar.close()
+            for grader in graders.values():
+                grader.close()
+
+    def _opened(self, stop: StopSignal) -> Any:
+        spanning = self._spanning()
+
+        def observe(progress: Any) -> None:
+            if self._samples_bar is not None:
+                self._samples_bar.set_postfix_str(
+                    f"{progress.tokens_per_second:,.0f} tokens/s, {progress.running} running"
+                )
+            if any_of_us(stop.requested, self.share) if spanning else stop.requested:
+                raise Stopped
+
+        if self._opener is None:
+            self._opener = self._open(self.experiment, observe)
+        return self._opener
+
+    def _spans(self, choice: ModelChoice) -> bool:
+        if self.share.processes == 1:
+            return False
+        from kinetics_jax.sweep.models import spans_processes
+
+        return spans_processes(choice.slice)
+
+    def _spanning(self) -> bool:
+        return any(self._spans(choice) for choice in self.experiment.models)
+
+    def _end(self, stop: StopSignal, *, samples: bool, anew: bool) -> Outcome:
+        outcome = self._outcome()
+        if self.experiment.grade:
+            with self._bar("grading", outcome.done, 0) as bar:
+
+                def on_sample() -> None:
+                    stop.check()
+                    bar.update()
+
+                try:
+                    grade_missing(
+                        self.root, self.experiment, self.tasks, self._decoder, anew=anew,
+                        on_sample=on_sample,
+                    )  # fmt: skip
+                except Stopped:
+                    return dataclasses.replace(outcome, signal=stop.received)
+            write_records(self.root, self.experiment)
+        if samples:
+            write_samples(self.root, self.experiment)
+        if not self.experiment.report or not outcome.done:
+            return outcome
+        with self._bar("laws", 0, 0) as bar:
+
+            def on_law(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            summary = write_report(
+                self.root, self.experiment, settings=self._settings, on_progress=on_law,
+                jobs=os.cpu_count() or 1,
+            )  # fmt: skip
+        return dataclasses.replace(outcome, summary=summary)
+
+    def _outcome(self) -> Outcome:
+        from kinetics_jax.sweep.decode import count_done
+
+        done = count_done(self.root, self.experiment, self.tasks)
+        return Outcome(done=done, wanted=self._wanted())
+
+    def _wanted(self) -> int:
+        return sum(len(wanted_keys(c, self.tasks[c.task])) for c in self.experiment.cells)
+
+    def _grader(self, cell: Cell) -> CellGrader:
+        return CellGrader(
+            self.experiment, cell, self.tasks[cell.task], self.root, share=self.share,
+            decode=lambda: self._decoder(cell),
+        )  # fmt: skip
+
+    def _decoder(self, cell: Cell) -> Decode | None:
+        if self._opener is not None:
+            tokenizer = self._opener.tokenizer(cell.model)
+        else:
+            from kinetics_jax.sweep.models import open_tokenizer
+
+            tokenizer = open_tokenizer(cell.model)
+        return None if tokenizer is None else tokenizer.decode
+
+    def _try_graders(self) -> None:
+        """What grading needs and is not here is said now, not after hours of decoding."""
+        for task in self.tasks.values():
+            task.grade(task.problems[0], "")
+
+    def _bar(self, what: str, total: int, done: int) -> tqdm:
+        hidden = True if self._quiet or not self.share.leads else None  # None: shown to a terminal
+        return tqdm(
+            desc=what, total=total or None, initial=done, disable=hidden, dynamic_ncols=True
+        )
+
+
+def _open_engines(experiment: Experiment, observe: Callable[[Any], None]) -> Any:
+    from kinetics_jax.sweep.engines import Engines  # JAX is not needed to merge and grade
+
+    return Engines(experiment, observe)
+
+
+class _Directory:
+    """The directory while a run is at work in it: made, checked, locked, its session noted."""
+
+    def __init__(
+        self, root: PathLike, described: Mapping[str, Any], share: Share,
+        settings: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self._root, self._described, self._share = root, described, share
+        self._settings = settings
+
+    def __enter__(self) -> None:
+        root, self._lock = epath.Path(self._root), None
+        manifest.check(root, self._described)  # before anything is put there
+        if self._share.leads:
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{root}: cannot be made ({error.strerror or error})") from None
+            self._lock = DirectoryLock(root)
+            try:
+                manifest.check(root, self._described)
+                manifest.write(root, self._described)
+                manifest.note_session(root, settings=self._settings, **_devices(self._share))
+            except BaseException:
+                self._lock.close()
+                raise
+        meet("directory", self._share)
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _devices(share: Share) -> dict[str, Any]:
+    """The accelerators at work, where JAX has been started; else nothing is said of them."""
+    if "jax" not in sys.modules:
+        return {}
+    import jax
+
+    kinds = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+    return {"devices": {kind: kinds.count(kind) for kind in kinds}, "processes": share.processes}
+
+
+__all__ = ["Outcome", "Sweep", "cell_folder", "load_tasks", "plan_sweep"]

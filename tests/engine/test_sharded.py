@@ -1,0 +1,47 @@
+"""The same engine on meshes of fake devices: the samples of one device, and only the mesh differs."""
+
+import jax
+import pytest
+
+from kinetics_jax.engine import Engine
+from kinetics_jax.spec import BlockTopK, Dense, Quest, SamplingParams, TopK
+
+GREEDY = SamplingParams(temperature=0.0)
+SIZES = {"slots": 2, "max_context": 128, "page_size": 16, "chunk_steps": 8, "prefill_chunk": 32}
+
+
+def decode(engine: Engine, prompts) -> dict:
+    return {
+        sample.key: sample.tokens
+        for sample in engine.generate(prompts, n=2, max_tokens=24, sampling=GREEDY)
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "policy"),
+    [
+        ({"data": 4}, BlockTopK(16, 1, dense_layers=0)),
+        ({"data": 2, "model": 2}, Dense()),
+        ({"data": 2, "model": 2}, Quest(16, 1)),
+        # Two KV heads on four devices: those that share one must choose by the whole query group.
+        ({"data": 2, "model": 4}, BlockTopK(16, 1, dense_layers=0)),
+        ({"model": 4}, TopK(6)),
+    ],
+    ids=str,
+)
+def test_meshes_give_the_samples_of_one_device(model, prompts, shape, policy):
+    expected = decode(Engine(model, policy=policy, **SIZES), prompts)
+    mesh = jax.make_mesh(tuple(shape.values()), tuple(shape))
+    assert decode(Engine(model, policy=policy, mesh=mesh, **SIZES), prompts) == expected
+    assert len(expected) == 12
+
+
+def test_experts_over_their_axis():
+    from kinetics_jax import models
+    from kinetics_jax.spec import presets
+
+    model = models.Qwen3.init(presets["tiny-moe"], jax.random.key(0), dtype="float32")
+    prompts = [[1, 2, 3], [4] * 20, [5, 6] * 9]
+    expected = decode(Engine(model, **SIZES), prompts)
+    mesh = jax.make_mesh((2, 2), ("expert", "model"))
+    assert decode(Engine(model, mesh=mesh, **SIZES), prompts) == expected
