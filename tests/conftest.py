@@ -27,3 +27,23 @@ def reference_rows(shared: Path):
             return list(csv.DictReader(file))
 
     return read
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """``gs://`` that ends in memory: the code path of an object store without a network."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Bucket(MemoryFileSystem):
+        protocol = ("gs", "gcs")
+        store: dict = {}  # noqa: RUF012 - one store for all instances, as in the parent
+        pseudo_dirs = [""]  # noqa: RUF012
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return "/" + str(path).removeprefix("gs://").removeprefix("gcs://").strip("/")
+
+    fsspec.register_implementation("gcs", Bucket, clobber=True)
+    fsspec.register_implementation("gs", Bucket, clobber=True)
+    return "gs://bucket/sweep"

@@ -57,6 +57,9 @@ class Device:
             pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype, head_dim=head_dim,
         )  # fmt: skip
         self._places = _places(self._state)
+        self._no_budgets = thinking.rows([None] * self.num_slots)
+        if plan.sharding is None:  # there once, it need not be sent with each admission
+            self._no_budgets = jax.device_put(self._no_budgets)
         self._programs: dict[Any, Any] = {}
 
     @property
@@ -139,7 +142,7 @@ class Device:
             stop_bi,
             streams_b,
             sampler,
-            thinking.rows(budgets),
+            thinking.rows(budgets) if any(budgets) else self._no_budgets,
         )
         self._state = self._program("admit", programs.admit, model=False)(self._state, new)
 

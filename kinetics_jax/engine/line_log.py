@@ -169,14 +169,15 @@ def _open_locked(path: str) -> int:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _sync_folder(os.path.dirname(path))
-    except BlockingIOError:
+    except BaseException as error:
         os.close(file)
-        raise LogError(f"{path}: another process is writing it; wait until it has ended") from None
-    except OSError as error:
-        os.close(file)
-        raise LogError(
-            f"{path}: cannot be locked ({error.strerror}); use a file system with locks, or gs://"
-        ) from None
+        if isinstance(error, BlockingIOError):
+            what = "another process is writing it; wait until it has ended"
+        elif isinstance(error, OSError):
+            what = f"cannot be locked ({error.strerror}); use a file system with locks, or gs://"
+        else:
+            raise
+        raise LogError(f"{path}: {what}") from None
     return file
 
 

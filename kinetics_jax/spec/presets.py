@@ -38,6 +38,15 @@ def _r1(size: str, *shape: int, **more: Any) -> ModelConfig:
     return _qwen2(f"r1-distill-qwen-{size}", *shape, **more)
 
 
+def _smollm2(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
+    """A SmolLM2 model, of Llama's architecture: no QK-norm, no biases, tied, H = 64."""
+    return ModelConfig(
+        name=f"smollm2-{size}", vocab_size=49_152, model_dim=D, ffn_dim=F, num_layers=L,
+        num_query_heads=N, num_kv_heads=K, head_dim=64, tied_embeddings=True, qk_norm=False,
+        norm_eps=1e-5, max_context=8192, eos_token_ids=(2,), pad_token_id=2, **more,
+    )  # fmt: skip
+
+
 def _tiny(name: str, **more: Any) -> ModelConfig:
     """A model small enough to test with on a laptop, speaking the built-in byte tokenizer's ids."""
     shape: dict[str, Any] = {"vocab_size": 272, "model_dim": 64, "ffn_dim": 128, "num_layers": 2,
@@ -73,6 +82,9 @@ _ALL = (
     _r1("7b", 3584, 18_944, 28, 28, 4, rope_theta=10_000.0),
     _r1("14b", 5120, 13_824, 48, 40, 8, norm_eps=1e-5),
     _r1("32b", 5120, 27_648, 64, 40, 8, norm_eps=1e-5),
+    _smollm2("135m", 576, 1536, 30, 9, 3, rope_theta=100_000.0),
+    _smollm2("360m", 960, 2560, 32, 15, 5, rope_theta=100_000.0),
+    _smollm2("1.7b", 2048, 8192, 24, 32, 32, rope_theta=130_000.0),
     _tiny("dense"),
     _tiny("tied", tied_embeddings=True),
     _tiny("qwen2", qk_norm=False, qkv_bias=True),

@@ -129,14 +129,14 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if isinstance(value, Sequence) and all(isinstance(v, str | int) for v in value):
             return tuple(value)
         raise InputError(f"{name}={value!r} must be a list of texts")
-    if isinstance(default, bool) is not isinstance(value, bool):
-        kind = "true or false" if isinstance(default, bool) else f"a {type(default).__name__}"
-        raise InputError(f"{name}={value!r} must be {kind}")
-    if isinstance(default, float) and isinstance(value, int):
+    if isinstance(default, float) and type(value) is int:
         return float(value)
-    if not isinstance(value, type(default)):
-        raise InputError(f"{name}={value!r} must be a {type(default).__name__}")
+    if type(value) is not type(default):
+        raise InputError(f"{name}={value!r} must be {_KINDS[type(default)]}")
     return value
+
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def _policy(text: Any) -> Any:

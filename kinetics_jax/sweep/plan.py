@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, feasible_batch, get_chip, price
+from kinetics_jax.costs.serving import kv_copies
 from kinetics_jax.spec import InputError, ModelConfig, Policy, Problem, presets
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, TaskChoice
 from kinetics_jax.sweep.models import shape
@@ -151,7 +152,7 @@ def _batch(
     ways = wanted.model * wanted.expert
     if not wanted.chip:
         ways = max(ways, chips_per_copy(config, chip, context, serving))
-    held = int(feasible_batch(config, chip, context, num_chips=ways, serving=serving))
+    held = _sequences(config, chip, context, ways, wanted.model if wanted.chip else ways, serving)
     slots = wanted.slots or min(held // wanted.expert - rows, MOST_SLOTS)
     if slots < 1 or (slots + rows) * wanted.expert > held:
         weights = config.total_params * serving.weight_bytes / 1e9
@@ -162,6 +163,18 @@ def _batch(
             "chips or fewer slots (--slices), a shorter --max_context, or --quantize=int8"
         )
     return ways, slots * wanted.expert
+
+
+def _sequences(
+    config: ModelConfig, chip: Chip, context: int, ways: int, model: int, serving: Serving
+) -> int:
+    """Sequences of full context beside one copy of the weights on ``ways`` chips.
+
+    Keys and values are split over the ``model`` axis only, so only its surplus over the KV heads
+    stores them more than once; ``feasible_batch`` takes all of the chips to be that axis.
+    """
+    fit = feasible_batch(config, chip, context, num_chips=ways, serving=serving)
+    return int(fit * kv_copies(config, ways) / kv_copies(config, model))
 
 
 def _hours(cost: Cost) -> float:
@@ -191,7 +204,7 @@ def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
             hours += _hours(cost)
         dollars = f"${hours * chip.usd_per_hour:,.0f}" if chip.usd_per_hour else "no public price"
         left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
-        lines.append(f"{chip.label}: {hours:,.1f} chip-hours, {dollars}{left}")
+        lines.append(f"{chip.label}: {hours:,.2f} chip-hours, {dollars}{left}")
     return lines
 
 
@@ -213,7 +226,8 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
     return "\n".join([
-        *table, "", total, *(f"on {line}" for line in fit_on(experiment, plans)),
+        *table, "", total, "elsewhere, at the batch that contexts of the expected length leave room for:",
+        *(f"  {line}" for line in fit_on(experiment, plans)),
         *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         "Modelled by kinetics_jax.costs, not measured.",
     ])  # fmt: skip

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
 from kinetics_jax import models
 from kinetics_jax.engine import Engine
 from kinetics_jax.spec import BlockTopK, Dense, SamplingParams
-from tests.models import oracle
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
 
 NEW_TOKENS = 40
 
@@ -30,6 +29,8 @@ def generated(theirs, prompt: list[int], stop: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("policy", [Dense(), BlockTopK(16, 40)], ids=lambda p: p.name)
 def test_greedy_tokens_are_those_of_transformers(variant, policy, tmp_path):
     """Ragged prompts × 2 samples through 3 slots: refills in the middle, idle slots at the end."""
+    from tests.models import oracle  # it imports torch
+
     theirs = oracle.build(variant)
     theirs.save_pretrained(tmp_path)
     ours = models.load(tmp_path, dtype="float32")

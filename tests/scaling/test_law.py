@@ -210,3 +210,16 @@ def test_shapes_reproduce_the_papers_trend():
     assert rows["tpu_v5e", "qwen3-32b"].num_chips == 16
     for row in rows.values():
         assert row.num_chips == 0 or row.sparse_seconds < row.dense_seconds
+
+
+def test_where_nothing_is_solved_no_model_is_the_best(tmp_path):
+    path = table(tmp_path / "wrong.csv")
+    head, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    right = head.index("correct")
+    lines = [head, *([*row[:right], "0", *row[right + 1 :]] for row in rows)]
+    path.write_text("".join(",".join(line) + "\n" for line in lines))
+    (family,), _ = comparable_families(read_trials(path))
+    law = find_law(family, chips.b200, FAST)
+    for result in law.frontiers.values():
+        assert result.bands == ()
+        assert not result.accuracy.any()

@@ -93,3 +93,11 @@ def test_shapes_that_cannot_be_are_refused():
         ModelConfig(**{**shape, "num_layers": 0}, num_query_heads=2, num_kv_heads=2)
     with pytest.raises(InputError, match="experts_per_token"):
         MoE(num_experts=4, experts_per_token=5, expert_dim=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("135M", 134_515_008), ("360M", 361_821_120), ("1.7B", 1_711_376_384)],
+)
+def test_smollm2_has_its_published_number_of_parameters(name, published):
+    assert presets[f"HuggingFaceTB/SmolLM2-{name}-Instruct"].total_params == published

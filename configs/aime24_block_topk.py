@@ -1,0 +1,14 @@
+"""AIME 2024, dense against block top-k (paper §5, Fig. 9): Best-of-N and Long-CoT."""
+
+from ml_collections import ConfigDict
+
+from configs import paper_grid
+
+
+def get_config() -> ConfigDict:
+    """All Qwen3 sizes and 30B-A3B, budgets 128 to 2,048, blocks of 16384/B."""
+    config = paper_grid.get_config()
+    config.name = "aime24_block_topk"
+    config.tasks = ("aime24",)
+    config.policies = paper_grid.BLOCK_TOPK
+    return config

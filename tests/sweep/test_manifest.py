@@ -1,0 +1,131 @@
+"""One directory, one experiment: what may be added, what is refused and how it is named."""
+
+import json
+
+import pytest
+
+from kinetics_jax.spec import InputError
+from kinetics_jax.sweep import lock, manifest
+from kinetics_jax.sweep.lock import DirectoryLock
+from kinetics_jax.sweep.models import fingerprint
+from kinetics_jax.sweep.run import load_tasks
+
+
+@pytest.fixture
+def describe(small):
+    def make(**options):
+        experiment = small(**options)
+        return manifest.describe(experiment, load_tasks(experiment))
+
+    return make
+
+
+@pytest.fixture
+def written(describe, tmp_path):
+    manifest.write(tmp_path, describe())
+    return tmp_path
+
+
+def test_the_same_experiment_is_let_in(written, describe):
+    manifest.check(written, describe())
+    assert manifest.read(written) == describe()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"trials": 9}, {"policies": ("dense", "block_topk(16, 2)", "topk(k=4)")},
+        {"models": ("tiny-dense=random", "tiny-moe=random")}, {"chip": ("h100",)},
+        {"lengths": (4, 8)}, {"bootstrap": 3}, {"slices": ()}, {"grading_processes": 3},
+    ],
+)  # fmt: skip
+def test_what_is_added_is_let_in_and_written_down(written, describe, more):
+    manifest.check(written, describe(**more))
+    manifest.write(written, describe(**more))
+    assert manifest.read(written) == describe(**more)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"trials": 2}, "3 trials of tiny-dense, not 2"),
+        ({"policies": ("dense",)}, "it has policy block_topk"),
+        ({"models": ("tiny-moe=random",)}, "it has model tiny-dense"),
+        (
+            {"models": ("tiny-dense=random:1",)},
+            'models tiny-dense weights is "random", not "random:1"',
+        ),
+        ({"max_tokens": 13}, "tasks gsm8k max_tokens is 12, not 13"),
+        ({"limit": 2}, "tasks gsm8k problems"),
+        ({"seed": 1}, "sampling seed is 0, not 1"),
+        ({"temperature": 0.5}, "sampling temperature is 1.0, not 0.5"),
+        ({"repetition": False}, "repetition"),
+        ({"name": "other"}, 'its name is "small", not "other"'),
+        ({"thinking": False}, "thinking is true, not false"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"stop_strings": ("x",)}, "stop_strings"),
+        ({"page_size": 16}, "page_size is null, not 16"),
+    ],
+)
+def test_another_experiment_is_refused_with_the_difference(written, describe, other, words):
+    before = (written / "manifest.json").read_bytes()
+    with pytest.raises(InputError, match="holds another experiment") as caught:
+        manifest.check(written, describe(**other))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (written / "manifest.json").read_bytes() == before
+
+
+def test_changed_problems_are_another_experiment(written, small, problems, tmp_path):
+    rows = [json.loads(line) for line in problems.read_text().splitlines()]
+    rows[2]["answer"] = "77"
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    experiment = small(tasks=(f"gsm8k={other}",))
+    with pytest.raises(InputError, match="tasks gsm8k problems"):
+        manifest.check(written, manifest.describe(experiment, load_tasks(experiment)))
+
+
+def test_somebody_elses_folder_is_refused(tmp_path, describe):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes\.txt and no manifest\.json"):
+        manifest.check(tmp_path, describe())
+    with pytest.raises(InputError, match="is a file"):
+        manifest.check(tmp_path / "notes.txt", describe())
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format":"kinetics-jax sweep"}', "\x00"])
+def test_a_broken_manifest_is_named(written, describe, text):
+    (written / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json: not the manifest"):
+        manifest.check(written, describe())
+
+
+def test_the_fingerprint_follows_what_is_in_the_files(small, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"x" * 3_000_000)
+    (choice,) = small(models=(f"tiny-dense={folder}",), slices=()).models
+    first = fingerprint(choice)
+    assert fingerprint(choice) == first
+    (folder / "model.safetensors").write_bytes(b"x" * 2_999_999 + b"y")
+    assert fingerprint(choice) != first
+
+
+def test_one_holder_at_a_time(tmp_path):
+    with DirectoryLock(tmp_path), pytest.raises(InputError, match="another run is at work there"):
+        DirectoryLock(tmp_path)
+    DirectoryLock(tmp_path).close()
+
+
+def test_a_claim_on_an_object_store_is_renewed_released_and_outlived(bucket, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(lock.time, "time", lambda: now[0])
+    first = DirectoryLock(bucket)
+    with pytest.raises(InputError, match=r"seen 0 s ago\); wait 600 s"):
+        DirectoryLock(bucket)
+    now[0] += lock.LEASE_SECONDS  # its holder was killed
+    second = DirectoryLock(bucket)
+    second.close()
+    DirectoryLock(bucket).close()
+    first.close()
