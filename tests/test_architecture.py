@@ -13,8 +13,13 @@ FLOORS = [
     {"pallas_kernels", "kinetics_jax.spec"},
     {"kinetics_jax.attention"},
     {"kinetics_jax.costs", "kinetics_jax.models"},
-    {"kinetics_jax.scaling", "kinetics_jax.report", "kinetics_jax.engine", "kinetics_jax.tasks",
-     "kinetics_jax.training"},
+    {
+        "kinetics_jax.scaling",
+        "kinetics_jax.report",
+        "kinetics_jax.engine",
+        "kinetics_jax.tasks",
+        "kinetics_jax.training",
+    },
     {"kinetics_jax.sweep"},
     {"experiments", "configs"},
 ]
