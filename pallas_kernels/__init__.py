@@ -12,8 +12,10 @@ from pallas_kernels.page_scores.api import page_scores
 from pallas_kernels.paged_attention.api import paged_attention
 from pallas_kernels.prefix_attention.api import prefix_attention
 from pallas_kernels.select_pages.api import select_pages
+from pallas_kernels.stored import BF16_BITS, narrow, widen
 
 __all__ = [
+    "BF16_BITS",
     "Appended",
     "ArgumentError",
     "KernelError",
@@ -21,8 +23,10 @@ __all__ = [
     "UnsupportedError",
     "combine_partials",
     "kv_append",
+    "narrow",
     "page_scores",
     "paged_attention",
     "prefix_attention",
     "select_pages",
+    "widen",
 ]

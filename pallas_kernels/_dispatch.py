@@ -16,8 +16,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
 from pallas_kernels.errors import UnknownImplementationError, UnsupportedError
+from pallas_kernels.stored import BF16_BITS
 
-PLATFORMS = {"tpu": "tpu", "gpu": "cuda"}  # back end → what JAX calls its platform
+PLATFORMS = {"tpu": "tpu", "gpu": "cuda", "cpu": "cpu"}  # back end → what JAX calls its platform
 INTERPRET = "_interpret"
 
 Arrays = Mapping[str, jax.Array | None]
@@ -33,7 +34,7 @@ class Op:
     @property
     def implementations(self) -> tuple[str, ...]:
         """Every name that ``implementation=`` accepts."""
-        interpreted = tuple(kernel + INTERPRET for kernel in self.kernels)
+        interpreted = tuple(kernel + INTERPRET for kernel in self.kernels if kernel != "cpu")
         return ("reference", "xla", *self.kernels, *interpreted)
 
     def __call__(self, implementation: str | None, arrays: Arrays, **options: Any) -> Any:
@@ -48,7 +49,7 @@ class Op:
         back_end = implementation.removesuffix(INTERPRET)
         module = self._module(back_end)
         if back_end in self.kernels:
-            reason = module.check(**arrays, **options)
+            reason = self._reason(back_end, arrays, options)
             if reason is not None:
                 raise UnsupportedError(self.name, implementation, reason)
             if implementation.endswith(INTERPRET):
@@ -62,13 +63,20 @@ class Op:
         branches = {"default": self._function(self._module("xla"))}
         for kernel in self.kernels:
             module = self._module(kernel)
-            if module.check(**arrays, **options) is None:
+            if self._reason(kernel, arrays, options) is None:
                 branches[PLATFORMS[kernel]] = self._function(module)
         calls = {
             platform: functools.partial(_call_with, function, options)
             for platform, function in branches.items()
         }
         return jax.lax.platform_dependent(dict(arrays), **calls)
+
+    def _reason(self, kernel: str, arrays: Arrays, options: Mapping[str, Any]) -> str | None:
+        """Why a kernel cannot run a call, or None."""
+        held = {array.dtype for array in arrays.values() if array is not None}
+        if kernel != "cpu" and BF16_BITS in held:
+            return "uint16 arrays hold bits of bfloat16 for CPUs only; give it bfloat16"
+        return self._module(kernel).check(**arrays, **options)
 
     def _module(self, back_end: str) -> ModuleType:
         return importlib.import_module(f"pallas_kernels.{self.name}.{back_end}")

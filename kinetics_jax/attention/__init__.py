@@ -4,6 +4,7 @@ from kinetics_jax.attention.causal import WithinChunk, causal_attention
 from kinetics_jax.attention.contiguous import CacheSharding, ContiguousCache
 from kinetics_jax.attention.interface import KVCache
 from kinetics_jax.attention.paged import PagedCache, PagedPlan
+from kinetics_jax.attention.selective import SelectiveCache
 
 __all__ = [
     "CacheSharding",
@@ -11,6 +12,7 @@ __all__ = [
     "KVCache",
     "PagedCache",
     "PagedPlan",
+    "SelectiveCache",
     "WithinChunk",
     "causal_attention",
 ]

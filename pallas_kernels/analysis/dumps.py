@@ -1,7 +1,9 @@
 """Readers of what the compilers print or leave in files beside their result."""
 
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 from pallas_kernels.analysis.report import Kernel
 
@@ -20,6 +22,11 @@ _NINE = (
 )
 _LAUNCH = re.compile(
     rf"call void @mosaic_gpu_(?:launch_kernel|build_kernel_spec)\(ptr [^,]+, {_NINE}, i32 (\d+)"
+)
+_MOSAIC = "_mosaic_gpu_kernel"
+_LOGGED = re.compile(
+    r"^I\d{4} .*subprocess_compilation\.cc:\d+\] (ptxas info.*\n(?:(?:ptxas info| {4}).*\n)*)",
+    re.MULTILINE,
 )
 _GLOG_PREFIX = re.compile(r"^[EFIW]\d{4} [\d:.]+\s+\d+ \S+\] ")
 _FATAL = re.compile(r"^F\d{4} |Check failed|LLVM ERROR|UNREACHABLE|^\w*Error: ")
@@ -45,27 +52,30 @@ def read_cycles(folder: Path) -> dict[str, int]:
 
 
 def read_kernels(log: str) -> tuple[Kernel, ...]:
-    """Each Mosaic GPU kernel of a compiler's output: ptxas's account and the launch it was given."""
-    launches = [tuple(map(int, launch)) for launch in _LAUNCH.findall(log)]
-    kernels = []
-    for index, found in enumerate(_PTXAS.finditer(log)):
+    """Each kernel that a GPU compiler's output tells of, Mosaic GPU's with the launch they were given."""
+    launches = iter([tuple(map(int, launch)) for launch in _LAUNCH.findall(log)])
+    ours = []
+    for found in _PTXAS.finditer(_LOGGED.sub("", log)):
+        *sizes, dynamic = next(launches, (None,) * 6 + (0,))
         blocks = threads = None
-        dynamic = 0
-        if index < len(launches):
-            *sizes, dynamic = launches[index]
-            blocks = sizes[0] * sizes[1] * sizes[2]
-            threads = sizes[3] * sizes[4] * sizes[5]
-        kernels.append(
-            Kernel(
-                name=found["name"].removesuffix("_mosaic_gpu_kernel"),
-                registers=int(found["registers"]),
-                spill_bytes=int(found["stores"]) + int(found["loads"]),
-                shared_bytes=int(found["shared"] or 0) + dynamic,
-                blocks=blocks,
-                threads=threads,
-            )
-        )
-    return tuple(kernels)
+        if None not in sizes:
+            blocks, threads = math.prod(sizes[:3]), math.prod(sizes[3:])
+        ours.append(_kernel(found, dynamic, blocks=blocks, threads=threads))
+    logged = _PTXAS.finditer("".join(_LOGGED.findall(log)))
+    # XLA compiles a kernel of the same name once, but may log it twice; ours are in its log too.
+    theirs = {found["name"]: _kernel(found, 0, mosaic=False) for found in logged}
+    names = {kernel.name + _MOSAIC for kernel in ours}
+    return (*ours, *(kernel for name, kernel in theirs.items() if name not in names))
+
+
+def _kernel(found: re.Match[str], dynamic: int, **more: Any) -> Kernel:
+    return Kernel(
+        name=found["name"].removesuffix(_MOSAIC),
+        registers=int(found["registers"]),
+        spill_bytes=int(found["stores"]) + int(found["loads"]),
+        shared_bytes=int(found["shared"] or 0) + dynamic,
+        **more,
+    )
 
 
 def last_words(log: str) -> str:

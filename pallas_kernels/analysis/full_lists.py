@@ -6,41 +6,20 @@ the one for ragged lists, and there it counts the loops over copies about once, 
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
-from unittest import mock
 
 from pallas_kernels.analysis.report import Report
-from pallas_kernels.paged_attention import tpu_kernel
+from pallas_kernels.tuning import overridden
 
 KERNEL = "paged_attention"
 NOTE = "paged_attention: estimated on its branch for full lists"
 
 
-@contextlib.contextmanager
-def only_full_lists() -> Iterator[None]:
+def only_full_lists() -> contextlib.AbstractContextManager[None]:
     """Within it, `paged_attention` is lowered for TPU with the branch for full lists alone.
 
     Such a kernel is for estimates only: it starts the copies of steps past the last.
     """
-
-    def start(plan: Any, refs: Any, step: Any, chunk: Any, slot: Any) -> None:
-        tpu_kernel.start_chunk(plan, refs, step, chunk, slot, None)
-
-    def once(plan: Any, refs: Any, here: tuple[Any, ...], ahead: tuple[Any, ...]) -> None:
-        step, local, chunk, slot = here
-        next_step, next_chunk, next_slot, _ = ahead
-        tpu_kernel.wait_slot(refs, slot)
-        if plan.scaled:
-            tpu_kernel.copy_scales(refs, step, chunk, slot).wait()
-        start(plan, refs, next_step, next_chunk, next_slot)
-        tpu_kernel.attend(plan, refs, step, local, chunk, slot, full=True)
-
-    with (
-        mock.patch.object(tpu_kernel, "start_any", start),
-        mock.patch.object(tpu_kernel, "step_once", once),
-    ):
-        yield
+    return overridden(KERNEL, assume_full=True)
 
 
 def with_full_lists(report: Report, full: Report) -> Report:

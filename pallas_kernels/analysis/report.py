@@ -12,6 +12,7 @@ class Kernel:
 
     Attributes:
         name: entry point.
+        mosaic: whether it is a kernel of this package (Mosaic GPU), not one that XLA made.
         registers: per thread.
         spill_bytes: bytes per thread stored to and loaded from local memory; should be 0.
         shared_bytes: shared memory of a block, static and dynamic.
@@ -24,6 +25,7 @@ class Kernel:
     registers: int
     spill_bytes: int
     shared_bytes: int
+    mosaic: bool = True
     blocks: int | None = None
     threads: int | None = None
 
@@ -45,7 +47,7 @@ class Report:
         cycles_whole: whether ``cycles`` covers every part of the program.
         cycles_note: why ``cycles`` is not whole, or what had to be switched off for it, in the compiler's
             words.
-        kernels: what ptxas says of each GPU kernel.
+        kernels: what ptxas says of each GPU kernel, XLA's own included.
 
     """
 

@@ -9,7 +9,7 @@ from pallas_kernels.analysis.compilation import compile_all
 from pallas_kernels.analysis.errors import CompilationError
 from pallas_kernels.analysis.full_lists import only_full_lists, with_full_lists
 from pallas_kernels.analysis.programs import LAYER_PARTS, Program, Shape, programs
-from pallas_kernels.analysis.report import Report
+from pallas_kernels.analysis.report import Kernel, Report
 
 ATTENDING = ("paged_attention", "layer", "prefix_attention")
 
@@ -171,7 +171,7 @@ def share_table(rows: Sequence[Row]) -> str:
 
 
 def gpu_table(rows: Sequence[Row]) -> str:
-    """Markdown: what ptxas says of each kernel of a GPU; ops without one run as XLA programs."""
+    """Markdown: what ptxas says of each kernel of a GPU, and of all that XLA made, together."""
     head = (
         "chip",
         "op",
@@ -189,14 +189,23 @@ def gpu_table(rows: Sequence[Row]) -> str:
         cells = [*_where(row), _micro(row.floor_seconds)]
         if row.report is None:
             body.append([*cells, f"refused: {row.error}", "", "", "", ""])
-        elif not row.report.kernels:
-            body.append([*cells, "XLA", "", "", "", ""])
-        else:
-            for kernel in row.report.kernels:
-                shared = f"{kernel.shared_bytes / 1024:.0f}"
-                figures = [kernel.name, kernel.registers, kernel.spill_bytes, shared, kernel.blocks]
-                body.append([*cells, *map(str, figures)])
+            continue
+        ours = [kernel for kernel in row.report.kernels if kernel.mosaic]
+        for kernel in ours:
+            body.append([*cells, kernel.name, *_gpu_figures([kernel]), str(kernel.blocks)])
+        others = [kernel for kernel in row.report.kernels if not kernel.mosaic]
+        if others or not ours:
+            body.append([*cells, f"XLA ({len(others)})", *_gpu_figures(others), ""])
     return _markdown(head, body)
+
+
+def _gpu_figures(kernels: Sequence[Kernel]) -> list[str]:
+    """The most registers, all spills and the most shared KiB of some kernels."""
+    if not kernels:
+        return ["", "", ""]
+    shared = max(kernel.shared_bytes for kernel in kernels)
+    spills = sum(kernel.spill_bytes for kernel in kernels)
+    return [str(max(k.registers for k in kernels)), str(spills), f"{shared / 1024:.0f}"]
 
 
 def _where(row: Row) -> list[str]:

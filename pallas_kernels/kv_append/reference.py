@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from pallas_kernels.kv_append.api import touched_pages
 from pallas_kernels.quantize import largest_code, requantize
+from pallas_kernels.stored import narrow, widen
 
 Cache = tuple[jax.Array, jax.Array | None, jax.Array | None]
 
@@ -63,8 +64,8 @@ def _append_to_page(
     old_bkcph = kv_pages[physical_b]
     fresh, old = fresh_bp[:, None, None, :, None], old_bp[:, None, None, :, None]
     if scales is None:
-        page_bkcph = jnp.where(fresh, new_bkcph.astype(kv_pages.dtype), old_bkcph)
-        stored_bkcph = page_bkcph.astype(jnp.float32)
+        page_bkcph = jnp.where(fresh, narrow(new_bkcph, kv_pages.dtype), old_bkcph)
+        stored_bkcph = widen(page_bkcph)
     else:
         page_bkcph, scale_bkc = requantize(
             old_bkcph, scales[physical_b], old, new_bkcph, fresh, largest_code(kv_pages.dtype)
@@ -77,7 +78,7 @@ def _append_to_page(
         summary_bkrh = summarize(stored_bkcph[:, :, 0], held_b1p1, summaries.shape[2])
         row_b = jnp.where(touched_b, rows_b, summaries.shape[0])
         summaries = summaries.at[row_b, :, :, column_b].set(
-            summary_bkrh.astype(summaries.dtype), mode="drop"
+            narrow(summary_bkrh, summaries.dtype), mode="drop"
         )
     return kv_pages, summaries, scales
 

@@ -10,6 +10,7 @@ from jax import lax
 
 from pallas_kernels.kv_append import reference
 from pallas_kernels.kv_append.reference import Cache, summarize
+from pallas_kernels.stored import narrow, widen
 
 
 def kv_append(
@@ -30,7 +31,8 @@ def kv_append(
             summaries_mkrph, kv_scales,
         )  # fmt: skip
     p, stored = kv_pages.shape[3:]
-    new_bkch = jnp.stack([key_btkh[:, 0], value_btkh[:, 0]], axis=2).astype(kv_pages.dtype)
+    new_bkch = jnp.stack([key_btkh[:, 0], value_btkh[:, 0]], axis=2)
+    new_bkch = narrow(new_bkch, kv_pages.dtype)
     new_bkch = jnp.pad(new_bkch, [(0, 0)] * 3 + [(0, stored - key_btkh.shape[3])])
 
     def append_one(
@@ -50,10 +52,10 @@ def kv_append(
             _, K, R, _, _ = summaries.shape
             key_kph = lax.dynamic_slice(pool, (page, 0, 0, 0, 0), (1, K, 1, p, stored))[:, :, 0]
             held = (jnp.arange(p) <= row)[None, None, :, None]
-            fresh = summarize(key_kph.astype(jnp.float32), held, R)[:, :, :, None]
+            fresh = summarize(widen(key_kph), held, R)[:, :, :, None]
             spot = (rows_b[b], 0, 0, column, 0)
             kept = lax.dynamic_slice(summaries, spot, fresh.shape)
-            fresh = jnp.where(active, fresh.astype(summaries.dtype), kept)
+            fresh = jnp.where(active, narrow(fresh, summaries.dtype), kept)
             summaries = lax.dynamic_update_slice(summaries, fresh, spot)
         return pool, summaries
 

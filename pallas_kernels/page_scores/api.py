@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("page_scores", kernels=("tpu", "gpu"))
+OP = Op("page_scores", kernels=("tpu", "gpu", "cpu"))
 
 
 def page_scores(
@@ -30,8 +30,9 @@ def page_scores(
 
     Args:
         query_bnh: ``[B, N, H]`` bf16 or f32.
-        summaries_mkrph: ``[M, K, R, P, Hs]`` bf16 or f32, summaries of the pages of each sequence in the
-            order of its text, not of the pool, so that they are contiguous. ``Hs ≥ H``, zeros beyond H.
+        summaries_mkrph: ``[M, K, R, P, Hs]`` f32, bf16 or `BF16_BITS`, summaries of the pages of each
+            sequence in the order of its text, not of the pool, so that they are contiguous. ``Hs ≥ H``,
+            zeros beyond H.
         lengths_b: ``[B]`` int32 tokens; only the ``ceil(length / page_size)`` pages that exist are seen.
         page_size: tokens in a page.
         rows_b: ``[B]`` int32, which of the M rows belongs to a sequence; ``arange(B)`` when None. With layers

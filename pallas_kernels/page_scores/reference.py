@@ -6,6 +6,8 @@ Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · 
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels.stored import widen
+
 
 def page_scores(
     query_bnh: jax.Array,
@@ -19,7 +21,7 @@ def page_scores(
     B, N, H = query_bnh.shape
     _, K, R, P, _ = summaries_mkrph.shape
     exists_bp = jnp.arange(P) * page_size < lengths_b[:, None]
-    summaries_bkrph = summaries_mkrph[rows_b][..., :H].astype(jnp.float32)
+    summaries_bkrph = widen(summaries_mkrph[rows_b][..., :H])
     query_bkgh = query_bnh.reshape(B, K, N // K, H).astype(jnp.float32)
     product_bkgrph = query_bkgh[:, :, :, None, None] * summaries_bkrph[:, :, None]
     if R == 1:

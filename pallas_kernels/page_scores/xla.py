@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from pallas_kernels.page_scores.api import scoring_query
+from pallas_kernels.stored import widen
 
 
 def page_scores(
@@ -28,7 +29,7 @@ def page_scores(
         b, k = lax.div(row, K), lax.rem(row, K)
         at = (rows_b[b], k, 0, 0, 0)
         summary_rph = lax.dynamic_slice(summaries_mkrph, at, (1, 1, R, P, stored))[0, 0]
-        summary_rph = summary_rph.astype(jnp.float32)
+        summary_rph = widen(summary_rph)
         # One matrix-vector product a summary: XLA's CPU has no fast batched one.
         scores = [summary_rph[r] @ query_bkrh[b, k, r] for r in range(R)]
         return scores[0] if R == 1 else scores[0] + scores[1]

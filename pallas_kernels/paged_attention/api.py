@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
+from pallas_kernels.stored import BF16_BITS
 
-OP = Op("paged_attention", kernels=("tpu", "gpu"))
+OP = Op("paged_attention", kernels=("tpu", "gpu", "cpu"))
 QUERY_DTYPES = (jnp.bfloat16, jnp.float32)
-PLAIN_DTYPES = (jnp.bfloat16, jnp.float32)
+PLAIN_DTYPES = (jnp.bfloat16, jnp.float32, BF16_BITS)
 SCALED_DTYPES = (jnp.int8, jnp.float8_e4m3fn)
 
 
@@ -38,7 +39,8 @@ def paged_attention(
         query_bnh: ``[B, N, H]`` bf16 or f32; query head ``n`` reads KV head ``n // G``.
         kv_pages: ``[P_total, K, 2, p, Hs]`` pool of pages; index 0 of axis 2 is K, 1 is V. ``Hs ≥ H``: a pool
             stored with padded heads (the TPU wants multiples of 128) holds zeros beyond ``H``. bf16, f32,
-            int8 or float8_e4m3fn. What unlisted pages and unfilled rows hold is never seen, NaN included.
+            int8, float8_e4m3fn, or on CPUs `BF16_BITS` (bf16 held as uint16). What unlisted pages and
+            unfilled rows hold is never seen, NaN included.
         page_ids_bkj: ``[B, K, J]`` int32 physical page ids (axis 0 of ``kv_pages``).
         num_pages_bk: ``[B, K]`` int32, how many of the J positions are valid; later ones are never read.
         lengths_b: ``[B]`` int32 tokens in each sequence. 0 = nothing to attend to.
@@ -103,7 +105,8 @@ def check_arguments(
     expect(
         scaled or kv_pages.dtype in PLAIN_DTYPES,
         op,
-        f"kv_pages are bfloat16, float32, int8 or float8_e4m3fn, not {kv_pages.dtype}",
+        "kv_pages are bfloat16 (or its bits in uint16), float32, int8 or float8_e4m3fn, not "
+        f"{kv_pages.dtype}",
     )
     expect(
         scaled == (kv_scales is not None),

@@ -7,6 +7,8 @@ t = J·p listed tokens.
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels.stored import widen
+
 
 def paged_attention(
     query_bnh: jax.Array,
@@ -25,7 +27,7 @@ def paged_attention(
     listed_bkj = jnp.arange(page_ids_bkj.shape[2]) < num_pages_bk[..., None]
     ids_bkj = jnp.where(listed_bkj, page_ids_bkj, 0)
     head_k = jnp.arange(K)[:, None]
-    kv_bkjcph = kv_pages[ids_bkj, head_k].astype(jnp.float32)[..., :H]
+    kv_bkjcph = widen(kv_pages[ids_bkj, head_k])[..., :H]
     if kv_scales is not None:
         kv_bkjcph = kv_bkjcph * kv_scales[ids_bkj, head_k][..., None, None]
     key_bkth, value_bkth = (kv_bkjcph[:, :, :, c].reshape(B, K, -1, H) for c in (0, 1))

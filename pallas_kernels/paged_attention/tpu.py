@@ -5,6 +5,7 @@ R = B·K lists · U steps · L lists of a step.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan, kernel
+from pallas_kernels.lse import combine_partials
+from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan
+from pallas_kernels.paged_attention.tpu_schedule import kernel
 from pallas_kernels.tuning import tuned
 
 IDS_IN_SMEM = 131_072  # half of the 1 MiB of scalar memory
@@ -33,7 +36,7 @@ def check(
     scale: float,
 ) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    _, K, _, p, stored = kv_pages.shape
+    K, p, stored = kv_pages.shape[1], *kv_pages.shape[3:]
     rows = {4: 8, 2: 16, 1: 32}[kv_pages.dtype.itemsize]
     if stored % LANES:
         return (
@@ -41,8 +44,6 @@ def check(
         )
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
-    if page_ids_bkj.shape[2] * K > IDS_IN_SMEM:
-        return f"{page_ids_bkj.shape[2]} listed pages × {K} heads exceed {IDS_IN_SMEM} ids of scalar memory"
     if query_bnh.shape[1] // K * 2 * max(p, LANES) > SCORES:
         return f"{query_bnh.shape[1] // K} query rows a KV head are too many for pages of {p}"
     return None
@@ -62,34 +63,83 @@ def paged_attention(
 ) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.paged_attention`; ``tuning`` overrides constants of the tuning table."""
     B, N, H = query_bnh.shape
-    K, stored = kv_pages.shape[1], kv_pages.shape[4]
+    K, _, p, stored = kv_pages.shape[1:]
     J = page_ids_bkj.shape[2]
+    constants = {**tuned("paged_attention"), **tuning}
     query_bnh = jnp.pad(query_bnh, [(0, 0), (0, 0), (0, stored - H)])
+    arrays = (query_bnh, page_ids_bkj, num_pages_bk, lengths_b)
+    parts = list_parts(B, K, J, p, constants)
     attend = functools.partial(
         _attend, kv_pages=kv_pages, kv_scales=kv_scales, scale=scale, interpret=interpret,
-        constants={**tuned("paged_attention"), **tuning},
+        constants=constants, out_dtype=jnp.float32 if parts > 1 else query_bnh.dtype,
     )  # fmt: skip
-    arrays = (query_bnh, page_ids_bkj, num_pages_bk, lengths_b)
-    parts = -(-(B * K * J) // IDS_IN_SMEM)
-    if parts == 1:
-        out_bnh, lse_bn = attend(arrays)
-    else:  # the ids of all sequences do not fit scalar memory together
-        rows = max(1, IDS_IN_SMEM // (K * J))
-        padded = [jnp.pad(a, [(0, -B % rows)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
-        batches = tuple(a.reshape(-1, rows, *a.shape[1:]) for a in padded)
-        out, lse = lax.map(attend, batches)
-        out_bnh, lse_bn = out.reshape(-1, N, stored)[:B], lse.reshape(-1, N)[:B]
-    return out_bnh[..., :H], lse_bn
+    out_bnh, lse_bn = _in_calls(attend, _split_lists(arrays, parts, p) if parts > 1 else arrays)
+    if parts > 1:
+        out_sbnh = out_bnh.reshape(B, parts, N, stored).swapaxes(0, 1)
+        lse_sbn = lse_bn.reshape(B, parts, N).swapaxes(0, 1)
+        out_bnh, lse_bn = combine_partials(out_sbnh, lse_sbn)
+    return out_bnh[..., :H].astype(query_bnh.dtype), lse_bn
+
+
+Arrays = tuple[
+    jax.Array, jax.Array, jax.Array, jax.Array
+]  # query, page ids, number of pages, lengths
+
+
+def list_parts(B: int, K: int, J: int, page_size: int, constants: dict[str, Any]) -> int:
+    """In how many parts a list is attended.
+
+    A step attends several lists side by side, on each core. Where there are fewer lists than that (one
+    sequence, its heads split over chips), parts of at least one chunk take the empty places. One sequence's
+    ids must also fit scalar memory.
+    """
+    places = constants["lists_per_step"] * constants["cores"] * (2 if constants["cores"] > 1 else 1)
+    chunks = max(1, J * page_size // constants["chunk_tokens"])
+    return max(min(-(-places // (B * K)), chunks), -(-J * K // IDS_IN_SMEM))
+
+
+def _split_lists(arrays: Arrays, parts: int, page_size: int) -> Arrays:
+    """Each sequence as ``parts`` sequences that share its query and have a part of its lists each."""
+    query_bnh, page_ids_bkj, num_pages_bk, lengths_b = arrays
+    B, K, J = page_ids_bkj.shape
+    each = -(-J // parts)
+    ids = jnp.pad(page_ids_bkj, [(0, 0), (0, 0), (0, parts * each - J)])
+    ids = ids.reshape(B, K, parts, each).swapaxes(1, 2)
+    part_s = jnp.arange(parts)
+    num_bsk = jnp.clip(num_pages_bk[:, None] - part_s[:, None] * each, 0, each)
+    # Only the first part has the newest page: the others are as if they ended with a full one.
+    full_b = jnp.where(lengths_b > 0, page_size, 0)
+    lengths_bs = jnp.where(part_s == 0, lengths_b[:, None], full_b[:, None])
+    return (
+        jnp.repeat(query_bnh, parts, axis=0),
+        ids.reshape(B * parts, K, each),
+        num_bsk.reshape(B * parts, K),
+        lengths_bs.reshape(-1),
+    )
+
+
+def _in_calls(
+    attend: Callable[[Arrays], tuple[jax.Array, jax.Array]], arrays: Arrays
+) -> tuple[jax.Array, jax.Array]:
+    """One call, or several when the ids of all sequences do not fit scalar memory together."""
+    B, K, J = arrays[1].shape
+    if B * K * J <= IDS_IN_SMEM:
+        return attend(arrays)
+    rows = max(1, IDS_IN_SMEM // (K * J))
+    padded = [jnp.pad(a, [(0, -B % rows)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
+    out, lse = lax.map(attend, tuple(a.reshape(-1, rows, *a.shape[1:]) for a in padded))
+    return out.reshape(-1, *out.shape[2:])[:B], lse.reshape(-1, lse.shape[2])[:B]
 
 
 def _attend(
-    arrays: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    arrays: Arrays,
     *,
     kv_pages: jax.Array,
     kv_scales: jax.Array | None,
     scale: float,
     interpret: Any,
-    constants: dict[str, int],
+    constants: dict[str, Any],
+    out_dtype: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """One kernel call."""
     query_bnh, page_ids_bkj, num_pages_bk, lengths_b = arrays
@@ -109,10 +159,11 @@ def _attend(
     if kv_scales is not None:
         scales_bkjc = kv_scales[page_ids_bkj, jnp.arange(K)[:, None]].reshape(R, -1, 2)
         inputs.append(_token_scales(plan, jnp.pad(scales_bkjc, [*pad, (0, 0)])))
-    out, lse = _call(plan, inputs, kv_pages, query_bnh.dtype, constants["vmem_mib"], interpret)
-    return out.reshape(lists, G, H)[:R].reshape(B, N, H), lse[..., 0].reshape(-1)[: R * G].reshape(
-        B, N
+    out, lse = _call(
+        plan, inputs, kv_pages, out_dtype, page_ids_bkj.size, constants["vmem_mib"], interpret
     )
+    out_bnh = out.reshape(lists, G, H)[:R].reshape(B, N, H)
+    return out_bnh, lse[..., 0].reshape(-1)[: R * G].reshape(B, N)
 
 
 def _side_by_side(query: jax.Array) -> jax.Array:
@@ -133,7 +184,7 @@ def _token_scales(plan: Plan, scales_rjc: jax.Array) -> jax.Array:
 
 
 def _plan(
-    query_bnh: jax.Array, kv_pages: jax.Array, J: int, scale: float, constants: dict[str, int]
+    query_bnh: jax.Array, kv_pages: jax.Array, J: int, scale: float, constants: dict[str, Any]
 ) -> Plan:
     """Choose the sizes of a call: what is tuned, then what fits the memory."""
     B, N, H = query_bnh.shape
@@ -148,16 +199,18 @@ def _plan(
         lists -= 2
     while chunk > 1 and ring * lists * chunk * page_bytes > RING_BYTES:
         chunk = pl.cdiv(chunk, 2)
-    chunks = pl.cdiv(J, chunk)
+    chunks = 1 if chunk >= J else pl.cdiv(J, chunk * ring) * ring
     cores = constants["cores"] if 2 * lists * constants["cores"] <= B * K else 1
     wanted = pl.cdiv(B * K, lists * cores)
     per_step = lists * G * 4 * (3 * H + LANES)
-    block = min(pl.cdiv(wanted, ring), max(1, QUERY_BYTES // (per_step * ring))) * ring
+    # Lists of one chunk take the slots of the ring in turn, so their steps come in whole rounds of it.
+    turn = ring if chunks == 1 else 1
+    block = min(pl.cdiv(wanted, turn), max(1, QUERY_BYTES // (per_step * turn))) * turn
     return Plan(
         lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
         steps=pl.cdiv(wanted, block) * block, block=block, ring=ring, cores=cores, scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
-        scaled=kv_pages.dtype.itemsize == 1,
+        scaled=kv_pages.dtype.itemsize == 1, assume_full=constants["assume_full"],
     )  # fmt: skip
 
 
@@ -166,9 +219,11 @@ def _call(
     inputs: list[jax.Array],
     kv_pages: jax.Array,
     out_dtype: Any,
+    listed: int,
     vmem_mib: int,
     interpret: Any,
 ) -> tuple[jax.Array, jax.Array]:
+    """Call the kernel; ``listed`` pages are read at most."""
     G, H, p, pairs = plan.rows, plan.head_dim, plan.page_size, plan.lists // 2
     blocks = plan.steps // plan.block
     steps = plan.cores * plan.steps
@@ -185,9 +240,9 @@ def _call(
     if plan.scaled:
         scratch.append(pltpu.VMEM((plan.ring, 2 * plan.lists, plan.tokens), jnp.float32))
     if plan.chunks > 1:
-        scratch.append(pltpu.SMEM((3,), jnp.int32))
+        scratch.append(pltpu.SMEM((2,), jnp.int32))
         scratch += [pltpu.VMEM((pairs, 2 * G, last), jnp.float32) for last in (LANES, LANES, H)]
-    tokens = steps * plan.lists * plan.chunks * plan.tokens
+    tokens = listed * plan.page_size
     return pl.pallas_call(
         functools.partial(kernel, plan=plan),
         grid_spec=pltpu.PrefetchScalarGridSpec(

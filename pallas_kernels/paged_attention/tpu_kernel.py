@@ -11,7 +11,8 @@ One step attends L lists (a list = one sequence's one KV head) to one chunk of C
              lists 2i, 2i+1 side by side in the lanes: keys [t, 2H], values [t, 2H]
              scores [2G, t] = [q₀ 0; 0 q₁] · keysᵀ  →  softmax  →  [2G, t] · values
 
-Two lists share each weight tile because tiles are 256 deep on new chips, and one head is 128.
+Two lists share each weight tile because tiles are 256 deep on new chips, and one head is 128. What runs when
+is in `tpu_schedule`.
 Letters: L lists · C pages · p page size · H head dim · G query rows of a list · t = C·p tokens.
 """
 
@@ -23,7 +24,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
@@ -36,7 +36,7 @@ class Plan:
 
     lists: int
     chunk: int  # C
-    chunks: int  # the most chunks of a list
+    chunks: int  # the most chunks of a list; when more than one, in whole turns of the ring
     page_size: int
     head_dim: int
     rows: int  # G
@@ -49,6 +49,9 @@ class Plan:
     scale: float
     compute_dtype: Any
     scaled: bool
+    assume_full: (
+        bool  # every step has another after it, and all lists are full: right for estimates only
+    )
 
     @property
     def tokens(self) -> int:
@@ -117,24 +120,30 @@ def listed_of(plan: Plan, refs: Refs, index: jax.Array) -> jax.Array:
 def pages_of(plan: Plan, refs: Refs, step: jax.Array, chunk: Any) -> list[jax.Array]:
     """How many pages each list has in this chunk (0 … C)."""
     start = chunk * plan.chunk
-    return [
-        jnp.clip(listed_of(plan, refs, step * plan.lists + item) - start, 0, plan.chunk)
-        for item in range(plan.lists)
-    ]
+    return [jnp.clip(listed - start, 0, plan.chunk) for listed in lists_of(plan, refs, step)]
 
 
 def chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:
-    """Chunks that a step's longest list needs; an empty step has one, to write its zeros."""
-    longest = listed_of(plan, refs, step * plan.lists)
-    for item in range(1, plan.lists):
-        longest = jnp.maximum(longest, listed_of(plan, refs, step * plan.lists + item))
-    return jnp.maximum(lax.div(longest + plan.chunk - 1, plan.chunk), 1)
+    """Chunks that a step's longest list needs, in whole turns of the ring; at least one turn."""
+    longest = functools.reduce(jnp.maximum, lists_of(plan, refs, step))
+    turn = plan.chunk * plan.ring
+    return jnp.maximum(lax.div(longest + turn - 1, turn), 1) * plan.ring
+
+
+def full_chunks_of(plan: Plan, refs: Refs, step: jax.Array) -> jax.Array:
+    """Chunks of which every list of a step has all C pages."""
+    return lax.div(functools.reduce(jnp.minimum, lists_of(plan, refs, step)), plan.chunk)
+
+
+def lists_of(plan: Plan, refs: Refs, step: jax.Array) -> list[jax.Array]:
+    """Pages of each list of a step."""
+    return [listed_of(plan, refs, step * plan.lists + item) for item in range(plan.lists)]
 
 
 def start_chunk(
     plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any, counts: list[jax.Array] | None
 ) -> None:
-    """Start the copies of a step's chunk: C pages a list, or ``counts`` where given."""
+    """Start the copies of a step's chunk: C pages a list, or ``counts`` of them where given."""
     for item in range(plan.lists):
         index = step * plan.lists + item
         base = index * plan.listed + chunk * plan.chunk
@@ -153,20 +162,6 @@ def start_chunk(
             lax.fori_loop(0, counts[item], start_next, 0)
     if plan.scaled:
         copy_scales(refs, step, chunk, slot).start()
-
-
-def start_any(plan: Plan, refs: Refs, step: jax.Array, chunk: Any, slot: Any) -> None:
-    """Start the copies of a step's chunk, whether its lists are full or not."""
-    counts = pages_of(plan, refs, step, chunk)
-    full = sum(counts) == plan.lists * plan.chunk
-
-    @pl.when(full)
-    def _() -> None:
-        start_chunk(plan, refs, step, chunk, slot, None)
-
-    @pl.when(jnp.logical_not(full))
-    def _() -> None:
-        start_chunk(plan, refs, step, chunk, slot, counts)
 
 
 def copy_scales(refs: Refs, step: Any, chunk: Any, slot: Any) -> Any:
@@ -230,7 +225,7 @@ def attend_pair(
     to_log2 = plan.scale * math.log2(math.e)
     top_g1 = scores_gt.max(axis=1, keepdims=True)
     if plan.chunks > 1:
-        before_g1 = jnp.where(chunk == 0, MASKED, refs.top[pair][:, :1])
+        before_g1 = refs.top[pair][:, :1]
         top_g1 = jnp.maximum(top_g1, before_g1)
     weight_gt = jnp.exp2((scores_gt - top_g1) * to_log2)
     total_g1 = weight_gt.sum(axis=1, keepdims=True)
@@ -241,15 +236,28 @@ def attend_pair(
         precision=exact, preferred_element_type=jnp.float32,
     )  # fmt: skip
     sum_gh = jnp.where(second_g1, sum_gh2[:, H:], sum_gh2[:, :H])
-    if plan.chunks > 1:
-        kept_g1 = jnp.exp2((before_g1 - top_g1) * to_log2)
-        first = chunk == 0
-        total_g1 += jnp.where(first, 0.0, kept_g1 * refs.total[pair][:, :1])
-        sum_gh += jnp.where(first, 0.0, kept_g1 * refs.sum[pair])
-        refs.top[pair] = jnp.broadcast_to(top_g1, (2 * G, LANES))
-        refs.total[pair] = jnp.broadcast_to(total_g1, (2 * G, LANES))
-        refs.sum[pair] = sum_gh
-    _write(plan, refs, local, pair, top_g1, total_g1, sum_gh)
+    if plan.chunks == 1:
+        _write(plan, refs, local, pair, top_g1, total_g1, sum_gh)
+        return
+    kept_g1 = jnp.exp2((before_g1 - top_g1) * to_log2)
+    refs.top[pair] = jnp.broadcast_to(top_g1, (2 * G, LANES))
+    total_g1 += kept_g1 * refs.total[pair][:, :1]
+    refs.total[pair] = jnp.broadcast_to(total_g1, (2 * G, LANES))
+    refs.sum[pair] = kept_g1 * refs.sum[pair] + sum_gh
+
+
+def open_lists(refs: Refs) -> None:
+    """Start the running softmax of a step's lists (of several chunks)."""
+    refs.top[...] = jnp.full(refs.top.shape, MASKED, jnp.float32)
+    refs.total[...] = jnp.zeros(refs.total.shape, jnp.float32)
+    refs.sum[...] = jnp.zeros(refs.sum.shape, jnp.float32)
+
+
+def close_lists(plan: Plan, refs: Refs, local: jax.Array) -> None:
+    """Store what the running softmax of a step's lists came to."""
+    for pair in range(plan.lists // 2):
+        top, total = refs.top[pair][:, :1], refs.total[pair][:, :1]
+        _write(plan, refs, local, pair, top, total, refs.sum[pair])
 
 
 def _write(
@@ -261,10 +269,10 @@ def _write(
     total_g1: jax.Array,
     sum_gh: jax.Array,
 ) -> None:
-    """Divide and store; every chunk does, the last one's result stays."""
+    """Divide and store."""
     # A list without tokens has only masked scores: all equal, so its weights would be 1, not 0.
     empty_g1 = top_g1 <= MASKED
-    out_gh = jnp.where(empty_g1, 0.0, sum_gh / total_g1)
+    out_gh = jnp.where(empty_g1, 0.0, sum_gh / jnp.where(empty_g1, 1.0, total_g1))
     lse_g1 = jnp.where(empty_g1, -jnp.inf, top_g1 * plan.scale + jnp.log(total_g1))
     refs.out[local, pair] = out_gh.astype(refs.out.dtype)
     refs.lse[local, pair] = jnp.broadcast_to(lse_g1, (2 * plan.rows, LANES))
@@ -321,122 +329,3 @@ def _scales(refs: Refs, slot: Any, pair: int, c: int, second_g1: jax.Array) -> j
     assert refs.scales is not None
     first_1t, second_1t = (refs.scales[slot, 2 * (2 * pair + side) + c][None, :] for side in (0, 1))
     return jnp.where(second_g1, second_1t, first_1t)
-
-
-def step_once(
-    plan: Plan,
-    refs: Refs,
-    here: tuple[jax.Array, jax.Array, Any, Any],
-    ahead: tuple[jax.Array, Any, Any, jax.Array],
-) -> None:
-    """Await a chunk, start the copies of the one ``ring − 1`` later, attend to this one.
-
-    ``here`` is (step, step in the block, chunk, slot), ``ahead`` is (step, chunk, slot, whether it exists).
-    """
-    step, local, chunk, slot = here
-    next_step, next_chunk, next_slot, exists = ahead
-    safe_step = jnp.where(exists, next_step, step)
-    next_counts = pages_of(plan, refs, safe_step, next_chunk)
-    counts = pages_of(plan, refs, step, chunk)
-    wanted = 2 * plan.lists * plan.chunk
-    both_full = exists & (sum(counts) + sum(next_counts) == wanted)
-
-    @pl.when(both_full)
-    def _() -> (
-        None
-    ):  # no branch and no loop inside, so that copies start between the vector operations
-        wait_slot(refs, slot)
-        if plan.scaled:
-            copy_scales(refs, step, chunk, slot).wait()
-        start_chunk(plan, refs, next_step, next_chunk, next_slot, None)
-        attend(plan, refs, step, local, chunk, slot, full=True)
-
-    @pl.when(jnp.logical_not(both_full))
-    def _() -> None:
-        for item in range(plan.lists):
-            wait_pages(refs, slot, item, counts[item])
-        if plan.scaled:
-            copy_scales(refs, step, chunk, slot).wait()
-
-        @pl.when(exists)
-        def _() -> None:
-            start_chunk(plan, refs, next_step, next_chunk, next_slot, next_counts)
-
-        attend(plan, refs, step, local, chunk, slot, full=False)
-
-
-def kernel(*refs: Any, plan: Plan) -> None:
-    """Attend all steps of a block; copies run ahead across the blocks of a core."""
-    names = Refs(plan, refs)
-    first = pl.program_id(0) * plan.steps
-    end = first + plan.steps
-    block_start = first + pl.program_id(1) * plan.block
-    if plan.chunks == 1:
-        _short_lists(plan, names, first, block_start, end)
-    else:
-        _long_lists(plan, names, first, block_start, end)
-
-
-def _short_lists(
-    plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array
-) -> None:
-    """Every list is one chunk: steps and slots go in lockstep, so slots are known when compiling."""
-
-    @pl.when(pl.program_id(1) == 0)
-    def _() -> None:
-        for s in range(min(plan.ring - 1, plan.steps)):
-            start_any(plan, refs, first + s, 0, ring_slot(s, plan))
-
-    def turn(i: jax.Array, nothing: int) -> int:
-        for s in range(plan.ring):
-            local = i * plan.ring + s
-            step = block_start + local
-            ahead = step + plan.ring - 1
-            slot, next_slot = ring_slot(s, plan), ring_slot(s + plan.ring - 1, plan)
-            step_once(plan, refs, (step, local, 0, slot), (ahead, 0, next_slot, ahead < end))
-        return nothing
-
-    lax.fori_loop(0, plan.block // plan.ring, turn, 0)
-
-
-def _long_lists(
-    plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array
-) -> None:
-    """Lists of several chunks, as many as each has: a second cursor says what to copy next."""
-    assert refs.cursor is not None
-    cursor = refs.cursor  # (step to copy, its chunk, chunks attended so far)
-
-    def advance() -> None:
-        more = cursor[1] + 1 < chunks_of(plan, refs, jnp.minimum(cursor[0], end - 1))
-        cursor[0] = jnp.where(more, cursor[0], cursor[0] + 1)
-        cursor[1] = jnp.where(more, cursor[1] + 1, 0)
-
-    @pl.when(pl.program_id(1) == 0)
-    def _() -> None:
-        cursor[0], cursor[1], cursor[2] = first, jnp.int32(0), jnp.int32(0)
-        for s in range(plan.ring - 1):
-
-            @pl.when(cursor[0] < end)
-            def _(s: int = s) -> None:
-                start_any(plan, refs, cursor[0], cursor[1], ring_slot(s, plan))
-                advance()
-
-    def attend_step(local: jax.Array, nothing: int) -> int:
-        step = block_start + local
-
-        def attend_chunk(chunk: jax.Array, nothing: int) -> int:
-            count = cursor[2]
-            slot, next_slot = ring_slot(count, plan), ring_slot(count + plan.ring - 1, plan)
-            ahead = (cursor[0], cursor[1], next_slot, cursor[0] < end)
-            step_once(plan, refs, (step, local, chunk, slot), ahead)
-
-            @pl.when(cursor[0] < end)
-            def _() -> None:
-                advance()
-
-            cursor[2] = count + 1
-            return nothing
-
-        return lax.fori_loop(0, chunks_of(plan, refs, step), attend_chunk, nothing)
-
-    lax.fori_loop(0, plan.block, attend_step, 0)

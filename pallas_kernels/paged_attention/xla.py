@@ -1,7 +1,7 @@
 """`paged_attention` for XLA: the CPU's fast path, and every platform's when its kernel cannot run.
 
 One (sequence, KV head) at a time: XLA's CPU gathers keep memory speed only while their result fits the cache.
-Keep CPU pools in f32 on jax 0.10: a bf16 gather in a loop there converts the whole pool on every call.
+Keep bf16 pools as `stored.BF16_BITS` on CPUs: jax 0.10 converts the whole of a bf16 one on every call.
 Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J pages · t tokens.
 """
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from pallas_kernels.paged_attention.reference import newest_fill
+from pallas_kernels.stored import widen
 
 CHUNK_TOKENS = 1024
 
@@ -70,7 +71,7 @@ def _read(
 ) -> tuple[jax.Array, jax.Array]:
     """Keys and values ``[t, H]`` f32 of the chunk's pages; rows without a token are zero values."""
     p, stored = kv_pages.shape[3:]
-    page_jcph = kv_pages[ids, k].astype(jnp.float32)
+    page_jcph = widen(kv_pages[ids, k])
     if kv_scales is not None:
         page_jcph = page_jcph * kv_scales[ids, k][..., None, None]
     held_jp1 = jnp.arange(p)[None, :, None] < rows[:, None, None]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("select_pages", kernels=("tpu",))
+OP = Op("select_pages", kernels=("tpu", "cpu"))
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 
@@ -89,13 +89,20 @@ def ranking(
     """Scores with the always-listed pages above all others and missing pages at −inf (``[B, K, P]``)."""
     page = jnp.arange(scores_bkp.shape[-1])
     newest_b11 = pages_b[:, None, None] - 1
-    scores_bkp = jnp.where(jnp.isnan(scores_bkp), -LARGEST_SCORE, scores_bkp)
-    rank_bkp = jnp.clip(scores_bkp, -LARGEST_SCORE, LARGEST_SCORE)
-    rank_bkp = jnp.where(rank_bkp == 0, 0.0, rank_bkp)  # `top_k` would put 0 above −0
-    forced = (page < sink_pages) | (page > newest_b11 - local_pages)
-    rank_bkp = jnp.where(forced, FORCED, rank_bkp)
-    rank_bkp = jnp.where(page == newest_b11, NEWEST, rank_bkp)
-    return jnp.where(page <= newest_b11, rank_bkp, -jnp.inf)
+    return rank(scores_bkp, page, newest_b11, sink_pages=sink_pages, local_pages=local_pages)
+
+
+def rank(
+    scores: jax.Array, page: jax.Array, newest: jax.Array, *, sink_pages: int, local_pages: int
+) -> jax.Array:
+    """`ranking` of any layout: ``page`` and ``newest`` are positions in the text, broadcast to the scores."""
+    ranks = jnp.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
+    ranks = jnp.where(scores != scores, -LARGEST_SCORE, ranks)  # NaN
+    ranks = jnp.where(ranks == 0, 0.0, ranks)  # `top_k` would put 0 above −0
+    forced = (page < sink_pages) | (page > newest - local_pages)
+    ranks = jnp.where(forced, FORCED, ranks)
+    ranks = jnp.where(page == newest, NEWEST, ranks)
+    return jnp.where(page <= newest, ranks, -jnp.inf)
 
 
 def backwards(place_bkj: jax.Array, pages_b: jax.Array) -> jax.Array:

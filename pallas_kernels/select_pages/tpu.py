@@ -1,4 +1,4 @@
-"""`select_pages` on TPU: `lax.top_k`, or among many pages an exact selection without a sort.
+"""`select_pages` on TPU: one kernel that ranks, selects and translates; here its shapes.
 
 Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 """
@@ -6,11 +6,10 @@ Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 from typing import Any
 
 import jax
-from jax import lax
+import jax.numpy as jnp
 
-from pallas_kernels.select_pages.api import backwards, count_pages, finish, ranking
-from pallas_kernels.select_pages.tpu_kernel import top_pages
-from pallas_kernels.tuning import tuned
+from pallas_kernels.select_pages.api import count_pages
+from pallas_kernels.select_pages.tpu_kernel import BLOCK, SUBLANES, top_pages
 
 
 def check(
@@ -23,7 +22,9 @@ def check(
     sink_pages: int,
     local_pages: int,
 ) -> str | None:
-    """Every call can run."""
+    """Why the kernel cannot run this call, or None."""
+    if scores_bkp.shape[2] * SUBLANES > BLOCK:
+        return f"{scores_bkp.shape[2]} pages a sequence are more than {BLOCK // SUBLANES}"
     return None
 
 
@@ -37,18 +38,19 @@ def select_pages(
     sink_pages: int,
     local_pages: int,
     interpret: Any = False,
-    **tuning: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """See `pallas_kernels.select_pages`; ``tuning`` overrides constants of the tuning table."""
+    """See `pallas_kernels.select_pages`."""
     B, K, P = scores_bkp.shape
-    constants = {**tuned("select_pages"), **tuning}
-    pages_b = count_pages(lengths_b, page_size)
-    rank_bkp = ranking(scores_bkp, pages_b, sink_pages=sink_pages, local_pages=local_pages)
-    bisect_from, bisect_to = constants["bisect_from_pages"], constants["bisect_to_listed"]
-    if bisect_from > P or bisect_to < top_k:
-        _, place_bkj = lax.top_k(rank_bkp, top_k)
-        order_bkj = backwards(place_bkj, pages_b)
-    else:
-        order_rj = top_pages(rank_bkp.reshape(B * K, P), top_k, interpret=interpret)
-        order_bkj = order_rj.reshape(B, K, top_k)
-    return finish(order_bkj, pages_b, page_table_bp)
+    pages_bk = jnp.broadcast_to(count_pages(lengths_b, page_size)[:, None], (B, K))
+    table_bp = page_table_bp
+    if table_bp is None:
+        table_bp = jnp.broadcast_to(jnp.arange(P, dtype=jnp.int32), (B, P))
+    if (
+        K % SUBLANES or P * K * SUBLANES > BLOCK
+    ):  # a block holds whole tiles of the table and of its heads
+        table_bp = jnp.repeat(table_bp, K, axis=0)
+    ids_rj = top_pages(
+        scores_bkp.reshape(B * K, P), pages_bk.reshape(B * K), table_bp, top_k,
+        sink_pages=sink_pages, local_pages=local_pages, interpret=interpret,
+    )  # fmt: skip
+    return ids_rj.reshape(B, K, top_k), jnp.minimum(pages_bk, top_k).astype(jnp.int32)

@@ -1,11 +1,13 @@
-"""Exact top-J on TPU without a sort: bisect for the J-th rank, then number the winners.
+"""Page selection on TPU without a sort: bisect for the J-th rank, number the winners, read off their ids.
 
-XLA sorts whole rows to take a few; here 32 halvings of the int32 range find the J-th largest key of a row,
-a product with a triangle of ones numbers the winners, and J masked sums read off their places:
+XLA sorts whole rows to take a few and then gathers the page table one id at a time; here 32 halvings of the
+int32 range find the J-th largest key of a row, a product with a triangle of ones numbers the winners, and J
+masked sums read the physical ids off the page table:
 
-      keys  ▂▇▃▅▁▆▂▅ ── 32 × count(keys ≥ middle) ──► the J-th key ──► winners  0 1 0 1 0 1 0 0
+      scores ▂▇▃▅▁▆▂▅ ──► keys ── 32 × count(keys ≥ middle) ──► the J-th key ──► winners  0 1 0 1 0 1 0 0
                                                       (ties: oldest first)     · 3 · 2 · 1 · ·  backwards
-Letters: R rows (sequence, KV head) · P pages · J listed pages.
+      table  9 4 7 2 8 0 1 5 ── Σ table where number = j + 1 ──────────────────► ids      0 2 4
+Letters: R rows (sequence, KV head) · P pages · J listed pages · h rows that share a row of the table.
 """
 
 import functools
@@ -17,76 +19,146 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from pallas_kernels.select_pages.api import rank
+
 LANES = 128
-ROWS = 64  # of a grid step: fewer leave the vector unit idle
+SUBLANES = 8
+BLOCK = (
+    1 << 19
+)  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
+UNROLL = 8  # ids read off at once, for the same reason
 
 
-def top_pages(rank_rp: jax.Array, J: int, *, interpret: Any = False) -> jax.Array:
-    """``[R, J]`` int32 places of the J largest numbers of each row, backwards; −inf is never chosen."""
-    R, P = rank_rp.shape
-    rows = min(ROWS, -(-R // 8) * 8)
-    padded = jnp.pad(rank_rp, [(0, -R % rows), (0, -P % LANES)], constant_values=-jnp.inf)
+def top_pages(
+    scores_rp: jax.Array,
+    pages_r: jax.Array,
+    table_qp: jax.Array,
+    J: int,
+    *,
+    sink_pages: int,
+    local_pages: int,
+    interpret: Any = False,
+) -> jax.Array:
+    """``[R, J]`` int32: the table's entries at the J best pages of each row, newest first; 0 past the last.
+
+    Args:
+        scores_rp: ``[R, P]`` f32.
+        pages_r: ``[R]`` int32 pages that exist.
+        table_qp: ``[R / h, P]`` int32 below 2²⁴; row q belongs to the rows q·h … q·h + h − 1 of the scores,
+            where h is 1 or a multiple of 8.
+        J: at most P.
+        sink_pages: see `pallas_kernels.select_pages`, as ``local_pages``.
+        local_pages: at least 1.
+        interpret: as `pl.pallas_call` takes it.
+
+    """
+    R, P = scores_rp.shape
+    share = R // table_qp.shape[0]
+    # A block is whole tiles of the scores and of the table, or all there is.
+    step = share * SUBLANES
+    rows = -(-R // SUBLANES) * SUBLANES
+    if rows * P > BLOCK:
+        rows = min(max(1, BLOCK // (P * step)), -(-R // step)) * step
+    above = [(0, -R % rows), (0, -P % LANES)]
+    scores = jnp.pad(scores_rp, above)
+    pages = jnp.pad(pages_r[:, None], [above[0], (0, 0)])
+    table = jnp.pad(table_qp, [(0, (-R % rows) // share), above[1]])
     width = -(-J // LANES) * LANES
-    places = pl.pallas_call(
-        functools.partial(_kernel, J=J),
-        grid=(padded.shape[0] // rows,),
-        in_specs=[pl.BlockSpec((rows, padded.shape[1]), lambda i: (i, 0))],
-        out_specs=pl.BlockSpec((rows, width), lambda i: (i, 0)),
-        out_shape=jax.ShapeDtypeStruct((padded.shape[0], width), jnp.int32),
-        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",)),
+
+    def block(height: int, across: int) -> pl.BlockSpec:
+        return pl.BlockSpec((height, across), lambda i: (i, 0))
+
+    ids = pl.pallas_call(
+        functools.partial(
+            _kernel, J=J, share=share, sink_pages=sink_pages, local_pages=local_pages
+        ),
+        grid=(scores.shape[0] // rows,),
+        in_specs=[
+            block(rows, scores.shape[1]),
+            block(rows, 1),
+            block(rows // share, scores.shape[1]),
+        ],
+        out_specs=block(rows, width),
+        out_shape=jax.ShapeDtypeStruct((scores.shape[0], width), jnp.int32),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel",), vmem_limit_bytes=64 << 20
+        ),
+        cost_estimate=pl.CostEstimate(
+            flops=R * P * 2 * (32 + J + 4 * LANES),
+            transcendentals=0,
+            bytes_accessed=4 * (R * (P + J) + table_qp.size),
+        ),
         interpret=interpret,
         name="select_pages",
-    )(padded)
-    return places[:R, :J]
+    )(scores, pages, table)
+    return ids[:R, :J]
 
 
-def _kernel(rank_ref: Any, place_ref: Any, *, J: int) -> None:
-    bits = lax.bitcast_convert_type(rank_ref[...], jnp.int32)
+def _kernel(
+    scores_ref: Any,
+    pages_ref: Any,
+    table_ref: Any,
+    ids_ref: Any,
+    *,
+    J: int,
+    share: int,
+    sink_pages: int,
+    local_pages: int,
+) -> None:
+    rows, P = scores_ref.shape
+    page = lax.broadcasted_iota(jnp.int32, (rows, P), 1)
+    pages = pages_ref[...]
+    ranks = rank(scores_ref[...], page, pages - 1, sink_pages=sink_pages, local_pages=local_pages)
+    exists = page < pages
+    bits = lax.bitcast_convert_type(ranks, jnp.int32)
     # Negative floats order backwards as integers: flip all but their sign.
     key = jnp.where(bits < 0, bits ^ jnp.int32(0x7FFFFFFF), bits)
-    rows, P = key.shape
-    least = jnp.full((rows, 1), -(2**31), jnp.int32)
-
-    def halve(_: jax.Array, span: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = span
-        middle = (low >> 1) + (high >> 1) + ((low | high) & 1)  # rounded up, without overflow
-        enough = _count(key >= middle) >= J
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
-
-    last, _ = lax.fori_loop(0, 32, halve, (least, jnp.full((rows, 1), 2**31 - 1, jnp.int32)))
+    last = _jth_key(key, J)
     above = jnp.where(key > last, 1.0, 0.0)
     ties = jnp.where(key == last, 1.0, 0.0)
     room = J - above.sum(axis=1, keepdims=True)
     chosen = above + jnp.where(_running_count(ties) <= room, ties, 0.0)
-    chosen = jnp.where(rank_ref[...] > -jnp.inf, chosen, 0.0)
+    chosen = jnp.where(exists, chosen, 0.0)
     number = chosen.sum(axis=1, keepdims=True) + 1 - _running_count(chosen)
     number = jnp.where(chosen > 0, number, 0.0)
-    place = lax.broadcasted_iota(jnp.int32, (rows, P), 1).astype(jnp.float32)
-    column = lax.broadcasted_iota(jnp.int32, place_ref.shape, 1)
+    table = table_ref[...].astype(
+        jnp.float32
+    )  # exact below 2²⁴, and the cross-lane unit sums floats
+    if share > 1:
+        table = jnp.broadcast_to(table[:, None], (rows // share, share, P)).reshape(rows, P)
+    column = lax.broadcasted_iota(jnp.int32, ids_ref.shape, 1)
 
     def read_off(j: jax.Array, found: jax.Array) -> jax.Array:
         mine = number == (j + 1).astype(jnp.float32)
-        at = jnp.where(mine, place, 0.0).sum(axis=1, keepdims=True)
-        return jnp.where(column == j, at.astype(jnp.int32), found)
+        entry = jnp.where(mine, table, 0.0).sum(axis=1, keepdims=True)
+        return jnp.where(column == j, entry.astype(jnp.int32), found)
 
-    place_ref[...] = lax.fori_loop(0, J, read_off, jnp.zeros(place_ref.shape, jnp.int32))
+    nothing = jnp.zeros(ids_ref.shape, jnp.int32)
+    ids_ref[...] = lax.fori_loop(0, J, read_off, nothing, unroll=min(UNROLL, J))
 
 
-def _count(true: jax.Array) -> jax.Array:
-    return jnp.where(true, 1.0, 0.0).sum(axis=1, keepdims=True)
+def _jth_key(key: jax.Array, J: int) -> jax.Array:
+    """``[R, 1]`` the largest key that at least J of the row's keys reach."""
+    least = jnp.full((key.shape[0], 1), -(2**31), jnp.int32)
+
+    def halve(_: jax.Array, span: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        low, high = span
+        middle = (low >> 1) + (high >> 1) + ((low | high) & 1)  # rounded up, without overflow
+        enough = jnp.where(key >= middle, 1.0, 0.0).sum(axis=1, keepdims=True) >= J
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
+
+    found, _ = lax.fori_loop(0, 32, halve, (least, jnp.full_like(least, 2**31 - 1)))
+    return found
 
 
 def _running_count(ones: jax.Array) -> jax.Array:
-    """Inclusive running sum along the lanes: per 128 a product with a triangle, exact in bf16."""
+    """Inclusive running sum along the lanes: per 128 a product with a triangle, exact in one bf16 pass."""
     shape = (LANES, LANES)
-    triangle = jnp.where(
-        lax.broadcasted_iota(jnp.int32, shape, 0) <= lax.broadcasted_iota(jnp.int32, shape, 1),
-        1.0,
-        0.0,
-    ).astype(jnp.bfloat16)
+    row, column = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
+    triangle = jnp.where(row <= column, 1.0, 0.0)
     sums, before = [], jnp.zeros((ones.shape[0], 1), jnp.float32)
     for start in range(0, ones.shape[1], LANES):
-        part = ones[:, start : start + LANES].astype(jnp.bfloat16)
+        part = ones[:, start : start + LANES]
         sums.append(lax.dot(part, triangle, preferred_element_type=jnp.float32) + before)
         before = sums[-1][:, LANES - 1 :]
     return jnp.concatenate(sums, axis=1)

@@ -4,8 +4,11 @@ The chip is the one being compiled for: the abstract device of the mesh in use (
 that is not here), else the first device.
 """
 
+import contextlib
+import contextvars
 import functools
 import json
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
@@ -23,13 +26,30 @@ FILES = {
 }
 
 
+_OVERRIDES: contextvars.ContextVar[dict[str, dict[str, Any]]] = contextvars.ContextVar(
+    "overrides",
+    default={},  # noqa: B039  (never changed in place)
+)
+
+
 def tuned(op: str, device_kind: str | None = None) -> dict[str, Any]:
     """The constants of ``op`` for the chip being compiled for, or for ``device_kind``."""
     kind = compiled_for() if device_kind is None else device_kind
     constants = dict(_table("default").get(op, {}))
     if kind in FILES:
         constants |= _table(FILES[kind]).get(op, {})
-    return constants
+    return constants | _OVERRIDES.get().get(op, {})
+
+
+@contextlib.contextmanager
+def overridden(op: str, **constants: Any) -> Iterator[None]:
+    """Within it, calls of ``op`` are traced with these constants in place of the tables'."""
+    before = _OVERRIDES.get()
+    token = _OVERRIDES.set({**before, op: {**before.get(op, {}), **constants}})
+    try:
+        yield
+    finally:
+        _OVERRIDES.reset(token)
 
 
 def compiled_for() -> str:

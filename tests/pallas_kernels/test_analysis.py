@@ -43,6 +43,24 @@ def test_kernels_are_read_from_the_assembler() -> None:
     )  # fmt: skip
 
 
+def test_kernels_of_xla_are_read_from_its_log_once() -> None:
+    logged = (
+        "I1124 18:31:39.6 16027 subprocess_compilation.cc:356] " + PTXAS.split("  call void")[0]
+    )
+    fusion = logged.replace("paged_attention_mosaic_gpu_kernel", "loop_add_fusion").replace(
+        "151", "10"
+    )
+    ours, theirs = dumps.read_kernels(logged + fusion + fusion + "I1 x.cc:1] more\n" + PTXAS)
+    assert (ours.name, ours.registers, ours.blocks, ours.mosaic) == (
+        "paged_attention",
+        151,
+        32,
+        True,
+    )
+    assert (theirs.name, theirs.registers, theirs.spill_bytes) == ("loop_add_fusion", 10, 20)
+    assert not theirs.mosaic
+
+
 def test_cycles_are_read_by_kernel(tmp_path: Path) -> None:
     names = ("copy.2_TPU v5 lite", "paged_attention.1", "ids_TPU7x")
     for cycles, name in enumerate(names):

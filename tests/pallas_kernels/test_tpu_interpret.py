@@ -11,16 +11,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from pallas_kernels.kv_append import tpu_kernel as append_kernel
+from pallas_kernels.paged_attention import tpu as attention
 from pallas_kernels.paged_attention import tpu_kernel as attention_kernel
 from pallas_kernels.select_pages import tpu as select
+from pallas_kernels.select_pages import tpu_kernel as select_kernel
 from tests.pallas_kernels import machine, problems
 from tests.pallas_kernels.op_tests import (
     APPEND_CASES,
     ATTENTION_CASES,
     BF16,
+    INT8,
     PREFIX_CASES,
     SCORES_CASES,
     KvAppendTests,
@@ -61,6 +65,36 @@ class TestPagedAttention(Interpreted, PagedAttentionTests):
         super().test_dense_decode_is_every_page_listed()
 
 
+SPLIT_CASES = (
+    Case(lengths=(300,), listed=10, kv_heads=1),
+    Case(lengths=(65, 0), listed=5, kv_heads=1, pool=INT8, query=BF16),
+    Case(lengths=(513,), listed=40, kv_heads=2, page_size=16, query=BF16, pool=BF16),
+)
+
+
+class TestSplitLists(PagedAttentionTests):
+    """Lists fewer than a step takes are attended in parts; so are ids that exceed scalar memory."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        few = {"chunk_tokens": 64, "lists_per_step": 4, "ring": 3}
+        B, K, J = arguments["page_ids_bkj"].shape
+        p = arguments["kv_pages"].shape[3]
+        assert attention.list_parts(B, K, J, p, {"cores": 1, **few}) > 1
+        return attention.paged_attention(**arguments, interpret=True, **few)
+
+    @pytest.mark.parametrize("case", fast(SPLIT_CASES, 0), ids=str)
+    def test_equals_reference(self, case: Case) -> None:
+        self.compare(case)
+
+    @pytest.mark.slow
+    def test_ids_beyond_scalar_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(attention, "IDS_IN_SMEM", 8)
+        self.compare(Case(lengths=(300, 33, 0), listed=10))
+
+    test_matrix_equals_reference = None
+    test_dense_decode_is_every_page_listed = None
+
+
 class TestPageScores(Interpreted, PageScoresTests):
     pass
 
@@ -69,15 +103,21 @@ class TestSelectPages(Interpreted, SelectPagesTests):
     pass
 
 
-class TestSelectPagesWithoutSort(SelectPagesTests):
-    """The bisecting kernel, which the tuning table keeps for thousands of pages."""
+class TestSelectPagesManyBlocks(SelectPagesTests):
+    """In blocks of few rows, with heads that share a row of the page table."""
 
     def call(self, op: str, **arguments: Any) -> Any:
+        given = arguments.pop("scores_bkp")
+        scores = jnp.repeat(given, 8, axis=1)
         options = {"sink_pages": 0, "local_pages": 1} | arguments
-        options["top_k"] = min(options["top_k"], options["scores_bkp"].shape[2])
-        return select.select_pages(
-            **options, interpret=True, bisect_from_pages=0, bisect_to_listed=128
-        )
+        options["top_k"] = min(options["top_k"], scores.shape[2])
+        ids, num = select.select_pages(scores_bkp=scores, **options, interpret=True)
+        np.testing.assert_array_equal(ids, ids[:, ::8].repeat(8, axis=1))
+        return ids[:, ::8], num[:, : given.shape[1]]
+
+    @pytest.fixture(autouse=True)
+    def _small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(select_kernel, "BLOCK", 1)
 
 
 class TestKvAppend(Interpreted, KvAppendTests):
@@ -121,6 +161,10 @@ LONG = Case(lengths=(0, 31, 33, 256), listed=8)
 SHORT = Case(lengths=(70, 5, 512, 40), listed=2, page_size=16, query=BF16, pool=BF16)
 
 
+# Turns of the ring without a branch: inside a list and across to the next, and the last turn of all.
+FULL_LONG = Case(lengths=(384,) * 4, listed=12, kv_heads=1, query_heads=2)
+FULL_SHORT = Case(lengths=(64,) * 12, listed=2, kv_heads=1, query_heads=2)
+FULL = [(mode, case) for mode in machine.MACHINES for case in (FULL_LONG, FULL_SHORT)]
 ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
 APPENDS = [(mode, row) for mode in machine.MACHINES for row in APPEND_CASES]
 
@@ -129,6 +173,13 @@ class TestOnMachine(OnMachine):
     @pytest.mark.parametrize(("mode", "case"), fast(ON_MACHINE, 0, 8), ids=str)
     def test_paged_attention(self, mode: str, case: Case) -> None:
         self.mode = mode
+        PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(("mode", "case"), fast(FULL, 0, 1), ids=str)
+    def test_full_turns(self, mode: str, case: Case) -> None:
+        self.mode = mode
+        problem = problems.attention_problem(case)
+        assert (problem["num_pages_bk"] == case.listed).all()
         PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("mode", fast(tuple(machine.MACHINES), 0))
@@ -184,7 +235,7 @@ class TestPlantedBugs(OnMachine):
     ) -> None:
         self.mode = mode
         monkeypatch.setattr(attention_kernel, name, bug)
-        full = Case(lengths=(64, 64, 64, 64), listed=2)
+        full = Case(lengths=(64,) * 6, listed=2)  # two turns of the ring, both full
         self.caught(LONG if name == "wait_pages" else full)
 
     def test_plain_interpreter_sees_the_wrong_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +248,7 @@ class TestPlantedBugs(OnMachine):
             close(run(), want, SHORT.tolerance)
 
     def _plainly(self, problem: dict[str, Any]) -> jax.Array:
-        from pallas_kernels.paged_attention import tpu
-
-        return tpu.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
+        return attention.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
 
     def test_kv_append_that_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(append_kernel, "wait", forget_to_wait)
