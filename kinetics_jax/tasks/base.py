@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -78,9 +79,13 @@ class Task:
             InputError: ``workers`` below 1, or what the grader needs is not installed.
         """
         if workers is None:
-            workers = (
-                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            )
+            workers = _cpus()
         if workers < 1:
             raise InputError(f"workers={workers} must be ≥ 1")
         return self.grader.grade_many(list(pairs), workers)
+
+
+def _cpus() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

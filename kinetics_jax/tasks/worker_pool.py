@@ -41,7 +41,7 @@ class WorkerPool:
 
     def __init__(self, module: str, *, arguments: Sequence[str] = (), seconds: float) -> None:
         """``seconds`` is the time limit of one request."""
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._seconds = seconds
         self._workers: list[_Worker] = []
         self._busy = threading.Lock()
@@ -121,6 +121,8 @@ class _Worker:
 
     def _died(self) -> Lost:
         status = self.stop(patience=5.0)
+        if status == -signal.SIGXCPU:
+            return Lost("timed out: its CPU time was over")
         ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return Lost(f"the grading process died ({ending})")
 

@@ -7,7 +7,7 @@ from typing import Any
 from kinetics_jax.spec import InputError, Problem
 from kinetics_jax.tasks import rows
 from kinetics_jax.tasks.base import Task
-from kinetics_jax.tasks.programs import CodeGrader, Limits, Tests
+from kinetics_jax.tasks.programs import CodeGrader, Limits, StoredTests
 
 NAME = "livecodebench_v5"
 HUB = ("livecodebench/code_generation_lite", "test5.jsonl")
@@ -43,7 +43,7 @@ def load(
             which can be decoded but not graded.
         limit: keep the first ``limit`` problems.
         unsafe_local_exec: run programs without a sandbox.
-        seconds: time limit of one test (facts §4.4).
+        seconds: CPU time of one test (facts §4.4), three times that by the clock.
     """
     file = rows.hub_file(*HUB) if path is None else path
     found = list(rows.from_file(file, FILES, limit))
@@ -51,7 +51,8 @@ def load(
         raise InputError(f"{file}: holds no problems")
     if not seconds > 0:
         raise InputError(f"seconds={seconds!r} must be positive")
-    grader = CodeGrader(Limits(seconds=seconds), unsafe_local_exec=unsafe_local_exec)
+    limits = Limits(seconds=seconds, clock_seconds=3 * seconds)
+    grader = CodeGrader(limits, unsafe_local_exec=unsafe_local_exec)
     problems = tuple(_problem(row, f"{file}: problem {n}") for n, row in enumerate(found, 1))
     return Task(name=NAME, problems=problems, grader=grader, max_tokens=30_500)
 
@@ -78,7 +79,7 @@ def _problem(row: dict[str, Any], where: str) -> Problem:
         function = json.loads(row.get("metadata") or "{}").get("func_name")
     except (ValueError, AttributeError, TypeError):
         raise InputError(f"{where}: metadata is not a JSON object") from None
-    tests = Tests(
+    tests = StoredTests(
         public=row["public_test_cases"], private=row["private_test_cases"], function=function
     )
     shown = ("question_title", "platform", "contest_id", "contest_date", "difficulty")

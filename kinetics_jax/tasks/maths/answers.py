@@ -116,7 +116,7 @@ _BASES = {name: base for base, name in enumerate(
 
 def numeral(answer: str) -> tuple[str, int] | None:
     r"""Digits and base of ``2516_8``, ``52_{(8)}`` or ``4343_{\text{six}}``; else None."""
-    match = re.fullmatch(r"\s*([0-9A-Za-z]+)\s*_\s*(.+?)\s*", answer)
+    match = re.fullmatch(r"\s*(?=[A-Za-z]*\d)([0-9A-Za-z]+)\s*_\s*(.+?)\s*", answer)
     if not match:
         return None
     name = re.sub(r"[{}()\s]", "", _TEXT_COMMAND.sub("", match[2])).lower()

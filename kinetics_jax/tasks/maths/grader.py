@@ -26,7 +26,8 @@ class MathGrader:
 
         Args:
             form: one of ``FORMS``.
-            seconds: time limit of one answer; its process is killed then.
+            seconds: CPU time of one answer; its process is killed then, and at six times that by the
+                clock, so that a busy machine changes no verdict.
             memory_bytes: address space of one process.
             max_chars: only the last so many characters of a text are read.
         """
@@ -36,7 +37,7 @@ class MathGrader:
         self._pool = WorkerPool(
             "kinetics_jax.tasks.maths.worker",
             arguments=[str(seconds), str(memory_bytes)],
-            seconds=seconds,
+            seconds=6 * seconds,
         )
 
     def grade_many(self, pairs: Sequence[Pair], workers: int) -> list[Grade]:

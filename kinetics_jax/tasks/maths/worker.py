@@ -7,9 +7,11 @@ die on a hostile text; ``worker_pool`` then replaces it.
 import faulthandler
 import functools
 import json
+import math
 import os
 import resource
 import sys
+import time
 from typing import Any
 
 import math_verify
@@ -82,7 +84,7 @@ def _equal(gold: str, form: str, found: list[Any]) -> bool:
 def _gold(gold: str, form: str) -> tuple[Any, ...]:
     """The known answer, parsed; its text where it cannot be."""
     if form == "latex":
-        text, configs = rf"\boxed{{{answers.tidy_answer(gold)}}}", [_LATEX]
+        text, configs = answers.tidy(rf"\boxed{{{gold}}}"), [_LATEX]
     else:
         text, configs = answers.tidy_answer(gold), [_EXPRESSION]
     return tuple(math_verify.parse(text, configs, parsing_timeout=None)) or (gold,)
@@ -97,8 +99,10 @@ def _rounded_away(one: Any, other: Any) -> bool:
 
 
 def _verdict(correct: bool, answer: str | None, reason: str) -> dict[str, Any]:
-    answer = answer if answer is None else answer.strip()[:MAX_ANSWER_CHARS]
-    return {"correct": bool(correct), "answer": answer, "reason": reason[:MAX_ANSWER_CHARS]}
+    if answer is not None:
+        answer = answer.strip()[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode()
+    reason = " ".join(reason.split())[:MAX_ANSWER_CHARS]
+    return {"correct": bool(correct), "answer": answer, "reason": reason}
 
 
 def main() -> None:
@@ -112,8 +116,11 @@ def main() -> None:
     judge("1", "latex", r"\boxed{1}")  # builds the parser's tables before the clock runs
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
-        # Where the parent is gone, nobody would kill a process that hangs.
-        faulthandler.dump_traceback_later(2 * seconds, exit=True)
+        # The kernel counts CPU time and ends this process even inside C code.
+        over = math.ceil(time.process_time() + seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (over, resource.RLIM_INFINITY))
+        # Where the parent is gone, nobody would kill a process that waits for something.
+        faulthandler.dump_traceback_later(8 * seconds, exit=True)
         reply = judge(**json.loads(line))
         faulthandler.cancel_dump_traceback_later()
         print(json.dumps(reply), file=replies, flush=True)

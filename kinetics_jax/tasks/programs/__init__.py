@@ -2,6 +2,6 @@
 
 from kinetics_jax.tasks.programs.grader import CodeGrader
 from kinetics_jax.tasks.programs.sandbox import Limits, SandboxError
-from kinetics_jax.tasks.programs.tests import Case, Tests
+from kinetics_jax.tasks.programs.stored_tests import Case, StoredTests
 
-__all__ = ["Case", "CodeGrader", "Limits", "SandboxError", "Tests"]
+__all__ = ["Case", "CodeGrader", "Limits", "SandboxError", "StoredTests"]

@@ -11,7 +11,7 @@ from kinetics_jax.tasks.maths.answers import final_part
 from kinetics_jax.tasks.programs.compare import same_output, same_value
 from kinetics_jax.tasks.programs.extract import last_program
 from kinetics_jax.tasks.programs.sandbox import Limits, Outcome, Sandbox
-from kinetics_jax.tasks.programs.tests import Case, Tests
+from kinetics_jax.tasks.programs.stored_tests import Case, StoredTests
 
 MAX_PROGRAM_CHARS = 1 << 18
 """A longer program is not run."""
@@ -33,7 +33,7 @@ class CodeGrader:
             InputError: a problem has no tests, or tests that cannot be read.
         """
         for problem, _ in pairs:
-            if not isinstance(problem.answer, Tests):
+            if not isinstance(problem.answer, StoredTests):
                 raise InputError(
                     f"{problem.task}/{problem.problem_id} has no tests, so it cannot be graded; "
                     "load the task from the published file, which has them"
@@ -66,7 +66,7 @@ class CodeGrader:
 
     def _why_wrong(self, outcome: Outcome, case: Case, function: str | None) -> str | None:
         if outcome.status is None:
-            return f"timed out after {self._limits.seconds:g} s"
+            return f"timed out ({self._limits.seconds:g} s of CPU, {self._limits.clock_seconds:g} s in all)"
         if outcome.status:
             return f"{_ending(outcome.status)} {outcome.message[:200]}".strip()
         same = same_output if function is None else same_value
@@ -74,7 +74,7 @@ class CodeGrader:
 
 
 @functools.lru_cache(maxsize=8)
-def _cases(tests: Tests) -> tuple[Case, ...]:
+def _cases(tests: StoredTests) -> tuple[Case, ...]:
     cases = tests.cases()
     if not cases:
         raise InputError("a problem has an empty list of tests")

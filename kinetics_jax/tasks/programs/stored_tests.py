@@ -24,7 +24,7 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tests:
+class StoredTests:
     """Tests as LiveCodeBench stores them: a JSON list each, the private one perhaps packed."""
 
     public: str
