@@ -19,7 +19,7 @@ from kinetics_jax.engine import Engine, Progress
 from kinetics_jax.spec import ModelConfig, SamplingParams
 
 _SLOTS = flags.DEFINE_integer("slots", 32, "Samples at once.")
-_SAMPLES = flags.DEFINE_integer("samples", 16, "Samples of each of 16 prompts.")
+_SAMPLES = flags.DEFINE_integer("samples", 128, "Samples of each of two prompts.")
 _TOKENS = flags.DEFINE_integer("max_tokens", 512, "Most tokens of a sample.")
 _OUT = flags.DEFINE_string("out", "results/engine_overhead.json", "Where the figures go.")
 
@@ -34,7 +34,7 @@ def main(_: list[str]) -> None:
     seen: list[Progress] = []
     engine = Engine(model, slots=_SLOTS.value, max_context=1024, observe=seen.append)
     rng = np.random.default_rng(0)
-    prompts = [rng.integers(8, 272, 64).tolist() for _ in range(16)]
+    prompts = [rng.integers(8, 272, 64).tolist() for _ in range(2)]
     sampling = SamplingParams(top_k=0, top_p=1.0)
     for _sample in engine.generate(prompts[:1], n=1, max_tokens=2):  # compiles
         pass

@@ -22,6 +22,7 @@ from kinetics_jax.engine.schedule import Admission, Prompt
 from kinetics_jax.engine.state import EngineState, empty_state, specs_of
 from kinetics_jax.models import Qwen3
 from kinetics_jax.spec import RepetitionRule, SamplingParams, ThinkingBudget
+from pallas_kernels import BF16_BITS
 
 SMALLEST_CHUNK = 16
 """Prompt tokens read at a time at least: shorter prompts are padded to this."""
@@ -56,6 +57,9 @@ class Device:
             pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype, head_dim=head_dim,
         )  # fmt: skip
         self._places = _places(self._state)
+        self._no_budgets = thinking.rows([None] * self.num_slots)
+        if plan.sharding is None:  # there once, it need not be sent with each admission
+            self._no_budgets = jax.device_put(self._no_budgets)
         self._programs: dict[Any, Any] = {}
 
     @property
@@ -138,7 +142,7 @@ class Device:
             stop_bi,
             streams_b,
             sampler,
-            thinking.rows(budgets),
+            thinking.rows(budgets) if any(budgets) else self._no_budgets,
         )
         self._state = self._program("admit", programs.admit, model=False)(self._state, new)
 
@@ -185,5 +189,5 @@ def head_dim_stored(head_dim: int, platform: str) -> int:
 
 
 def default_cache_dtype(model: Qwen3, platform: str) -> Any:
-    """The model's dtype; float32 on a CPU, where XLA widens a bfloat16 pool whole at every read."""
-    return jnp.dtype(jnp.float32) if platform == "cpu" else model.dtype
+    """The model's dtype; on a CPU bfloat16 is held as its bits, as XLA there widens bfloat16 pools whole."""
+    return BF16_BITS if platform == "cpu" and model.dtype == jnp.bfloat16 else model.dtype

@@ -129,26 +129,30 @@ def _copy_local(
     plan: PagedPlan, pool: Array, summaries: Array | None, start_b: Array, row_b: Array,
     from_b: Array, to_b: Array,
 ) -> tuple[Array, Array | None]:  # fmt: skip
-    """One lane: slot by slot, in place, of those that start."""
+    """One lane: slot by slot and layer by layer, in place, of those that start.
+
+    Rows of axis 0 only: a slice over a layer axis makes XLA copy the pool to another layout.
+    """
     order_b = jnp.argsort(~start_b)
     L, slots = plan.num_layers, start_b.shape[0]
 
     def one(i: Array, arrays: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
         pool, summaries = arrays
-        b = order_b[i]
-        pool = _copy_row(pool, L, from_b[b], to_b[b])
+        b, layer = order_b[i // L], i % L
+        first = layer * plan.pool_pages
+        pool = _copy_row(pool, first + from_b[b], first + to_b[b])
         if summaries is not None:
-            summaries = _copy_row(summaries, L, slots + row_b[b], b)
+            first = layer * plan.rows
+            summaries = _copy_row(summaries, first + slots + row_b[b], first + b)
         return pool, summaries
 
-    return lax.fori_loop(0, start_b.sum(), one, (pool, summaries))
+    return lax.fori_loop(0, start_b.sum() * L, one, (pool, summaries))
 
 
-def _copy_row(stacked: Array, layers: int, source: Array, target: Array) -> Array:
-    """``stacked`` [L·rows, …] with row ``source`` of every layer copied to row ``target``."""
-    by_layer = stacked.reshape(layers, -1, *stacked.shape[1:])
-    row = lax.dynamic_slice_in_dim(by_layer, source, 1, axis=1)
-    return lax.dynamic_update_slice_in_dim(by_layer, row, target, axis=1).reshape(stacked.shape)
+def _copy_row(array: Array, source: Array, target: Array) -> Array:
+    """``array`` with row ``source`` copied to row ``target``."""
+    row = lax.dynamic_slice_in_dim(array, source, 1)
+    return lax.dynamic_update_slice_in_dim(array, row, target, axis=0)
 
 
 def decode(

@@ -60,6 +60,7 @@ class Run:
                 [request.trials] if options.share_prompts else [(t,) for t in request.trials]
             )
         ]
+        self.keys = [_keys(request) for request in requests]
         self.total = sum(len(ask.trials) for ask in asks)
         self.schedule.submit(asks)
         self.collector = Collector(device.num_slots, options.tokenizer)
@@ -100,22 +101,15 @@ class Run:
         admitted = self.schedule.admit()
         if not admitted:
             return
-        keys: dict[int, list[Admission]] = {}
-        for admission in admitted:
-            keys.setdefault(admission.ask.number, []).append(admission)
         starts = []
-        for number, group in keys.items():
-            request = self.requests[number]
-            name = f"{request.problem.task}/{request.problem.problem_id}"
-            key_m2 = sample_keys(
-                request.decoding.sampling.seed, [name] * len(group), [a.trial for a in group]
-            )
-            for admission, key in zip(group, key_m2, strict=True):
-                self.collector.begin(self._slot(admission))
-                starts.append(Start(
-                    admission, key, request.decoding.sampling, request.max_tokens,
-                    request.stop_ids, request.decoding.thinking_budget,
-                ))  # fmt: skip
+        for admission in admitted:
+            request = self.requests[admission.ask.number]
+            self.collector.begin(self._slot(admission))
+            starts.append(Start(
+                admission, self.keys[admission.ask.number][admission.trial],
+                request.decoding.sampling, request.max_tokens, request.stop_ids,
+                request.decoding.thinking_budget,
+            ))  # fmt: skip
         self.device.admit(starts)
 
     def _decode(self) -> Iterator[Any]:
@@ -178,6 +172,14 @@ class Run:
             pages_total=self.device.plan.lanes * (self.device.plan.pool_pages - 1),
             seconds_left=left,
         )  # fmt: skip
+
+
+def _keys(request: Request) -> dict[int, np.ndarray]:
+    """Trial → the key of its random stream."""
+    name = f"{request.problem.task}/{request.problem.problem_id}"
+    trials = request.trials
+    key_m2 = sample_keys(request.decoding.sampling.seed, [name] * len(trials), trials)
+    return dict(zip(trials, key_m2, strict=True))
 
 
 def owned_lanes(model: Qwen3, lanes: int) -> set[int]:
