@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,6 +26,10 @@ from kinetics_jax.tasks import Task
 
 Open = Callable[[Experiment, Callable[[Any], None]], Any]
 """(experiment, observe) → ``decode.Opener``."""
+
+
+_LEAVE_SECONDS = 20.0
+"""How long the first process lets the others finish their files once all have been told to stop."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,10 +104,17 @@ class Sweep:
         Raises ``InputError`` where the directory holds another experiment or another run is in it.
         """
         with StopSignal() as stop, self._directory():
+            here = Attendance(self.root, self.share)
             try:
-                self._decode(stop)
+                self._decode(stop, here)
             except Stopped:
-                return dataclasses.replace(self._outcome(), signal=stop.received)
+                # Told here, or on another process that this one decodes with.
+                number = stop.received or signal.SIGTERM
+                outcome = dataclasses.replace(self._outcome(), signal=number)
+                here.through()
+                if self.share.leads:  # JAX ends the others' processes with the first one's
+                    here.wait_for_all(seconds=_LEAVE_SECONDS)
+                return outcome
             if not self.share.leads:
                 return self._outcome()
             return self._end(stop, samples=False, anew=False)
@@ -119,10 +131,9 @@ class Sweep:
     def _directory(self) -> "_Directory":
         return _Directory(self.root, self._described, self.share, self._settings)
 
-    def _decode(self, stop: StopSignal) -> None:
+    def _decode(self, stop: StopSignal, here: Attendance) -> None:
         from kinetics_jax.sweep.decode import count_done, decode_cells
 
-        here = Attendance(self.root, self.share)
         opener, spanning = self._opened(stop), self._spanning()
         grading = BackgroundGrading()
         graders: dict[Cell, CellGrader] = {}

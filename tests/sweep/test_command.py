@@ -15,7 +15,7 @@ QUESTIONS, TRIALS, POLICIES = 12, 3, 2
 def command(*flags):
     return subprocess.run(
         [sys.executable, "-m", "experiments.sweep", *flags], cwd=ROOT, capture_output=True,
-        text=True, timeout=500, env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+        text=True, timeout=900, env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
     )  # fmt: skip
 
 
@@ -87,13 +87,9 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(flags, tmp_path):
     ("more", "word"),
     [
         (["--out="], "--out is empty"),
-        (["--chip=b2000"], "unknown chip 'b2000'"),
-        (["--models=tiny-dense"], "NAME=VALUE"),
-        (["--tasks=gsm8k=nowhere.jsonl"], "nowhere.jsonl"),
         (["--config=configs/nowhere.py"], "configs/nowhere.py"),
         (["extra"], "unexpected argument 'extra'"),
         (["--merge"], "no sweep is there"),
-        (["--max_tokens=9999"], "lower max_tokens"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(flags, more, word, tmp_path):
