@@ -78,7 +78,7 @@ def compiler(monkeypatch, tmp_path):
 
 def test_rows_that_failed_are_all_that_is_compiled_again(compiler, tmp_path, capsys):
     compiler.broken = {"qwen3-8b"}
-    with flagsaver.flagsaver(models=["qwen3-8b", "qwen3-4b"], chips=["v5e"], processes=1):
+    with flagsaver.flagsaver(presets=["qwen3-8b", "qwen3-4b"], chips=["v5e"], processes=1):
         with pytest.raises(SystemExit, match=r"2 rows failed and no table was written"):
             fit_table.main([])  # bf16 and int8
         assert "failed: qwen3-8b, bf16, v5e: exit -6: libtpu gave up" in capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_rows_that_failed_are_all_that_is_compiled_again(compiler, tmp_path, cap
 
 
 def test_other_code_or_compiler_or_context_is_another_table(compiler, monkeypatch):
-    with flagsaver.flagsaver(models=["qwen3-4b"], chips=["v5e"]):
+    with flagsaver.flagsaver(presets=["qwen3-4b"], chips=["v5e"]):
         fit_table.main([])
         fit_table.main([])
         assert len(compiler.asked) == 1
@@ -111,9 +111,9 @@ def test_other_code_or_compiler_or_context_is_another_table(compiler, monkeypatc
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"models": ["qwen9"]}, "unknown model 'qwen9'"),
+        ({"presets": ["qwen9"]}, "unknown model 'qwen9'"),
         ({"chips": ["v9"]}, "--chips=v9 is not known; known: v5e"),
-        ({"models": ["tiny-moe"]}, "leave no row"),
+        ({"presets": ["tiny-moe"]}, "leave no row"),
     ],
 )
 def test_bad_options_are_one_line(given, message, compiler):
