@@ -56,9 +56,11 @@ def read_kernels(log: str) -> tuple[Kernel, ...]:
     launches = iter([tuple(map(int, launch)) for launch in _LAUNCH.findall(log)])
     ours = []
     for found in _PTXAS.finditer(_LOGGED.sub("", log)):
-        *sizes, dynamic = next(launches, (None,) * 6 + (0,))
+        launch = next(launches, None)
         blocks = threads = None
-        if None not in sizes:
+        dynamic = 0
+        if launch is not None:
+            *sizes, dynamic = launch
             blocks, threads = math.prod(sizes[:3]), math.prod(sizes[3:])
         ours.append(_kernel(found, dynamic, blocks=blocks, threads=threads))
     logged = _PTXAS.finditer("".join(_LOGGED.findall(log)))

@@ -4,10 +4,12 @@ Ids: 0 begin · 1 end (stops a sample) · 2 halt · then the values · then the 
 """
 
 from collections.abc import Iterable
-
-import numpy as np
+from typing import Any
 
 from kinetics_jax.spec import InputError
+
+Numbers = Any
+"""An int, or an array of ints."""
 
 REGISTERS = 64
 """M: registers of a bank, and values that a register can hold."""
@@ -23,12 +25,12 @@ _NAMES = ("begin", "end", "halt")
 _BANK_NAMES = "abc"
 
 
-def value(number: np.ndarray | int) -> np.ndarray | int:
+def value(number: Numbers) -> Numbers:
     """Token of the value ``number`` (0…M−1), any shape."""
     return _VALUES + number
 
 
-def address(bank: np.ndarray | int, register: np.ndarray | int) -> np.ndarray | int:
+def address(bank: Numbers, register: Numbers) -> Numbers:
     """Token of a register of a bank; banks count modulo ``BANKS``, shapes broadcast."""
     return _ADDRESSES + (bank % BANKS) * REGISTERS + register
 
