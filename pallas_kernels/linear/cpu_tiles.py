@@ -114,7 +114,9 @@ def add_columns(
             new = []
             for m in range(QUAD):
                 factor = _broadcast(b, _load(b, b.add(rows[m], b.mul(i, _word(4))), _F32))
-                new += [_multiply_add(b, factor, wide[v], totals[WIDE * m + v]) for v in range(WIDE)]
+                new += [
+                    _multiply_add(b, factor, wide[v], totals[WIDE * m + v]) for v in range(WIDE)
+                ]
             return new
 
         start = [_load(b, place, _VECTOR) for place in places]
