@@ -92,6 +92,9 @@ def main(argv: Sequence[str]) -> None:
     except KineticsError as error:
         print(f"sweep: {error}", file=sys.stderr)
         _leave(2)
+    except KeyboardInterrupt:  # before the sweep has begun; later it is a request to stop
+        print("sweep: interrupted; nothing was written", file=sys.stderr)
+        _leave(130)
     if outcome is None:
         return
     out = flags.FLAGS.out
