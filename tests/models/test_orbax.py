@@ -32,7 +32,10 @@ def test_restored_onto_1_2_4_and_8_devices(quantize, tmp_path):
 
 
 def test_logits_on_a_mesh_do_not_depend_on_where_the_weights_came_from(tmp_path):
-    """Bit for bit: from other meshes, from safetensors, or made there."""
+    """From other meshes, from safetensors, or made there: the same weights, and logits as near as sums allow.
+
+    Not bit for bit: the order in which devices add their parts was seen to vary on a loaded CPU.
+    """
     mesh = fake_mesh((2, 1, 2))
     models.save_hf(tiny_model("tiny-dense"), tmp_path / "hf")
     found = [
@@ -44,7 +47,10 @@ def test_logits_on_a_mesh_do_not_depend_on_where_the_weights_came_from(tmp_path)
         models.save_orbax(tiny_model("tiny-dense", fake_mesh(shape) if shape else None), folder)
         found.append(models.restore_orbax(folder, mesh=mesh))
     logits = [np.asarray(model(TOKENS)) for model in found]
-    assert all(np.array_equal(each, logits[0]) for each in logits)
+    for model, each in zip(found, logits, strict=True):
+        np.testing.assert_allclose(each, logits[0], atol=2e-6)
+        for path, array in found[0].arrays().items():
+            assert np.array_equal(array, model.arrays()[path]), path
 
 
 @pytest.mark.parametrize(
