@@ -28,9 +28,6 @@ Array = Any
 ROUND_TOKENS = TOKENS_PER_STEP * REGISTERS
 KINDS = ("read_address", "value_read", "write_address", "value_written", "end")
 """What a token of a trace is, in the order of a step; ``end`` is the stop token after ``halt``."""
-Array = Any
-"""NumPy where rows are made, JAX inside a training step."""
-
 _VALUE_READ, _WRITE_ADDRESS, _END = 1, 2, 4
 
 

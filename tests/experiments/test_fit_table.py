@@ -44,7 +44,9 @@ def test_stored_rows_are_borders():
         # The cache and the weights are in it, and no copy of either.
         least = record["kv_tokens"] * config.kv_bytes_per_token() / record["devices"]
         assert least < record["argument_bytes"] <= record["hbm_bytes"]
-        if config.head_dim % 128 == 0:  # else XLA pads the contiguous cache to whole lanes, a copy of it
+        if (
+            config.head_dim % 128 == 0
+        ):  # else XLA pads the contiguous cache to whole lanes, a copy of it
             assert record["temporary_bytes"] < 0.65 * 2**30, record
 
 

@@ -85,7 +85,7 @@ def test_it_writes_everything_it_promises(finished, traces):
 
 def test_without_traces_it_needs_no_accuracy(tmp_path):
     config = scaling_law.get_config()
-    config.out = str(tmp_path / "shapes")
+    config.out, config.decode = str(tmp_path / "shapes"), False
     out = run(config)
     assert (out / "report.html").is_file()
     assert json.loads((out / "law.json").read_text())
