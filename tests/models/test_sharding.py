@@ -137,7 +137,7 @@ def test_other_dims_that_do_not_divide_are_replicated_with_a_warning():
 
 
 def test_an_axis_no_rule_uses_is_an_error():
-    mesh = jax.makefake_mesh((2,), ("tp",), devices=jax.devices()[:2])
+    mesh = jax.make_mesh((2,), ("tp",), devices=jax.devices()[:2])
     with pytest.raises(InputError, match="'tp'"):
         models.lay_out(presets["tiny-dense"], mesh)
     rules = models.ShardingRules(heads=("tp",), kv_heads=("tp",))
