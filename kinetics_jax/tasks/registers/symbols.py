@@ -4,13 +4,9 @@ Ids: 0 begin · 1 end (stops a sample) · 2 halt · then the values · then the 
 """
 
 from collections.abc import Iterable
-<<<<<<< HEAD
-from typing import Any
-=======
 from typing import TypeVar, overload
 
 import numpy as np
->>>>>>> engine
 
 from kinetics_jax.spec import InputError
 
@@ -28,26 +24,19 @@ _NAMES = ("begin", "end", "halt")
 _BANK_NAMES = "abc"
 
 
-<<<<<<< HEAD
-=======
 Numbers = TypeVar("Numbers", int, np.ndarray)
 
 
->>>>>>> engine
 def value(number: Numbers) -> Numbers:
     """Token of the value ``number`` (0…M−1), any shape."""
     return _VALUES + number
 
 
-<<<<<<< HEAD
-def address(bank: Numbers, register: Numbers) -> Numbers:
-=======
 @overload
 def address(bank: int, register: int) -> int: ...
 @overload
 def address(bank: np.ndarray | int, register: np.ndarray) -> np.ndarray: ...
 def address(bank, register):
->>>>>>> engine
     """Token of a register of a bank; banks count modulo ``BANKS``, shapes broadcast."""
     return _ADDRESSES + (bank % BANKS) * REGISTERS + register
 
