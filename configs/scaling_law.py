@@ -7,7 +7,8 @@ def get_config() -> ConfigDict:
     """The defaults of ``python -m experiments.scaling_law``."""
     return ConfigDict(
         {
-            "traces": (),  # files of samples; none runs what needs no accuracy
+            "traces": (),  # files of samples; none: those of the built-in suite, decoded now
+            "decode": True,  # False with no traces: only what needs no accuracy
             "chip": ("b200",),  # names of kinetics_jax.costs.chips, or chip files (.toml)
             "out": "results/scaling_law",
             "cost_mode": "exact",  # exact | paper | reference

@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config = get_defaults()
     config.name = "suite"
     config.models = tuple(f"registers-{size}=shipped" for size in ("xs", "s", "m"))
-    config.policies = ("dense", "quest(16, 8)", "quest(16, 16)")
+    config.policies = ("dense", "quest(8, 32)", "quest(8, 64)")
     config.tasks = ("registers",)
     config.task_options = ("registers.seed={seed}",)
     config.limit = 120

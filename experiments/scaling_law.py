@@ -3,12 +3,14 @@ r"""From reasoning traces to the scaling law, in one command.
     python -m experiments.scaling_law --traces=PATH[,PATH…] --chip=b200[,tpu_v6e…] --out=DIR
 
 Options come from a config file (``--config=configs/NAME.py``) and are overridden by flags. Without
-``--traces`` it runs what needs no accuracy: KV trend, Φ, contours, capacity and batch per chip.
+``--traces`` it decodes the built-in suite with the shipped models first, beside ``--out``; with
+``--nodecode`` it runs what needs no accuracy: KV trend, Φ, contours, capacity and batch per chip.
 """
 
 import dataclasses
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +33,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; see 
 _DEFAULTS = defaults.get_config()
 _HELP = {
     "traces": "Files of samples: sample records, trials CSV(.gz), or Kinetics generations.",
+    "decode": "Without traces, decode the built-in suite (configs/suite.py); else only shapes.",
     "chip": "Chips to price on: names of kinetics_jax.costs.chips, or chip files (.toml).",
     "out": "Folder to write; an earlier result there is replaced as a whole.",
     "cost_mode": "exact | paper | reference: see kinetics_jax.costs.price.",
@@ -56,7 +59,9 @@ def _define_flags() -> None:
     """One flag a config field, so that no option can be set and not read."""
     for name, default in _DEFAULTS.items():
         text = f"{_HELP[name]} Default: {default!r}."
-        if isinstance(default, int):
+        if isinstance(default, bool):
+            flags.DEFINE_boolean(name, None, text)
+        elif isinstance(default, int):
             flags.DEFINE_integer(name, None, text)
         elif isinstance(default, tuple):
             flags.DEFINE_list(name, None, text)
@@ -105,11 +110,15 @@ def run(config: ConfigDict) -> Path:
     fields = {field.name for field in dataclasses.fields(LawOptions)}
     options = LawOptions(**{name: config[name] for name in _DEFAULTS if name in fields})
     project = parse_policy(config.project_policy) if config.project_policy else None
-    trials = _read(config) if config.traces else None
+    patterns = _patterns(config)
+    tokenizer = _tokenizer(config.tokenizer)
+    trials = _read(list(config.traces), config, patterns, tokenizer) if config.traces else None
     if not config.out:
         raise InputError("--out is empty: name the folder to write")
     out = Path(config.out)
     check_out_dir(out)
+    if trials is None and config.decode:
+        trials = _read([_decode(config, options)], config, patterns, tokenizer)
     with tqdm(desc="laws", unit="law", disable=None, leave=False) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -133,22 +142,51 @@ def run(config: ConfigDict) -> Path:
     return out
 
 
-def _read(config: ConfigDict) -> Trials:
-    """The trials of all files that the data set and model patterns let through."""
-    trials = read_trials(
-        list(config.traces),
-        model=config.trace_model or None,
-        dataset=config.trace_dataset or None,
-        tokenizer=_tokenizer(config.tokenizer),
-    )
-    keep = np.ones(len(trials), bool)
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """A signal ended the decoding; what is finished is kept."""
+
+
+def _decode(config: ConfigDict, options: LawOptions) -> str:
+    """The records of the built-in suite, decoded here and now, or the rest of them after a stop."""
+    from configs import suite
+    from kinetics_jax.sweep.options import read
+    from kinetics_jax.sweep.run import Sweep
+
+    root = f"{config.out}-samples-seed{options.seed}"
+    chosen = suite.get_config().to_dict()
+    chosen |= {"seed": options.seed, "chip": tuple(config.chip), "report": False}
+    print(f"decoding the built-in suite; its samples are kept in {root}", flush=True)
+    outcome = Sweep(read(chosen), root, settings=chosen).run()
+    if outcome.signal is not None:
+        raise Stopped(outcome.signal)
+    return os.path.join(root, "records.jsonl")
+
+
+def _patterns(config: ConfigDict) -> dict[str, re.Pattern[str]]:
+    """Column → what its values must match."""
+    found = {}
     for column, option in (("dataset", "datasets"), ("model", "models")):
         try:
-            pattern = re.compile(config[option])
+            found[column] = re.compile(config[option])
         except re.error as error:
             raise InputError(
                 f"--{option}={config[option]!r} is no regular expression: {error}"
             ) from None
+    return found
+
+
+def _read(
+    paths: list[str], config: ConfigDict, patterns: dict[str, re.Pattern[str]], tokenizer: Any
+) -> Trials:
+    """The trials of all files that the data set and model patterns let through."""
+    trials = read_trials(
+        paths,
+        model=config.trace_model or None,
+        dataset=config.trace_dataset or None,
+        tokenizer=tokenizer,
+    )
+    keep = np.ones(len(trials), bool)
+    for column, pattern in patterns.items():
         keep &= np.array([bool(pattern.search(value)) for value in getattr(trials, column)], bool)
     if not keep.any():
         raise InputError(
@@ -187,6 +225,9 @@ def main(argv: Sequence[str]) -> None:
     except KineticsError as error:
         print(f"scaling_law: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stop:
+        print("scaling_law: stopped; the same command goes on from there", file=sys.stderr)
+        sys.exit(130 if stop.args[0] == signal.SIGINT else 0)
     except KeyboardInterrupt:
         print("scaling_law: interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)

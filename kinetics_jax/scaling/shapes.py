@@ -24,9 +24,8 @@ QWEN25 = tuple(
     presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b")
 )
 
-_SHIPPED = tuple(model for name, model in presets.items() if not name.startswith("tiny-"))
-
 CONTEXT = 32_768
+_SHIPPED = tuple(model for model in presets.values() if model.max_context >= CONTEXT)
 PHI_LENGTHS = np.geomspace(64, 131_072, 45)
 ISO_FLOPS = (1e13, 1e14, 5e14, 1e15)
 ISO_EFLOPS = (5e14, 5e15, 1e16, 2e16, 3e16)

@@ -202,9 +202,11 @@ def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
                 missing.append(plan.cell.model.name)
                 continue
             hours += _hours(cost)
-        dollars = f"${hours * chip.usd_per_hour:,.0f}" if chip.usd_per_hour else "no public price"
+        dollars = (
+            f"${_digits(hours * chip.usd_per_hour)}" if chip.usd_per_hour else "no public price"
+        )
         left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
-        lines.append(f"{chip.label}: {hours:,.2f} chip-hours, {dollars}{left}")
+        lines.append(f"{chip.label}: {_digits(hours)} chip-hours, {dollars}{left}")
     return lines
 
 
@@ -217,12 +219,12 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
              for row in rows]  # fmt: skip
     priced = all(plan.expected_dollars is not None for plan in plans)
-    dollars = f", ${sum(p.expected_dollars or 0 for p in plans):,.2f}" if priced else ""
+    dollars = f", ${_digits(sum(p.expected_dollars or 0 for p in plans))}" if priced else ""
     total = (
         f"{len(plans)} cells, {sum(p.samples for p in plans):,} samples, "
         f"{sum(p.expected_tokens for p in plans):,} tokens expected: "
-        f"{sum(p.expected_hours for p in plans):,.2f} chip-hours{dollars} (at most, every sample at its "
-        f"cap: {sum(p.most_hours for p in plans):,.2f} chip-hours)"
+        f"{_digits(sum(p.expected_hours for p in plans))} chip-hours{dollars} (at most, every sample at "
+        f"its cap: {_digits(sum(p.most_hours for p in plans))} chip-hours)"
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
     return "\n".join([
@@ -237,10 +239,16 @@ def _row(plan: CellPlan) -> tuple[str, ...]:
     cell = plan.cell
     dollars = "–"
     if plan.expected_dollars is not None and plan.most_dollars is not None:
-        dollars = f"{plan.expected_dollars:,.2f} ({plan.most_dollars:,.2f})"
+        dollars = f"{_digits(plan.expected_dollars)} ({_digits(plan.most_dollars)})"
     return (
         cell.model.name, cell.policy.label, cell.task,
         f"{len(plan.load.prompts)} × {cell.model.trials}", f"{plan.load.cap:,}",
         f"{plan.chips} × {plan.chip}", str(plan.batch), f"{plan.expected_tokens:,}",
-        f"{plan.expected_hours:,.2f} ({plan.most_hours:,.2f})", f"{plan.wall_hours:,.2f}", dollars,
+        f"{_digits(plan.expected_hours)} ({_digits(plan.most_hours)})", _digits(plan.wall_hours),
+        dollars,
     )  # fmt: skip
+
+
+def _digits(amount: float) -> str:
+    """Cents of large amounts, two digits of small ones."""
+    return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.1e}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import every_chip, paper, scaling_law
+from configs import every_chip, paper, scaling_law, suite
 from experiments.scaling_law import run
 from kinetics_jax.spec import InputError
 
@@ -85,7 +85,7 @@ def test_it_writes_everything_it_promises(finished, traces):
 
 def test_without_traces_it_needs_no_accuracy(tmp_path):
     config = scaling_law.get_config()
-    config.out = str(tmp_path / "shapes")
+    config.out, config.decode = str(tmp_path / "shapes"), False
     out = run(config)
     assert (out / "report.html").is_file()
     assert json.loads((out / "law.json").read_text())
@@ -207,3 +207,31 @@ def test_somebody_elses_folder_is_not_overwritten(traces, tmp_path):
     with pytest.raises(InputError, match=r"notes\.txt"):
         run(config)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def small_suite():
+    """The suite with random weights: as many cells, hardly a token."""
+    config = suite_config()
+    config.models = ("registers-xs=random", "registers-s=random")
+    config.policies, config.limit, config.trials, config.max_tokens = ("dense",), 10, 2, 16
+    config.slices = ("registers-xs=b200 slots=8", "registers-s=b200 slots=8")
+    config.max_context, config.prefill_chunk, config.unroll = 192, 64, False
+    return config
+
+
+suite_config = suite.get_config
+
+
+def test_without_traces_it_decodes_the_suite_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "get_config", small_suite)
+    config = scaling_law.get_config()
+    config.out, config.jobs, config.bootstrap, config.splits = str(tmp_path / "law"), 1, 5, 1
+    out = run(config)
+    law = json.loads((out / "law.json").read_text())
+    assert {law["dataset"] for law in law["laws"]} == {"registers"}
+    records = tmp_path / "law-samples-seed0" / "records.jsonl"
+    assert len(records.read_text().splitlines()) == 2 * 10 * 2
+    samples = {path: path.read_bytes() for path in tmp_path.rglob("samples-*.jsonl")}
+    assert len(samples) == 2
+    run(config)  # nothing is left to decode
+    assert {path: path.read_bytes() for path in tmp_path.rglob("samples-*.jsonl")} == samples
