@@ -75,9 +75,10 @@ def _resume(out: pathlib.Path, manifest: dict[str, Any]) -> list[Fidelity]:
     file.write_text(json.dumps(manifest, indent=1) + "\n")
     if not lines.is_file():
         return []
-    whole = [line for line in lines.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    lines.write_text("".join(whole))  # a line cut by a crash is measured again
-    return [Fidelity.from_json(line) for line in whole]
+    text = lines.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    os.truncate(lines, len(whole))  # a line cut by a crash is measured again
+    return [Fidelity.from_json(line) for line in whole.decode().splitlines()]
 
 
 def _run(out: pathlib.Path) -> str:

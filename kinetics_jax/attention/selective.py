@@ -29,7 +29,10 @@ Array = jax.Array
 )  # fmt: skip
 @dataclasses.dataclass(frozen=True)
 class SelectiveCache:
-    """A ``KVCache`` in which every token is a decode step of ``policy``, even one of many."""
+    """A ``KVCache`` in which every token is a decode step of ``policy``, even one of many.
+
+    Scores of all B·T·N·S pairs are held at once. A token beyond S is dropped and attends to NaN.
+    """
 
     held: ContiguousCache
     policies: tuple[Policy, ...]
@@ -77,6 +80,7 @@ class SelectiveCache:
         branches = [functools.partial(_attend, rule) for rule in self.policies]
         chosen = jnp.asarray(self.policy_of_layer)[layer]
         out = lax.switch(chosen, branches, query_btnh, key_bksh, value_bksh, position_bt, layer)
+        out = jnp.where((position_bt < key_bksh.shape[2])[..., None, None], out, jnp.nan)
         held = dataclasses.replace(held, key_lbksh=key_lbksh, value_lbksh=value_lbksh)
         return out, dataclasses.replace(self, held=held)
 

@@ -89,6 +89,13 @@ def test_only_real_tokens_are_stored(model):
     assert not cache.held.key_lbksh[:, 1, :, 4:].any()
 
 
+def test_no_room_is_nan_not_a_wrong_answer(model):
+    cache = SelectiveCache.of(ContiguousCache.zeros(CONFIG, 2, 16, dtype=jnp.float32),
+                              parse_policy("topk(4)"))  # fmt: skip
+    x, _ = model.hidden(TOKENS[:, :18], cache, jnp.array([18, 18]))
+    np.testing.assert_array_equal(jnp.isnan(x).all(-1), np.arange(18) >= 16 + np.zeros((2, 1)))
+
+
 def test_bounds_need_pages():
     held = ContiguousCache.zeros(CONFIG, 1, 8)
     with pytest.raises(InputError, match="give it aligned=True"):
