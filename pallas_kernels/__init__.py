@@ -8,6 +8,7 @@ from pallas_kernels.errors import (
 )
 from pallas_kernels.kv_append.api import Appended, kv_append
 from pallas_kernels.linear.api import linear
+from pallas_kernels.look_up.api import look_up
 from pallas_kernels.lse import combine_partials
 from pallas_kernels.page_scores.api import page_scores
 from pallas_kernels.paged_attention.api import paged_attention
@@ -25,6 +26,7 @@ __all__ = [
     "combine_partials",
     "kv_append",
     "linear",
+    "look_up",
     "narrow",
     "page_scores",
     "paged_attention",

@@ -3,6 +3,7 @@
 Axis letters: B sequence · T token · D model · V vocabulary; einsum keys name the rest.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+import pallas_kernels as pk
 from kinetics_jax.models.sharding import Layout
 from kinetics_jax.spec import InputError
 
@@ -55,20 +57,34 @@ class RMSNorm(nnx.Module):
 class Projection(nnx.Module):
     """``einsum(key, x, weight)``, scaled per channel where quantised, plus a bias if any."""
 
-    def __init__(self, params: Params, einsum: str) -> None:
+    def __init__(self, params: Params, einsum: str, layout: Layout) -> None:
+        """``einsum`` sums the last axes of x and the first of the weight: "btnh,nhd->btd"."""
         self.weight = params.take("weight")
         self.scale = params.find("scale")
         self.bias = params.find("bias")
-        self.einsum = einsum
+        self.einsum, self.layout = einsum, layout
 
     def __call__(self, x: Array) -> Array:
         """Shape as the einsum key says, dtype of ``x``."""
-        if self.scale is None:
+        if self.layout.mesh is None:
+            y = self._on_one_device(x)
+        elif self.scale is None:
             y = jnp.einsum(self.einsum, x, self.weight[...])
         else:
             y = jnp.einsum(self.einsum, x, self.weight[...].astype(x.dtype))
             y = (y.astype(jnp.float32) * self.scale[...]).astype(x.dtype)
         return y if self.bias is None else y + self.bias[...]
+
+    def _on_one_device(self, x: Array) -> Array:
+        """Through `pallas_kernels.linear`, which no compiler can split over a mesh."""
+        weight = self.weight[...]
+        left, out = self.einsum.split("->")
+        kept = len(set(left.split(",")[0]) & set(out))
+        summed = x.ndim - kept
+        rows = x.reshape(math.prod(x.shape[:kept]), -1)
+        y = pk.linear(rows, weight.reshape(rows.shape[1], -1))
+        y = y.reshape(*x.shape[:kept], *weight.shape[summed:])
+        return (y if self.scale is None else y * self.scale[...]).astype(x.dtype)
 
 
 class Embedding(nnx.Module):
@@ -82,15 +98,23 @@ class Embedding(nnx.Module):
 
     def look_up(self, tokens_bt: Array) -> Array:
         """Vectors x_btd of tokens."""
-        x = jnp.take(self.weight[...], tokens_bt, axis=0)
+        if self.layout.mesh is None and self.weight.dtype != jnp.float32:
+            x = pk.look_up(self.weight[...], tokens_bt.reshape(-1)).reshape(*tokens_bt.shape, -1)
+        else:
+            x = jnp.take(self.weight[...], tokens_bt, axis=0)
         if self.scale is not None:
             x = x.astype(jnp.float32) * jnp.take(self.scale[...], tokens_bt, axis=0)[..., None]
         return self.layout.constrain(x.astype(self.dtype), "batch", None, None)
 
     def logits(self, x_btd: Array) -> Array:
         """Logits_btv in float32."""
-        logits = jnp.einsum("btd,vd->btv", x_btd, self.weight[...].astype(x_btd.dtype))
-        logits = logits.astype(jnp.float32)
+        if self.layout.mesh is None:
+            rows = x_btd.reshape(-1, x_btd.shape[-1])
+            logits = pk.linear(rows, self.weight[...], transposed=True)
+            logits = logits.reshape(*x_btd.shape[:-1], -1)
+        else:
+            logits = jnp.einsum("btd,vd->btv", x_btd, self.weight[...].astype(x_btd.dtype))
+            logits = logits.astype(jnp.float32)
         if self.scale is not None:
             logits = logits * self.scale[...]
         return self.layout.constrain(logits, "batch", None, "vocab")

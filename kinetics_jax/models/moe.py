@@ -21,10 +21,10 @@ Array = jax.Array
 class SwiGLU(nnx.Module):
     """down(silu(gate(x)) · up(x)) (arXiv:2002.05202)."""
 
-    def __init__(self, params: Params) -> None:
-        self.gate = Projection(params / "gate", "btd,df->btf")
-        self.up = Projection(params / "up", "btd,df->btf")
-        self.down = Projection(params / "down", "btf,fd->btd")
+    def __init__(self, params: Params, layout: Layout) -> None:
+        self.gate = Projection(params / "gate", "btd,df->btf", layout)
+        self.up = Projection(params / "up", "btd,df->btf", layout)
+        self.down = Projection(params / "down", "btf,fd->btd", layout)
 
     def __call__(self, x_btd: Array) -> Array:
         """Same shape and dtype as ``x_btd``."""
@@ -43,7 +43,7 @@ class SparseMoE(nnx.Module):
     """Each token through its J most probable experts, weighted by a softmax over all E (Qwen3-MoE)."""
 
     def __init__(self, params: Params, moe: MoE, layout: Layout) -> None:
-        self.router = Projection(params / "router", "btd,de->bte")
+        self.router = Projection(params / "router", "btd,de->bte", layout)
         self.gate = Experts(params / "gate")
         self.up = Experts(params / "up")
         self.down = Experts(params / "down")

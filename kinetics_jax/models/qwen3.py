@@ -28,10 +28,10 @@ class Attention(nnx.Module):
     """Grouped-query attention with RoPE; QK-norm (Qwen3), biases (Qwen2.5) where the config has them."""
 
     def __init__(self, params: Params, config: ModelConfig, layout: Layout) -> None:
-        self.query = Projection(params / "query", "btd,dnh->btnh")
-        self.key = Projection(params / "key", "btd,dkh->btkh")
-        self.value = Projection(params / "value", "btd,dkh->btkh")
-        self.out = Projection(params / "out", "btnh,nhd->btd")
+        self.query = Projection(params / "query", "btd,dnh->btnh", layout)
+        self.key = Projection(params / "key", "btd,dkh->btkh", layout)
+        self.value = Projection(params / "value", "btd,dkh->btkh", layout)
+        self.out = Projection(params / "out", "btnh,nhd->btd", layout)
         normed, eps = config.qk_norm, config.norm_eps
         self.query_norm = RMSNorm(params / "query_norm", eps) if normed else None
         self.key_norm = RMSNorm(params / "key_norm", eps) if normed else None
@@ -63,7 +63,7 @@ class Block(nnx.Module):
         self.attention = Attention(params / "attention", config, layout)
         self.ffn_norm = RMSNorm(params / "ffn_norm", config.norm_eps)
         below = params / "ffn"
-        self.ffn = SparseMoE(below, config.moe, layout) if config.moe else SwiGLU(below)
+        self.ffn = SparseMoE(below, config.moe, layout) if config.moe else SwiGLU(below, layout)
         self.layout = layout
 
     def __call__(

@@ -3,10 +3,13 @@
 Letters: M rows · C summed numbers of a row · N results of a row.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from pallas_kernels import _cpu
+from pallas_kernels.linear import xla
 
 KINDS = ("float32", "bfloat16", "int8")
 MOST_ROWS = 32
@@ -21,6 +24,11 @@ def check(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> str | None
 
 def linear(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> jax.Array:
     """See `pallas_kernels.linear`."""
+    return _linear(x_mc, weight, transposed)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _linear(x_mc: jax.Array, weight: jax.Array, transposed: bool) -> jax.Array:
     kind = _cpu.kind(weight.dtype)
     assert kind in KINDS, kind  # as the public function checked
     M, N = x_mc.shape[0], weight.shape[0 if transposed else 1]
@@ -32,3 +40,15 @@ def linear(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> jax.Array
         (x_mc, weight),
     )
     return out_mn[:M]
+
+
+@_linear.defjvp
+def _linear_jvp(
+    transposed: bool, primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
+) -> tuple[jax.Array, jax.Array]:
+    """Derivatives are XLA's."""
+    (x_mc, weight), (dx_mc, dweight) = primals, tangents
+    change = xla.linear(dx_mc, weight, transposed=transposed)
+    if jnp.issubdtype(weight.dtype, jnp.floating):
+        change += xla.linear(x_mc, dweight, transposed=transposed)
+    return _linear(x_mc, weight, transposed), change

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pallas_kernels._cpu_runtime import address, carray, data, dim, njit, widen
-from pallas_kernels.linear.cpu_tiles import LANES, QUAD, WIDE, add_columns, add_dots
+from pallas_kernels.linear.cpu_tiles import LANES, QUAD, WIDE, add_columns, dots_4_by_4, dots_8_by_2
 
 BLOCK = 256  # results of a row of x that one call of the kernel makes
 DEPTH = 64  # rows of the weight whose part of a block fits the first-level cache
@@ -99,23 +99,29 @@ def _dots(operands: int, results: int, row: int, storage: Any) -> None:
     last = min(first + BLOCK, N)
     tiled = first + (last - first) // QUAD * QUAD if C >= LANES else first
     size, x_at, weight_at = weight.itemsize, address(operands, 0), address(operands, 1)
-    sums = np.empty((QUAD, QUAD), np.float32)
+    sums = np.empty(LANES, np.float32)
+    sums_at, count = sums.ctypes.data, C // LANES
     for n in range(first, tiled, QUAD):
-        for m in range(0, M, QUAD):
+        at = weight_at + size * n * C
+        for m in range(0, M - 2 * QUAD + 1, 2 * QUAD):
+            # The rows that come next are fetched once, and never from past the end.
             ahead = QUAD * C * size if m == 0 and n + 2 * QUAD <= N else 0
-            sums[:] = np.float32(0)
-            add_dots(
-                storage, x_at + 4 * m * C, 4 * C, weight_at + size * n * C, size * C, C // LANES,
-                sums.ctypes.data, ahead,
-            )  # fmt: skip
+            x_m = x_at + 4 * m * C
+            for half in range(0, QUAD, 2):
+                dots_8_by_2(
+                    storage, x_m, 4 * C, at + size * half * C, size * C, count, sums_at, ahead
+                )
+                for i in range(2 * QUAD):
+                    out[m + i, n + half], out[m + i, n + half + 1] = sums[2 * i], sums[2 * i + 1]
+        for m in range(M - M % (2 * QUAD), M, QUAD):
+            ahead = QUAD * C * size if m == 0 and n + 2 * QUAD <= N else 0
+            dots_4_by_4(storage, x_at + 4 * m * C, 4 * C, at, size * C, count, sums_at, ahead)
             for i in range(QUAD):
                 for j in range(QUAD):
-                    for c in range(C - C % LANES, C):
-                        sums[i, j] += x[m + i, c] * widen(weight[n + j, c])
-                    out[m + i, n + j] = sums[i, j]
-    for m in range(M):
-        for n in range(tiled, last):
-            total = np.float32(0)
-            for c in range(C):
+                    out[m + i, n + j] = sums[QUAD * i + j]
+    for n in range(first, last):
+        for m in range(M):
+            total = out[m, n] if n < tiled else np.float32(0)
+            for c in range(C - C % LANES if n < tiled else 0, C):
                 total += x[m, c] * widen(weight[n, c])
             out[m, n] = total

@@ -83,6 +83,21 @@ def _sum_loop(builder: Any, count: Any, start: list[Any], body: Any) -> list[Any
     return new
 
 
+def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
+    """Of 16 vectors the one whose lane i is the sum of the i-th, by adding halves of two at a time."""
+    while len(vectors) > 1:
+        half = len(vectors) // 2
+        low = [i if not i & half else LANES + i - half for i in range(LANES)]
+        high = [i + half if not i & half else LANES + i for i in range(LANES)]
+        vectors = [
+            builder.fadd(*(
+                builder.shuffle_vector(a, b, ir.Constant(_INTS, mask)) for mask in (low, high)
+            ))
+            for a, b in zip(vectors[:half], vectors[half:], strict=True)
+        ]  # fmt: skip
+    return vectors[0]
+
+
 @intrinsic
 def add_columns(
     typing: Any, storage: Any, x: Any, x_row: Any, weight: Any, weight_row: Any, count: Any, sums: Any,
@@ -127,38 +142,48 @@ def add_columns(
     return types.void(storage, *[types.int64] * 8), emit
 
 
-@intrinsic
-def add_dots(
-    typing: Any, storage: Any, x: Any, x_row: Any, weight: Any, weight_row: Any, count: Any, sums: Any,
-    ahead: Any,
-) -> Any:  # fmt: skip
-    """sums[4 of x, 4 of the weight] += x[4, 16·count] · weight[4, 16·count]ᵀ; arguments as above."""
-    stored = storage.instance_type
-    size = stored.bitwidth // 8
+def _dots_tile(height: int) -> Any:
+    """A function: sums[height, 16/height] = x[height, 16·count] · weight[16/height, 16·count]ᵀ.
 
-    def emit(context: Any, b: Any, signature: Any, values: Any) -> Any:
-        _, x, x_row, weight, weight_row, count, sums, ahead = values
-        rows = [b.add(x, b.mul(_word(m), x_row)) for m in range(QUAD)]
-        columns = [b.add(weight, b.mul(_word(n), weight_row)) for n in range(QUAD)]
+    Arguments as of `add_columns`. Tall tiles read the weight once for more rows of x.
+    """
+    across = LANES // height
 
-        def body(i: Any, totals: list[Any]) -> list[Any]:
-            x_at, weight_at = b.mul(i, _word(4 * LANES)), b.mul(i, _word(size * LANES))
-            at = [b.add(column, weight_at) for column in columns]
-            for place in at:
-                _prefetch(b, b.add(place, ahead))
-            wide = [_load_widened(b, place, stored) for place in at]
-            new = []
-            for m in range(QUAD):
-                mine = _load(b, b.add(rows[m], x_at), _VECTOR)
-                new += [_multiply_add(b, mine, wide[n], totals[QUAD * m + n]) for n in range(QUAD)]
-            return new
+    @intrinsic
+    def dots(
+        typing: Any, storage: Any, x: Any, x_row: Any, weight: Any, weight_row: Any, count: Any,
+        sums: Any, ahead: Any,
+    ) -> Any:  # fmt: skip
+        stored = storage.instance_type
+        size = stored.bitwidth // 8
 
-        zero = ir.Constant(_VECTOR, [0.0] * LANES)
-        kind = ir.FunctionType(_F32, [_F32, _VECTOR])
-        reduce = cgutils.get_or_insert_function(b.module, kind, "llvm.vector.reduce.fadd.v16f32")
-        for place, total in enumerate(_sum_loop(b, count, [zero] * QUAD * QUAD, body)):
-            pointer = b.inttoptr(b.add(sums, _word(4 * place)), _F32.as_pointer())
-            b.store(b.call(reduce, [b.load(pointer), total], fastmath=["reassoc"]), pointer)
-        return context.get_dummy_value()
+        def emit(context: Any, b: Any, signature: Any, values: Any) -> Any:
+            _, x, x_row, weight, weight_row, count, sums, ahead = values
+            rows = [b.add(x, b.mul(_word(m), x_row)) for m in range(height)]
+            columns = [b.add(weight, b.mul(_word(n), weight_row)) for n in range(across)]
 
-    return types.void(storage, *[types.int64] * 7), emit
+            def body(i: Any, totals: list[Any]) -> list[Any]:
+                x_at, weight_at = b.mul(i, _word(4 * LANES)), b.mul(i, _word(size * LANES))
+                at = [b.add(column, weight_at) for column in columns]
+                for place in at:
+                    _prefetch(b, b.add(place, ahead))
+                wide = [_load_widened(b, place, stored) for place in at]
+                new = []
+                for m in range(height):
+                    mine, first = _load(b, b.add(rows[m], x_at), _VECTOR), across * m
+                    new += [
+                        _multiply_add(b, mine, wide[n], totals[first + n]) for n in range(across)
+                    ]
+                return new
+
+            zero = ir.Constant(_VECTOR, [0.0] * LANES)
+            totals = _sum_loop(b, count, [zero] * LANES, body)
+            b.store(_lane_sums(b, totals), b.inttoptr(sums, _VECTOR.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return types.void(storage, *[types.int64] * 7), emit
+
+    return dots
+
+
+dots_4_by_4, dots_8_by_2 = _dots_tile(4), _dots_tile(8)
