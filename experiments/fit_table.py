@@ -20,10 +20,10 @@ from absl import app, flags
 
 from kinetics_jax.spec import InputError, presets
 
-_OUT = flags.DEFINE_string("out", "", "Markdown file to write, a .json beside it (default: docs/"
+_OUT = flags.DEFINE_string("table", "", "Markdown file to write, a .json beside it (default: docs/"
                            "fit_table.md for the whole table, results/fit_table.md for a part).")  # fmt: skip
 _CONTEXT = flags.DEFINE_integer("context", 32_768, "Tokens of room per sequence.", lower_bound=1)
-_MODELS = flags.DEFINE_list("models", [], "Only these models (default: every preset).")
+_MODELS = flags.DEFINE_list("presets", [], "Only these models (default: every preset).")
 _CHIPS = flags.DEFINE_list("chips", [], "Only these chips (default: v5e, v6e, v5p, tpu7x).")
 _PROCESSES = flags.DEFINE_integer("processes", 2, "Compilers at work at a time.", lower_bound=1)
 _AFRESH = flags.DEFINE_bool("afresh", False, "Compile rows anew that an earlier run has left.")
@@ -46,7 +46,7 @@ Record = dict[str, Any]
 
 def rows() -> list[Row]:
     """The table's rows: every preset of a published model on every chip, then INT8."""
-    published = [name for name in presets if not name.startswith("tiny-")]
+    published = [name for name in presets if not name.startswith(("tiny-", "registers-"))]
     wide = [(name, "bf16", chip) for name in published for chip in CHIPS]
     return wide + [(n, "int8", chip) for n in published for chip in CHIPS if (n, chip) in INT8]
 
@@ -59,7 +59,7 @@ def _chosen() -> list[Row]:
     found = [row for row in rows() if (not models or row[0] in models)
              and (not _CHIPS.value or row[2] in _CHIPS.value)]  # fmt: skip
     if not found:
-        raise InputError("--models and --chips leave no row; the table has published models only")
+        raise InputError("--presets and --chips leave no row; the table has published models only")
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
 from configs import sweep as defaults
 from kinetics_jax.spec import InputError, KineticsError
@@ -43,11 +43,11 @@ def options_from_flags() -> dict[str, Any]:
     values = flags.FLAGS
     try:
         config = values.config if values.config is not None else defaults.get_config()
+        options = dict(config)
     except OSError as error:  # a file that could not be loaded says so when it is first looked into
         raise InputError(f"--config: {' '.join(str(error).split())}") from None
-    if not isinstance(config, ConfigDict):
-        raise InputError("--config: get_config() must return a ConfigDict")
-    options = config.to_dict()
+    except TypeError:
+        raise InputError("--config: get_config() must return a ConfigDict") from None
     for name, (default, _) in OPTIONS.items():
         if (value := values[name].value) is not None:
             options[name] = split(value) if isinstance(default, tuple) else value
@@ -92,6 +92,9 @@ def main(argv: Sequence[str]) -> None:
     except KineticsError as error:
         print(f"sweep: {error}", file=sys.stderr)
         _leave(2)
+    except KeyboardInterrupt:  # before the sweep has begun; later it is a request to stop
+        print("sweep: interrupted; nothing was written", file=sys.stderr)
+        _leave(130)
     if outcome is None:
         return
     out = flags.FLAGS.out

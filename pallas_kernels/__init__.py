@@ -7,6 +7,7 @@ from pallas_kernels.errors import (
     UnsupportedError,
 )
 from pallas_kernels.kv_append.api import Appended, kv_append
+from pallas_kernels.linear.api import linear
 from pallas_kernels.lse import combine_partials
 from pallas_kernels.page_scores.api import page_scores
 from pallas_kernels.paged_attention.api import paged_attention
@@ -23,6 +24,7 @@ __all__ = [
     "UnsupportedError",
     "combine_partials",
     "kv_append",
+    "linear",
     "narrow",
     "page_scores",
     "paged_attention",

@@ -24,7 +24,7 @@ from numba.np import arrayobj
 njit: Any = numba.njit
 carray: Any = numba.carray
 _cfunc: Any = numba.cfunc
-_intrinsic: Any = numba.extending.intrinsic
+intrinsic: Any = numba.extending.intrinsic
 
 _I8P, _I32, _I64 = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
 ADDRESS = types.int64
@@ -41,7 +41,7 @@ _BUFFER_DATA, _BUFFER_DIMS = 24, 40
 _NEXT, _DONE, _USERS, _ROWS, _OPERANDS, _RESULTS, _WORDS = range(7)
 
 
-@_intrinsic
+@intrinsic
 def load(typing: Any, address: Any) -> Any:
     """The 64-bit word at an address."""
 
@@ -51,7 +51,7 @@ def load(typing: Any, address: Any) -> Any:
     return ADDRESS(ADDRESS), emit
 
 
-@_intrinsic
+@intrinsic
 def _load32(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.load(builder.inttoptr(values[0], _I32.as_pointer()))
@@ -59,7 +59,7 @@ def _load32(typing: Any, address: Any) -> Any:
     return types.int32(ADDRESS), emit
 
 
-@_intrinsic
+@intrinsic
 def _store(typing: Any, address: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         builder.store(values[1], builder.inttoptr(values[0], values[1].type.as_pointer()))
@@ -68,7 +68,7 @@ def _store(typing: Any, address: Any, value: Any) -> Any:
     return types.void(ADDRESS, value), emit
 
 
-@_intrinsic
+@intrinsic
 def _add(typing: Any, address: Any, value: Any) -> Any:
     """Add to a word that threads share; what it held before."""
 
@@ -79,7 +79,7 @@ def _add(typing: Any, address: Any, value: Any) -> Any:
     return types.int64(ADDRESS, types.int64), emit
 
 
-@_intrinsic
+@intrinsic
 def _call1(typing: Any, function: Any, argument: Any) -> Any:
     """Call a C function of one pointer that returns a pointer."""
 
@@ -90,7 +90,7 @@ def _call1(typing: Any, function: Any, argument: Any) -> Any:
     return ADDRESS(ADDRESS, ADDRESS), emit
 
 
-@_intrinsic
+@intrinsic
 def _call3(typing: Any, function: Any, first: Any, second: Any, third: Any) -> Any:
     """Call a C function of three words that returns nothing."""
 
@@ -102,7 +102,7 @@ def _call3(typing: Any, function: Any, first: Any, second: Any, third: Any) -> A
     return types.void(ADDRESS, ADDRESS, ADDRESS, types.int64), emit
 
 
-@_intrinsic
+@intrinsic
 def _allocate(typing: Any, size: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(_I64, [_I64])
@@ -112,7 +112,7 @@ def _allocate(typing: Any, size: Any) -> Any:
     return ADDRESS(types.int64), emit
 
 
-@_intrinsic
+@intrinsic
 def _free(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [_I64])
@@ -123,7 +123,7 @@ def _free(typing: Any, address: Any) -> Any:
     return types.void(ADDRESS), emit
 
 
-@_intrinsic
+@intrinsic
 def _pointer(typing: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], _I8P)
@@ -131,7 +131,7 @@ def _pointer(typing: Any, address: Any) -> Any:
     return types.voidptr(ADDRESS), emit
 
 
-@_intrinsic
+@intrinsic
 def prefetch(typing: Any, array: Any, offset: Any) -> Any:
     """Ask for the cache line ``offset`` bytes into an array."""
 
@@ -154,12 +154,18 @@ def dim(buffers: int, index: int, axis: int) -> int:
 
 
 @njit
+def address(buffers: int, index: int) -> int:
+    """The address of the ``index``-th operand's or result's numbers."""
+    return load(load(buffers + 8 * index) + _BUFFER_DATA)
+
+
+@njit
 def data(buffers: int, index: int) -> Any:
     """Where the ``index``-th operand or result lies, as `carray` takes it."""
-    return _pointer(load(load(buffers + 8 * index) + _BUFFER_DATA))
+    return _pointer(address(buffers, index))
 
 
-@_intrinsic
+@intrinsic
 def widen(typing: Any, stored: Any) -> Any:
     """A stored number as f32: itself, bf16 bits held as uint16, or an int8."""
 
@@ -174,7 +180,7 @@ def widen(typing: Any, stored: Any) -> Any:
     return types.float32(stored), emit
 
 
-@_intrinsic
+@intrinsic
 def narrow(typing: Any, number: Any, like: Any) -> Any:
     """An f32 as a number of the kind of ``like``: itself, or bf16 bits (half to even; NaN stays NaN)."""
 
@@ -193,7 +199,7 @@ def narrow(typing: Any, number: Any, like: Any) -> Any:
     return like(types.float32, like), emit
 
 
-@_intrinsic
+@intrinsic
 def float_of_bits(typing: Any, bits: Any) -> Any:
     """The f32 with these 32 bits."""
 
@@ -203,7 +209,7 @@ def float_of_bits(typing: Any, bits: Any) -> Any:
     return types.float32(types.int32), emit
 
 
-@_intrinsic
+@intrinsic
 def bits_of_float(typing: Any, number: Any) -> Any:
     """The 32 bits of an f32."""
 

@@ -111,7 +111,7 @@ def attend_masked(policy: Policy, step: Step) -> Array:
 
     def one(row: tuple[Array, Array, Array, Array]) -> Array:
         query_nh, table_p, length, stream = row
-        pages_pkcph = step.kv_pages[table_p].astype(jnp.float32)
+        pages_pkcph = pk.widen(step.kv_pages[table_p])
         key_ksh, value_ksh = (
             jnp.swapaxes(pages_pkcph[:, :, c], 0, 1).reshape(K, -1, stored)[..., :H] for c in (0, 1)
         )

@@ -155,7 +155,7 @@ def make_pool(
     """An empty pool and its page summaries, made where they will live; ``head_dim`` as stored."""
     K, L = plan.kv_heads(config), plan.lanes * plan.num_layers
     shape = (L * plan.pool_pages, K, 2, plan.page_size, head_dim)
-    wide = jnp.float32 if jnp.dtype(dtype) == jnp.float32 else jnp.bfloat16
+    wide = dtype if jnp.dtype(dtype) in (jnp.float32, pk.BF16_BITS) else jnp.bfloat16
     specs = plan.specs()
 
     def zeros(shape: tuple[int, ...], dtype: jax.typing.DTypeLike, spec: Any) -> Array:
@@ -211,7 +211,9 @@ def gather_pages(pool: Array, table_bp: Array, lengths_b: Array) -> tuple[Array,
     """Keys and values [B, K, S, H] of whole sequences, S = P·p; places past a length hold zeros."""
     B, P = table_bp.shape
     K, _, p, H = pool.shape[1:]
-    pages = jnp.moveaxis(pool[table_bp], (2, 3), (1, 0))  # [2, K, B, P, p, H] after both moves
+    pages = pool[table_bp]
+    pages = pk.widen(pages) if pool.dtype == pk.BF16_BITS else pages
+    pages = jnp.moveaxis(pages, (2, 3), (1, 0))  # [2, K, B, P, p, H] after both moves
     key, value = (x.swapaxes(0, 1).reshape(B, K, P * p, H) for x in pages)
     held = (jnp.arange(P * p) < lengths_b[:, None])[:, None, :, None]
     return jnp.where(held, key, 0), jnp.where(held, value, 0)

@@ -22,6 +22,7 @@ from kinetics_jax.engine.schedule import Admission, Prompt
 from kinetics_jax.engine.state import EngineState, empty_state, specs_of
 from kinetics_jax.models import Qwen3
 from kinetics_jax.spec import RepetitionRule, SamplingParams, ThinkingBudget
+from pallas_kernels import BF16_BITS
 
 SMALLEST_CHUNK = 16
 """Prompt tokens read at a time at least: shorter prompts are padded to this."""
@@ -188,5 +189,5 @@ def head_dim_stored(head_dim: int, platform: str) -> int:
 
 
 def default_cache_dtype(model: Qwen3, platform: str) -> Any:
-    """The model's dtype; float32 on a CPU, where XLA widens a bfloat16 pool whole at every read."""
-    return jnp.dtype(jnp.float32) if platform == "cpu" else model.dtype
+    """The model's dtype; on a CPU bfloat16 is held as its bits, as XLA there widens bfloat16 pools whole."""
+    return BF16_BITS if platform == "cpu" and model.dtype == jnp.bfloat16 else model.dtype

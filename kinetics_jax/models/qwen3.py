@@ -162,6 +162,18 @@ class Qwen3(nnx.Module):
                 arrays[path] = array
         return type(self)(self.config, arrays, self.layout)
 
+    def gathered(self) -> Self:
+        """The same model with every weight whole on each device of its mesh, and no work divided.
+
+        Its logits are bit for bit those of one device, which those of a divided model are only nearly:
+        other sums, and sums of other rows, are added in another order (docs/models.md).
+        """
+        if self.layout.mesh is None:
+            return self
+        whole = jax.NamedSharding(self.layout.mesh, jax.sharding.PartitionSpec())
+        arrays = {path: jax.device_put(array, whole) for path, array in self.arrays().items()}
+        return type(self)(self.config, arrays)
+
     @property
     def quantization(self) -> weights.Quantization | None:
         """How the weights are quantised, if they are."""

@@ -76,7 +76,7 @@ def largest_on_smallest(
         raise InputError(f"chip {chip!r} is not known; known: {', '.join(SLICES)}")
     for topology in SLICES[chip]:
         best = best_placement(config, topology, capacity=capacity, quantize=quantize)
-        if best.batch and (found := _search(config, best, capacity, quantize)):
+        if best.batch and (found := search(config, best, capacity, quantize)):
             return found
     raise InputError(f"{config.name} fits no {chip} slice up to {SLICES[chip][-1]}")
 
@@ -111,10 +111,6 @@ def placements(config: ModelConfig, topology: str) -> Iterator[Placement]:
                 yield Placement(topology=topology, model=model, expert=expert)
 
 
-def _powers_of_two(limit: int) -> list[int]:
-    return [2**power for power in range(limit.bit_length())]
-
-
 def estimate(
     config: ModelConfig, placement: Placement, capacity: int, quantize: Quantization | None
 ) -> Estimate:
@@ -135,12 +131,7 @@ def estimate(
     )
 
 
-def _device_bytes(array: jax.ShapeDtypeStruct) -> int:
-    shape = array.sharding.shard_shape(array.shape) if array.sharding else array.shape
-    return math.prod(shape) * array.dtype.itemsize
-
-
-def _search(
+def search(
     config: ModelConfig, begin: Estimate, capacity: int, quantize: Quantization | None
 ) -> Largest | None:
     """Narrow in on the largest batch; None where not even one sequence per group fits.
@@ -171,3 +162,12 @@ def _search(
     assert high is not None
     return Largest(placement=begin.placement, batch=low, fit=tried[low], refused_batch=high,
                    refused=tried[high])  # fmt: skip
+
+
+def _powers_of_two(limit: int) -> list[int]:
+    return [2**power for power in range(limit.bit_length())]
+
+
+def _device_bytes(array: jax.ShapeDtypeStruct) -> int:
+    shape = array.sharding.shard_shape(array.shape) if array.sharding else array.shape
+    return math.prod(shape) * array.dtype.itemsize

@@ -4,6 +4,7 @@ Samples travel through the shared directory only. JAX is asked for two things: w
 at the start and where one model spans processes, that all go on together.
 """
 
+import math
 import os
 import secrets
 import time
@@ -89,15 +90,23 @@ class Attendance:
         if self._share.processes > 1:
             self._mark(self._share.process).write_text("")
 
-    def wait_for_all(self, check: "Callable[[], None]") -> None:
-        """Return when all processes are through; ``check`` is called now and then and may raise."""
+    def wait_for_all(
+        self, check: "Callable[[], None]" = lambda: None, seconds: float = math.inf
+    ) -> None:
+        """Return when all processes are through, or after so many seconds.
+
+        ``check`` is called now and then and may raise.
+        """
         if self._share.processes == 1:
             return
-        pause, missing = 0.5, set(range(self._share.processes))
+        deadline, pause = time.monotonic() + seconds, 0.5
+        missing = set(range(self._share.processes))
         while missing := {process for process in missing if not self._mark(process).exists()}:
             check()
+            if time.monotonic() > deadline:
+                return
             time.sleep(pause)
-            pause = min(30.0, 1.5 * pause)
+            pause = min(30.0, seconds / 20, 1.5 * pause)
         for process in range(self._share.processes):
             self._mark(process).unlink()
 

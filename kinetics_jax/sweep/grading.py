@@ -127,10 +127,15 @@ class BackgroundGrading:
         self._check()
         self._queue.put((grader, sample))
 
-    def finish(self) -> None:
-        """Wait until all is graded. Raises what grading raised."""
+    def finish(self, check: Callable[[], None] = lambda: None) -> None:
+        """Wait until all is graded; ``check`` is called meanwhile and may raise.
+
+        Raises what grading raised.
+        """
         self._queue.put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            check()
+            self._thread.join(0.2)
         self._check()
 
     def abandon(self) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import math
 import pathlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kinetics_jax.spec import InputError, ModelConfig, UnknownNameError, presets
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 
 RANDOM = "random"
 """Source of a model with random weights; ``random:SEED`` for others."""
+SHIPPED = "shipped"
+"""Source of the tiny models of the built-in suite, by the last word of their name."""
+_SUITE = "registers-"
+"""What names of the suite's models begin with; they speak its symbols."""
 _EDGE = 1 << 20
 """Bytes at either end of a weight file that its fingerprint covers."""
 _SHAPE = (
@@ -32,7 +35,7 @@ def shape(choice: ModelChoice) -> ModelConfig:
     """
     if choice.name in presets:
         return presets[choice.name]
-    folder = pathlib.Path(choice.source)
+    folder = _path(choice)
     if (folder / "config.json").is_file():
         return dataclasses.replace(ModelConfig.from_hf(folder), name=choice.name)
     raise UnknownNameError(
@@ -45,7 +48,7 @@ def fingerprint(choice: ModelChoice) -> str:
 
     Weights that are not here yet (a hub name) are known by that name.
     """
-    path = pathlib.Path(choice.source)
+    path = _path(choice)
     if not path.exists():
         return choice.source
     digest = hashlib.sha256()
@@ -64,6 +67,10 @@ def open_tokenizer(choice: ModelChoice) -> "Tokenizer | None":
     """What turns texts into the model's ids and back; random models speak bytes."""
     from kinetics_jax.models import load_tokenizer
 
+    if choice.name.startswith(_SUITE):
+        from kinetics_jax.tasks.registers.tokenizer import SymbolTokenizer
+
+        return SymbolTokenizer()
     return load_tokenizer("bytes" if _is_random(choice.source) else choice.source)
 
 
@@ -87,8 +94,9 @@ def open_model(choice: ModelChoice, engine: EngineChoice) -> "Qwen3":
         return Qwen3.init(
             shape(choice), jax.random.key(int(seed)), mesh=mesh, dtype=dtype, unroll=engine.unroll
         )
+    source = _path(choice) if choice.source == SHIPPED else choice.source
     model = load(
-        choice.source, mesh=mesh, dtype=dtype, quantize=engine.quantize, unroll=engine.unroll  # type: ignore[arg-type]
+        source, mesh=mesh, dtype=dtype, quantize=engine.quantize, unroll=engine.unroll  # type: ignore[arg-type]
     )  # fmt: skip
     expected = shape(choice)
     for field in _SHAPE:
@@ -137,8 +145,17 @@ def spans_processes(wanted: Slice) -> bool:
     return wanted.devices > len(jax.local_devices())
 
 
+def _path(choice: ModelChoice) -> pathlib.Path:
+    """Where the weights are, if they are files here."""
+    if choice.source != SHIPPED:
+        return pathlib.Path(choice.source)
+    from kinetics_jax.tasks.registers.shipped import shipped_models
+
+    folders, size = shipped_models(), choice.name.removeprefix(_SUITE)
+    if size not in folders:
+        raise UnknownNameError("built-in model", choice.name, [_SUITE + name for name in folders])
+    return folders[size]
+
+
 def _is_random(source: str) -> bool:
     return source.partition(":")[0] == RANDOM
-
-
-Opener = Callable[[ModelChoice, EngineChoice], "Qwen3"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,11 +21,15 @@ from kinetics_jax.sweep.lock import DirectoryLock
 from kinetics_jax.sweep.plan import CellPlan, make_plan
 from kinetics_jax.sweep.results import grade_missing, write_records, write_report, write_samples
 from kinetics_jax.sweep.stop import Stopped, StopSignal
-from kinetics_jax.sweep.work import Share, cell_folder, check_folders, wanted_keys
+from kinetics_jax.sweep.work import Share, check_folders, wanted_keys
 from kinetics_jax.tasks import Task
 
 Open = Callable[[Experiment, Callable[[Any], None]], Any]
 """(experiment, observe) → ``decode.Opener``."""
+
+
+_LEAVE_SECONDS = 20.0
+"""How long the first process lets the others finish their files once all have been told to stop."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,8 @@ class Sweep:
         self._open: Open = opener or _open_engines
         self._opener: Any = None
         self._samples_bar: Any = None
+        self._across = False
+        """Whether the model at work lies across processes: they must stop after the same chunk."""
         self._described = manifest.describe(experiment, self.tasks)
         if experiment.grade:
             self._try_graders()
@@ -99,10 +106,17 @@ class Sweep:
         Raises ``InputError`` where the directory holds another experiment or another run is in it.
         """
         with StopSignal() as stop, self._directory():
+            here = Attendance(self.root, self.share)
             try:
-                self._decode(stop)
+                self._decode(stop, here)
             except Stopped:
-                return dataclasses.replace(self._outcome(), signal=stop.received)
+                # Told here, or on another process that this one decodes with.
+                number = stop.received or signal.SIGTERM
+                outcome = dataclasses.replace(self._outcome(), signal=number)
+                here.through()
+                if self.share.leads:  # JAX ends the others' processes with the first one's
+                    here.wait_for_all(seconds=_LEAVE_SECONDS)
+                return outcome
             if not self.share.leads:
                 return self._outcome()
             return self._end(stop, samples=False, anew=False)
@@ -119,18 +133,19 @@ class Sweep:
     def _directory(self) -> "_Directory":
         return _Directory(self.root, self._described, self.share, self._settings)
 
-    def _decode(self, stop: StopSignal) -> None:
+    def _decode(self, stop: StopSignal, here: Attendance) -> None:
         from kinetics_jax.sweep.decode import count_done, decode_cells
 
-        here = Attendance(self.root, self.share)
-        opener, spanning = self._opened(stop), self._spanning()
+        opener = self._opened(stop)
         grading = BackgroundGrading()
         graders: dict[Cell, CellGrader] = {}
         there = count_done(self.root, self.experiment, self.tasks)
         bar = self._samples_bar = self._bar("samples", self._wanted(), there)
 
         def begin(cell: Cell) -> None:
-            stop.check()
+            self._across = self._spans(cell.model)
+            if not self._across:
+                stop.check()
             bar.set_description(cell.label)
 
         def keep(cell: Cell, sample: Sample) -> None:
@@ -139,7 +154,7 @@ class Sweep:
                 if cell not in graders:
                     graders[cell] = self._grader(cell)
                 grading.submit(graders[cell], sample)
-            if not spanning:
+            if not self._across:
                 stop.check()
 
         try:
@@ -148,7 +163,7 @@ class Sweep:
                 spans=self._spans, begin=begin, keep=keep,
                 agree=lambda choice: meet(f"decode {choice.name}", self.share),
             )  # fmt: skip
-            grading.finish()
+            grading.finish(stop.check)
             here.through()
             if self.share.leads:
                 here.wait_for_all(stop.check)
@@ -161,14 +176,12 @@ class Sweep:
                 grader.close()
 
     def _opened(self, stop: StopSignal) -> Any:
-        spanning = self._spanning()
-
         def observe(progress: Any) -> None:
             if self._samples_bar is not None:
                 self._samples_bar.set_postfix_str(
                     f"{progress.tokens_per_second:,.0f} tokens/s, {progress.running} running"
                 )
-            if any_of_us(stop.requested, self.share) if spanning else stop.requested:
+            if any_of_us(stop.requested, self.share) if self._across else stop.requested:
                 raise Stopped
 
         if self._opener is None:
@@ -181,9 +194,6 @@ class Sweep:
         from kinetics_jax.sweep.models import spans_processes
 
         return spans_processes(choice.slice)
-
-    def _spanning(self) -> bool:
-        return any(self._spans(choice) for choice in self.experiment.models)
 
     def _end(self, stop: StopSignal, *, samples: bool, anew: bool) -> Outcome:
         outcome = self._outcome()
@@ -303,4 +313,4 @@ def _devices(share: Share) -> dict[str, Any]:
     return {"devices": {kind: kinds.count(kind) for kind in kinds}, "processes": share.processes}
 
 
-__all__ = ["Outcome", "Sweep", "cell_folder", "load_tasks", "plan_sweep"]
+__all__ = ["Outcome", "Sweep", "load_tasks", "plan_sweep"]

@@ -5,6 +5,7 @@ needs of the past is the memory that it reads. Axes: B rows · T tokens · S ent
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +22,9 @@ from kinetics_jax.tasks.registers import (
     value,
 )
 
+Array = Any
+"""NumPy where rows are made, JAX where a step takes them."""
+
 ROUND_TOKENS = TOKENS_PER_STEP * REGISTERS
 KINDS = ("read_address", "value_read", "write_address", "value_written", "end")
 """What a token of a trace is, in the order of a step; ``end`` is the stop token after ``halt``."""
@@ -32,15 +36,15 @@ _VALUE_READ, _WRITE_ADDRESS, _END = 1, 2, 4
 class Rows:
     """B rows of T tokens."""
 
-    token_bt: np.ndarray
-    position_bt: np.ndarray
-    target_bt: np.ndarray
+    token_bt: Array
+    position_bt: Array
+    target_bt: Array
     """The token after each; meaningless where the weight is 0."""
-    weight_bt: np.ndarray
+    weight_bt: Array
     """1 where the target is learnt, else 0 (float32)."""
-    kind_bt: np.ndarray
+    kind_bt: Array
     """Index in ``KINDS`` of each target."""
-    entry_bts: np.ndarray | None = None
+    entry_bts: Array | None = None
     """For targets that are values read: the entries that hold the answer. Only for the warm-up."""
 
 
@@ -52,8 +56,8 @@ def look_up_rows(draw: np.random.Generator, count: int, keys: int, reads: int) -
     """
     order = draw.permuted(np.tile(np.arange(BANKS * REGISTERS), (count, 1)), axis=1)[:, :keys]
     key = address(0, order)
-    newer = value(draw.integers(REGISTERS, size=key.shape))
-    older = value(draw.integers(REGISTERS, size=key.shape))
+    newer = value(draw.integers(REGISTERS, size=order.shape))
+    older = value(draw.integers(REGISTERS, size=order.shape))
     pick = draw.integers(keys, size=(count, reads))
     read = (np.take_along_axis(key, pick, 1), np.take_along_axis(newer, pick, 1))
     parts = [_pairs(draw.permuted(key, axis=1), older), _pairs(key, newer), _pairs(*read)]

@@ -188,6 +188,7 @@ def _jit_step(transform: optax.GradientTransformation) -> Callable:
         gradient, parts = jax.grad(loss, has_aux=True)(params)
         updates, optimizer = transform.update(gradient, learner.optimizer, params)
         updates = jax.tree.map(lambda u: u * rate, updates)
-        return Learner(*optax.apply_updates(params, updates), optimizer), parts
+        model, heads = optax.apply_updates(params, updates)
+        return Learner(model, heads, optimizer), parts
 
     return step

@@ -25,6 +25,10 @@ def main(chip_name: str, folder: str) -> None:
         for job in jobs:
             results.write(json.dumps(_compile(chip, job, place / "cycles")) + "\n")
             results.flush()
+            for written in (
+                place / "cycles"
+            ).iterdir():  # the next job's must not be added to these
+                written.unlink()
 
 
 def _compile(chip: Chip, job: Job, cycles: Path) -> dict[str, Any]:
@@ -43,10 +47,7 @@ def _compile(chip: Chip, job: Job, cycles: Path) -> dict[str, Any]:
             compiled = jitted.lower(*arguments).compile()
     except (RuntimeError, ValueError, NotImplementedError) as error:  # the compilers' own
         return {"error": " ".join(str(error).split())[:1000]}
-    report = _describe(chip, compiled, dumps.read_cycles(cycles))
-    for written in cycles.iterdir():  # the next job's kernels may have the same names
-        written.unlink()
-    return report.to_json()
+    return _describe(chip, compiled, dumps.read_cycles(cycles)).to_json()
 
 
 def _describe(chip: Chip, compiled: jax.stages.Compiled, cycles: dict[str, int]) -> Report:

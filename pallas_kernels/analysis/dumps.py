@@ -56,11 +56,13 @@ def read_kernels(log: str) -> tuple[Kernel, ...]:
     launches = iter([tuple(map(int, launch)) for launch in _LAUNCH.findall(log)])
     ours = []
     for found in _PTXAS.finditer(_LOGGED.sub("", log)):
-        *sizes, dynamic = next(launches, (None,) * 6 + (0,))
-        blocks = threads = None
-        if None not in sizes:
+        launch = next(launches, None)
+        if launch is None:
+            ours.append(_kernel(found, 0))
+        else:
+            *sizes, dynamic = launch
             blocks, threads = math.prod(sizes[:3]), math.prod(sizes[3:])
-        ours.append(_kernel(found, dynamic, blocks=blocks, threads=threads))
+            ours.append(_kernel(found, dynamic, blocks=blocks, threads=threads))
     logged = _PTXAS.finditer("".join(_LOGGED.findall(log)))
     # XLA compiles a kernel of the same name once, but may log it twice; ours are in its log too.
     theirs = {found["name"]: _kernel(found, 0, mosaic=False) for found in logged}

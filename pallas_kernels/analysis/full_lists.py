@@ -23,7 +23,14 @@ def only_full_lists() -> contextlib.AbstractContextManager[None]:
 
 
 def with_full_lists(report: Report, full: Report) -> Report:
-    """``report`` with the cycles of its attention kernel from ``full``, lowered `only_full_lists`."""
+    """``report`` with the cycles of ``full``, the same program lowered `only_full_lists`.
+
+    Where the compiler died over ``full`` after it wrote the attention kernel's estimate, the other parts' are
+    those of ``report``.
+    """
+    if full.cycles_whole:
+        note = "; ".join(filter(None, (NOTE, full.cycles_note)))
+        return dataclasses.replace(report, cycles=full.cycles, cycles_whole=True, cycles_note=note)
     kernels = {name: count for name, count in full.cycles.items() if name.startswith(KERNEL)}
     if not kernels:
         why = full.cycles_note or "the compiler wrote no estimate"

@@ -111,7 +111,7 @@ def _long_lists(
                 """Attend to four chunks, start to copy the next ones, of the next step after the last."""
                 for s in range(plan.ring):
                     slot = do.ring_slot(s + plan.ring - 1, plan)
-                    ahead = (step, base + s + plan.ring - 1, slot)
+                    ahead: tuple[jax.Array, Any, Any] = (step, base + s + plan.ring - 1, slot)
                     if last and s > 0:
                         ahead = (after, s - 1, slot)
                     _full_step(plan, refs, (step, local, base + s, do.ring_slot(s, plan)), ahead)

@@ -81,7 +81,7 @@ def top_pages(
         out_specs=block(rows, width),
         out_shape=jax.ShapeDtypeStruct((scores.shape[0], width), jnp.int32),
         compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel",), vmem_limit_bytes=64 << 20
+            dimension_semantics=("parallel",), vmem_limit_bytes=32 << 20
         ),
         cost_estimate=pl.CostEstimate(
             flops=R * P * 2 * (32 + J + 4 * LANES),

@@ -108,12 +108,15 @@ def test_a_partial_estimate_is_no_estimate() -> None:
 
 def test_attention_is_estimated_on_its_branch_for_full_lists() -> None:
     cycles = {"paged_attention.1": 10, "fusion": 3}
-    merged = with_full_lists(
-        report(cycles=cycles), report(cycles={"paged_attention.1": 40, "x": 9})
-    )
+    died = report(cycles_whole=False, cycles={"paged_attention.1": 40, "x": 9})
+    merged = with_full_lists(report(cycles=cycles), died)
     assert merged.cycles == {"paged_attention.1": 40, "fusion": 3}
     assert merged.cycles_whole
-    silent = with_full_lists(report(cycles=cycles), report(cycles={}, cycles_note="it died"))
+    whole = report(cycles={"paged_attention.1": 40, "x": 9})
+    assert with_full_lists(report(cycles={}, cycles_whole=False), whole).total_cycles == 49
+    silent = with_full_lists(
+        report(cycles=cycles), report(cycles={}, cycles_whole=False, cycles_note="it died")
+    )
     assert silent.total_cycles is None
     assert silent.cycles_note == "it died"
 

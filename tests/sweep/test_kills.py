@@ -50,7 +50,7 @@ def start(problems, cache):
 
 
 def finish(process, status=0):
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=900)
     assert process.returncode == status, errors
     return output, errors
 
@@ -165,16 +165,40 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.slow
-def test_two_processes_share_a_sweep(start, uninterrupted, tmp_path):
-    out, address = tmp_path / "out", f"localhost:{free_port()}"
-    processes = [
-        start(out, "--distributed", JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2",
+def start_two(start, out, *flags):
+    address = f"localhost:{free_port()}"
+    return [
+        start(out, "--distributed", *flags, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2",
               JAX_PROCESS_ID=str(number))
         for number in range(2)
     ]  # fmt: skip
-    for process in processes:
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_processes_share_a_sweep(start, uninterrupted, tmp_path):
+    out = tmp_path / "out"
+    for process in start_two(start, out):
         finish(process)
     files = sorted(path.name for path in out.glob("cells/**/dense/samples-*.jsonl"))
     assert files == ["samples-00000-of-00002.jsonl", "samples-00001-of-00002.jsonl"]
     assert merged(out) == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_one_model_over_two_processes_stops_and_goes_on(start, tmp_path):
+    """Each process has one device; the model's two shares of sequences need both."""
+    out, across = tmp_path / "out", "--slices=tiny-dense=b200 data=2 slots=2"
+    processes = start_two(start, out, across)
+    wait_for_samples(processes[0], out, 5)
+    processes[1].send_signal(signal.SIGTERM)  # one is told, both stop
+    for process in processes:
+        finish(process)
+    there = lines(out)
+    assert 5 <= len(there) < CELLS * PROBLEMS * TRIALS
+    for process in start_two(start, out, across):
+        finish(process)
+    assert set(there) <= set(lines(out))
+    assert len(set(keys(lines(out)))) == len(lines(out)) == CELLS * PROBLEMS * TRIALS
+    assert all(list(out.glob(f"cells/**/samples-0000{number}-of-00002.jsonl")) for number in (0, 1))

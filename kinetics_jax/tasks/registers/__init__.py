@@ -8,6 +8,7 @@ from kinetics_jax.tasks.registers.machine import (
     Traces,
 )
 from kinetics_jax.tasks.registers.problems import SPLITS, draw_memories, make_problems
+from kinetics_jax.tasks.registers.shipped import shipped_models
 from kinetics_jax.tasks.registers.symbols import (
     BANKS,
     BEGIN,
@@ -38,6 +39,7 @@ __all__ = [
     "grade",
     "make_problems",
     "read_text",
+    "shipped_models",
     "value",
     "write_text",
 ]

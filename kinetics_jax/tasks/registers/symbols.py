@@ -4,6 +4,7 @@ Ids: 0 begin · 1 end (stops a sample) · 2 halt · then the values · then the 
 """
 
 from collections.abc import Iterable
+from typing import TypeVar, overload
 
 import numpy as np
 
@@ -23,12 +24,19 @@ _NAMES = ("begin", "end", "halt")
 _BANK_NAMES = "abc"
 
 
-def value(number: np.ndarray | int) -> np.ndarray | int:
+Numbers = TypeVar("Numbers", int, np.ndarray)
+
+
+def value(number: Numbers) -> Numbers:
     """Token of the value ``number`` (0…M−1), any shape."""
     return _VALUES + number
 
 
-def address(bank: np.ndarray | int, register: np.ndarray | int) -> np.ndarray | int:
+@overload
+def address(bank: int, register: int) -> int: ...
+@overload
+def address(bank: np.ndarray | int, register: np.ndarray) -> np.ndarray: ...
+def address(bank, register):
     """Token of a register of a bank; banks count modulo ``BANKS``, shapes broadcast."""
     return _ADDRESSES + (bank % BANKS) * REGISTERS + register
 

@@ -1,0 +1,30 @@
+"""The built-in suite: three tiny models that the package ships, decoded for real on a CPU in minutes.
+
+Problems, samples and resamples follow ``seed``: another seed is another set of all three.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.sweep import get_defaults
+
+
+def get_config() -> ConfigDict:
+    """Register machines with traces of 384 to 1,920 tokens; dense against two sparse policies."""
+    config = get_defaults()
+    config.name = "suite"
+    config.models = tuple(f"registers-{size}=shipped" for size in ("xs", "s", "m"))
+    config.policies = ("dense", "quest(16, 8)", "quest(16, 16)")
+    config.tasks = ("registers",)
+    config.task_options = ("registers.seed={seed}",)
+    config.limit = 120
+    config.trials = 4
+    config.temperature = 1.0
+    config.top_p = 1.0
+    config.top_k = 0
+    config.max_context = 2112
+    config.expected_tokens = 960
+    config.slices = tuple(f"registers-{size}=b200 slots=64" for size in ("xs", "s", "m"))
+    config.repetition = False  # a machine's trace does repeat
+    config.unroll = True
+    config.bootstrap = 300
+    return config

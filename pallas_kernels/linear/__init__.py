@@ -1,0 +1,1 @@
+"""Few rows times a large weight: what a decode step spends on the model."""

@@ -1,0 +1,121 @@
+"""The CPU kernel of `linear`: a block of results a row; four rows of x share what is read of the weight.
+
+Letters: M rows, a multiple of 4 · C summed numbers of a row · N results of a row.
+"""
+
+#   weight [C, N]: DEPTH of its rows × 16·WIDE columns, while the next DEPTH are fetched  ┐ four rows of x at
+#   weight [N, C]: 4 of its rows, while the next 4 are fetched                            ┘ a time, f32 sums
+
+from typing import Any
+
+import numpy as np
+
+from pallas_kernels._cpu_runtime import address, carray, data, dim, njit, widen
+from pallas_kernels.linear.cpu_tiles import LANES, QUAD, WIDE, add_columns, add_dots
+
+BLOCK = 256  # results of a row of x that one call of the kernel makes
+DEPTH = 64  # rows of the weight whose part of a block fits the first-level cache
+
+
+def rows(operands: int) -> int:
+    """One for each block of results."""
+    C = dim(operands, 0, 1)
+    first, second = dim(operands, 1, 0), dim(operands, 1, 1)
+    results = second if first == C else first
+    return (results + BLOCK - 1) // BLOCK
+
+
+def _float32(operands: int, results: int, row: int) -> None:
+    _columns(operands, results, row, np.float32)
+
+
+def _bfloat16(operands: int, results: int, row: int) -> None:
+    _columns(operands, results, row, np.uint16)
+
+
+def _int8(operands: int, results: int, row: int) -> None:
+    _columns(operands, results, row, np.int8)
+
+
+def _float32_transposed(operands: int, results: int, row: int) -> None:
+    _dots(operands, results, row, np.float32)
+
+
+def _bfloat16_transposed(operands: int, results: int, row: int) -> None:
+    _dots(operands, results, row, np.uint16)
+
+
+def _int8_transposed(operands: int, results: int, row: int) -> None:
+    _dots(operands, results, row, np.int8)
+
+
+KERNELS = {
+    "float32": _float32,
+    "bfloat16": _bfloat16,
+    "int8": _int8,
+    "float32_transposed": _float32_transposed,
+    "bfloat16_transposed": _bfloat16_transposed,
+    "int8_transposed": _int8_transposed,
+}
+
+
+@njit
+def _columns(operands: int, results: int, row: int, storage: Any) -> None:
+    """A block of columns of a weight ``[C, N]``."""
+    M, C, N = dim(operands, 0, 0), dim(operands, 0, 1), dim(operands, 1, 1)
+    x = carray(data(operands, 0), (M, C), np.float32)
+    weight = carray(data(operands, 1), (C, N), storage)
+    out = carray(data(results, 0), (M, N), np.float32)
+    first = row * BLOCK
+    last = min(first + BLOCK, N)
+    tiled = (last - first) // (LANES * WIDE) * (LANES * WIDE)
+    size, x_at, weight_at = weight.itemsize, address(operands, 0), address(operands, 1)
+    sums = np.zeros((M, BLOCK), np.float32)
+    for c in range(0, C, DEPTH):
+        count = min(DEPTH, C - c)
+        for m in range(0, M, QUAD):
+            # The next part of the weight is fetched once, and never from past its end.
+            ahead = count * N * size if m == 0 and c + 2 * DEPTH <= C else 0
+            for n in range(0, tiled, LANES * WIDE):
+                add_columns(
+                    storage, x_at + 4 * (m * C + c), 4 * C, weight_at + size * (c * N + first + n),
+                    size * N, count, sums.ctypes.data + 4 * (m * BLOCK + n), 4 * BLOCK, ahead,
+                )  # fmt: skip
+    for m in range(M):
+        for n in range(first + tiled, last):
+            for c in range(C):
+                sums[m, n - first] += x[m, c] * widen(weight[c, n])
+        out[m, first:last] = sums[m, : last - first]
+
+
+@njit
+def _dots(operands: int, results: int, row: int, storage: Any) -> None:
+    """A block of rows of a weight ``[N, C]``."""
+    M, C, N = dim(operands, 0, 0), dim(operands, 0, 1), dim(operands, 1, 0)
+    x = carray(data(operands, 0), (M, C), np.float32)
+    weight = carray(data(operands, 1), (N, C), storage)
+    out = carray(data(results, 0), (M, N), np.float32)
+    first = row * BLOCK
+    last = min(first + BLOCK, N)
+    tiled = first + (last - first) // QUAD * QUAD if C >= LANES else first
+    size, x_at, weight_at = weight.itemsize, address(operands, 0), address(operands, 1)
+    sums = np.empty((QUAD, QUAD), np.float32)
+    for n in range(first, tiled, QUAD):
+        for m in range(0, M, QUAD):
+            ahead = QUAD * C * size if m == 0 and n + 2 * QUAD <= N else 0
+            sums[:] = np.float32(0)
+            add_dots(
+                storage, x_at + 4 * m * C, 4 * C, weight_at + size * n * C, size * C, C // LANES,
+                sums.ctypes.data, ahead,
+            )  # fmt: skip
+            for i in range(QUAD):
+                for j in range(QUAD):
+                    for c in range(C - C % LANES, C):
+                        sums[i, j] += x[m + i, c] * widen(weight[n + j, c])
+                    out[m + i, n + j] = sums[i, j]
+    for m in range(M):
+        for n in range(tiled, last):
+            total = np.float32(0)
+            for c in range(C):
+                total += x[m, c] * widen(weight[n, c])
+            out[m, n] = total
