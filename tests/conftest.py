@@ -1,10 +1,15 @@
-"""Where tests find the data they share; tests that need it skip, with a reason, where it is absent."""
+"""Eight fake devices for every test, and where they find shared data (absent: they skip and say so)."""
 
 import csv
 import os
 from pathlib import Path
 
 import pytest
+
+from tests.fake_devices import pretend
+
+# Not in a folder's own conftest: modules of earlier folders are imported before it, and may start JAX.
+pretend()
 
 ROOT = Path(__file__).resolve().parents[1]
 

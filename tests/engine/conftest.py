@@ -7,9 +7,6 @@ import pytest
 
 from kinetics_jax import models
 from kinetics_jax.spec import ModelConfig
-from tests.fake_devices import pretend
-
-pretend()
 
 CONFIG = ModelConfig(
     name="tiny-engine", vocab_size=272, model_dim=32, ffn_dim=48, num_layers=2, num_query_heads=4,

@@ -1,11 +1,7 @@
-"""Eight fake CPU devices for the sharding tests; set before JAX starts its back end."""
+"""What every test of models shares: quick compilation."""
 
 import jax
 import pytest
-
-from tests.fake_devices import pretend
-
-pretend()
 
 
 @pytest.fixture(autouse=True)
