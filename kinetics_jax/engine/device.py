@@ -16,6 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import programs, thinking
+from kinetics_jax.engine.packing import Packing
 from kinetics_jax.engine.programs import Admitted, Drawn
 from kinetics_jax.engine.sampling import SamplerState
 from kinetics_jax.engine.schedule import Admission, Prompt
@@ -49,7 +50,7 @@ class Device:
         cache_dtype: jax.typing.DTypeLike, head_dim: int, prefill_chunk: int,
     ) -> None:  # fmt: skip
         self.plan, self.slots, self.pages = plan, slots, pages_per_sequence
-        self._most_stop_ids, self._prefill_chunk = stop_ids, prefill_chunk
+        self._prefill_chunk = prefill_chunk
         # Flattening a model costs more than a small model's step, so it is done once.
         self._leaves, self._model = jax.tree.flatten(model)
         self._state = empty_state(
@@ -57,9 +58,11 @@ class Device:
             pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype, head_dim=head_dim,
         )  # fmt: skip
         self._places = _places(self._state)
-        self._no_budgets = thinking.rows([None] * self.num_slots)
-        if plan.sharding is None:  # there once, it need not be sent with each admission
-            self._no_budgets = jax.device_put(self._no_budgets)
+        idle = _nothing_new(self.num_slots, pages_per_sequence, stop_ids)
+        self._packing = Packing(idle)
+        self._idle_bw = self._packing.pack(idle)
+        self._waiting_bw: np.ndarray | None = None
+        """Admissions since the last chunk; they travel with the next."""
         self._programs: dict[Any, Any] = {}
 
     @property
@@ -106,53 +109,36 @@ class Device:
         )
 
     def admit(self, starts: Sequence[Start], drops: Sequence[int] = ()) -> None:
-        """Start samples, and end those in the slots ``drops`` (of all B)."""
-        B = self.num_slots
-        start_b, drop_b = np.zeros(B, bool), np.zeros(B, bool)
-        drop_b[list(drops)] = True
-        row_b, from_b, to_b, most_b, streams_b = (np.zeros(B, np.int32) for _ in range(5))
-        table_bp = np.zeros((B, self.pages), np.int32)
-        stop_bi = np.full((B, self._most_stop_ids), -1, np.int32)
-        slots = [s.admission.lane * self.slots + s.admission.slot for s in starts]
-        sampler = jax.tree.map(np.array, _idle_sampler(B))
-        budgets: list[ThinkingBudget | None] = [None] * B
+        """Start samples, and end those in the slots ``drops`` (of all B): with the next chunk."""
+        if self._waiting_bw is None:
+            self._waiting_bw = self._idle_bw.copy()
+        new = self._packing.views(self._waiting_bw)
+        new.drop_b[list(drops)] = True
         if starts:
+            slots = [s.admission.lane * self.slots + s.admission.slot for s in starts]
             keys = np.stack([s.key for s in starts])
-            rows = SamplerState.of([s.sampling for s in starts], keys)
-            for ours, theirs in zip(jax.tree.leaves(sampler), jax.tree.leaves(rows), strict=True):
-                ours[slots] = theirs
+            _put(new.sampler, slots, SamplerState.of([s.sampling for s in starts], keys))
+            if any(s.thinking for s in starts):
+                _put(new.thinking, slots, thinking.rows([s.thinking for s in starts]))
+            new.start_b[slots] = True
             # A stream is 31 bits of the key, so that random selection follows the sample, not its slot.
-            streams_b[slots] = (keys[:, 0] ^ keys[:, 1]) & 0x7FFFFFFF
-        for slot, s in zip(slots, starts, strict=True):
-            taken = s.admission
-            start_b[slot], row_b[slot] = True, taken.row
-            budgets[slot] = s.thinking
-            from_b[slot], to_b[slot] = taken.copy_from, taken.copy_to
-            most_b[slot] = s.max_tokens
-            table_bp[slot, : len(taken.pages)] = taken.pages
-            stop_bi[slot, : len(s.stop_ids)] = s.stop_ids
-        new = Admitted(
-            start_b,
-            drop_b,
-            row_b,
-            table_bp,
-            from_b,
-            to_b,
-            most_b,
-            stop_bi,
-            streams_b,
-            sampler,
-            thinking.rows(budgets) if any(budgets) else self._no_budgets,
-        )
-        self._state = self._program("admit", programs.admit, model=False)(self._state, new)
+            new.streams_b[slots] = (keys[:, 0] ^ keys[:, 1]) & 0x7FFFFFFF
+            for slot, s in zip(slots, starts, strict=True):
+                taken = s.admission
+                new.row_b[slot], new.max_tokens_b[slot] = taken.row, s.max_tokens
+                new.copy_from_b[slot], new.copy_to_b[slot] = taken.copy_from, taken.copy_to
+                new.page_table_bp[slot, : len(taken.pages)] = taken.pages
+                new.stop_ids_bi[slot, : len(s.stop_ids)] = s.stop_ids
 
     def decode(self, steps: int, min_active: int = 1) -> Drawn:
         """Decode up to ``steps`` tokens in every slot; NumPy arrays, on the host when this returns."""
-        run = self._program("decode", programs.decode, steps=steps)
-        self._state, drawn = run(self._leaves, self._state, np.int32(min_active))
+        run = self._program("decode", programs.decode, steps=steps, packing=self._packing)
+        words_bw = self._idle_bw if self._waiting_bw is None else self._waiting_bw
+        self._state, drawn = run(self._leaves, self._state, words_bw, np.int32(min_active))
+        self._waiting_bw = None
         return jax.tree.map(np.asarray, jax.device_get(drawn))
 
-    def _program(self, name: str, function: Any, *, model: bool = True, **options: Any) -> Any:
+    def _program(self, name: str, function: Any, **options: Any) -> Any:
         """The jitted program of these options; its state is donated and comes back where it was."""
         key = (name, *options.items())
         if key not in self._programs:
@@ -165,15 +151,26 @@ class Device:
             if self._places is not None and name == "decode":
                 mesh = self.plan.sharding.mesh  # type: ignore[union-attr]
                 out = (self._places, NamedSharding(mesh, PartitionSpec()))
-            self._programs[key] = jax.jit(
-                run if model else bound, donate_argnums=1 if model else 0, out_shardings=out
-            )
+            self._programs[key] = jax.jit(run, donate_argnums=1, out_shardings=out)
         return self._programs[key]
 
 
-@functools.lru_cache(maxsize=8)
-def _idle_sampler(slots: int) -> SamplerState:
-    return SamplerState.init(slots)
+def _nothing_new(slots: int, pages: int, stop_ids: int) -> Admitted:
+    """An admission of no sample, as NumPy arrays."""
+    zero_b = np.zeros(slots, np.int32)
+    return Admitted(
+        start_b=zero_b.astype(bool), drop_b=zero_b.astype(bool), row_b=zero_b,
+        page_table_bp=np.zeros((slots, pages), np.int32), copy_from_b=zero_b, copy_to_b=zero_b,
+        max_tokens_b=zero_b, stop_ids_bi=np.full((slots, stop_ids), -1, np.int32),
+        streams_b=zero_b, sampler=jax.tree.map(np.asarray, SamplerState.init(slots)),
+        thinking=thinking.rows([None] * slots),
+    )  # fmt: skip
+
+
+def _put(arrays: Any, slots: list[int], rows: Any) -> None:
+    """Write ``rows`` to these slots of a tree of arrays."""
+    for array, new in zip(jax.tree.leaves(arrays), jax.tree.leaves(rows), strict=True):
+        array[slots] = new
 
 
 def _places(state: EngineState) -> Any:

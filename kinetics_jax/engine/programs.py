@@ -1,4 +1,4 @@
-"""The three programs that the device runs: read a part of prompts, admit samples, decode a chunk.
+"""The two programs that the device runs: read a part of prompts; admit samples and decode a chunk.
 
 All are pure functions of (model, state, …) → state, compiled once per shape and donated their state.
 Axis letters: B slots of all lanes · D lanes · U prompt rows of a lane · C prompt tokens of a chunk ·
@@ -15,6 +15,7 @@ from jax import lax
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import repetition, thinking
+from kinetics_jax.engine.packing import Packing
 from kinetics_jax.engine.sampling import SamplerState, sample_tokens
 from kinetics_jax.engine.state import ERROR, LENGTH, REPETITION, RUNNING, STOP, EngineState, Slots
 from kinetics_jax.engine.thinking import ThinkingState
@@ -66,7 +67,7 @@ def read_prompts(
 
 
 class Admitted(NamedTuple):
-    """What the host says of slots that change: NumPy arrays over all B slots."""
+    """What the host says of slots that change, over all B slots; it travels as one array of words."""
 
     start_b: Any
     """bool: a sample begins here."""
@@ -83,7 +84,7 @@ class Admitted(NamedTuple):
     thinking: ThinkingState
 
 
-def admit(state: EngineState, new: Admitted) -> EngineState:
+def _admit(state: EngineState, new: Admitted) -> EngineState:
     """Start samples from their prompts: shared pages by table, the partly filled one copied."""
     plan, old = state.plan, state.slots
     lane_b = jnp.arange(old.lengths_b.shape[0]) // state.slots_per_lane
@@ -156,9 +157,15 @@ def _copy_row(array: Array, source: Array, target: Array) -> Array:
 
 
 def decode(
-    model: Qwen3, state: EngineState, min_active: Array, *, steps: int
-) -> tuple[EngineState, Drawn]:
-    """Up to ``steps`` tokens for every running sample, while at least ``min_active`` are running."""
+    model: Qwen3, state: EngineState, words_bw: Array, min_active: Array, *, steps: int,
+    packing: Packing,
+) -> tuple[EngineState, Drawn]:  # fmt: skip
+    """Up to ``steps`` tokens for every running sample, while at least ``min_active`` are running.
+
+    ``words_bw`` first starts and ends samples: a program of its own would cost the host a dispatch more,
+    half a millisecond on a CPU.
+    """
+    state = _admit(state, packing.unpack(words_bw))
     B = state.slots.lengths_b.shape[0]
     token_tb = jnp.full((steps, B), -1, jnp.int32)
     logprob_tb = jnp.zeros((steps, B), jnp.float32)

@@ -29,7 +29,7 @@ def test_decoding_and_admitting_copy_no_pool(model, prompts, policy, monkeypatch
     monkeypatch.setattr(Device, "_program", watched)
     engine = Engine(model, policy=policy, slots=24, max_context=256, page_size=16)
     list(engine.generate(prompts[4:5], n=2, max_tokens=4))
-    assert set(found) == {"read", "admit", "decode"}
+    assert set(found) == {"read", "decode"}
     pool = engine._device.state.kv_pages.nbytes
     assert pool > 3_000_000
     for name, sizes in found.items():
