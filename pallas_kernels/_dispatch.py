@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from jax.extend.core import Primitive
-from jax.interpreters import mlir
+from jax.interpreters import ad, mlir
 
 from pallas_kernels.errors import UnknownImplementationError, UnsupportedError
 from pallas_kernels.stored import BF16_BITS
@@ -104,6 +104,7 @@ def _guard(platform: str) -> Primitive:
 
     guard.def_impl(lambda array, **names: jax.jit(functools.partial(guard.bind, **names))(array))
     guard.def_abstract_eval(lambda array, **names: array)
+    ad.deflinear2(guard, lambda change, array, **names: [change])
     mlir.register_lowering(guard, refuse)
     mlir.register_lowering(guard, lambda context, array, **names: [array], platform=platform)
     return guard

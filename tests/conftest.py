@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,20 @@ from tests.fake_devices import pretend
 pretend()
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+QUICKLY_COMPILED = ("engine", "models")
+"""Packages whose tests compile far more than they compute: a third of the time without LLVM's passes."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compilation(request):
+    """Compilation as the package wants it. JAX keeps programs of either kind alike, and their bits differ."""
+    quick = request.path.parent.name in QUICKLY_COMPILED
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.config.values["jax_disable_most_optimizations"] != quick:
+        jax.config.update("jax_disable_most_optimizations", quick)
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

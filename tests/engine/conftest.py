@@ -29,12 +29,3 @@ def prompts() -> list[list[int]]:
     """Ragged, around the page size of 16, one longer than a prefill chunk of 32."""
     rng = np.random.default_rng(1)
     return [rng.integers(0, 256, length).tolist() for length in (1, 15, 16, 17, 33, 70)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_compilation():
-    """These tests compile far more than they compute: a third of the time without LLVM's passes."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)

@@ -56,7 +56,7 @@ def test_any_mesh_gives_the_same_logits(preset, shape):
 def test_a_data_group_computes_what_one_device_does_with_its_sequences(preset, shape):
     """Bit for bit. (A MoE split over experts too, since sums of two experts do not depend on the order.)"""
     groups = shape[0] * shape[1]
-    alone, model = tiny_model(preset), tiny_model(preset, fake_mesh(shape))
+    alone, model = tiny_model(preset, fake_mesh((1, 1, 1))), tiny_model(preset, fake_mesh(shape))
     parts = [np.asarray(alone(part)) for part in np.split(TOKENS, groups)]
     assert np.array_equal(np.asarray(model(TOKENS)), np.concatenate(parts))
 
@@ -71,6 +71,14 @@ def test_a_gathered_model_gives_what_one_device_gives(preset):
     assert np.array_equal(np.asarray(model(TOKENS)), expected)
     assert np.array_equal(_decode(model), decoded)
     assert alone.gathered() is alone
+
+
+@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-moe"])
+def test_a_mesh_of_one_device_is_nearly_no_mesh(preset):
+    """Few rows go through the CPU kernels where there is no mesh, and through XLA where there is one."""
+    few, alone = TOKENS[:1], tiny_model(preset)
+    logits = tiny_model(preset, fake_mesh((1, 1, 1)))(few)
+    np.testing.assert_allclose(np.asarray(alone(few)), np.asarray(logits), atol=2e-6)
 
 
 def test_weights_and_cache_lie_where_the_rules_say():
