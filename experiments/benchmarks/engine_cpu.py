@@ -183,15 +183,13 @@ def _compare(result: dict[str, Any]) -> dict[str, Any]:
         best = min(by_dtype.values(), key=lambda took: took["milliseconds"])
         result[f"{policy}: times the reading"] = best["times the reading"]
         print(f"    times the reading: {best['times the reading']:.2f}, target {TARGETS[policy]}")
+        target = TARGETS.get((policy, S), "none")
         for label, milliseconds in fastest.items():
             if milliseconds is not None:
                 ratio = milliseconds / best["milliseconds"]
                 result[f"{policy}: times as fast as its {label}"] = ratio
-                print(f"    {ratio:.1f}× transformers with its {label}", end="")
-                print(
-                    f", target {TARGETS[policy, S]}"
-                    * ("default" in label and (policy, S) in TARGETS)
-                )
+                wanted = f", target {target}" if label == "default cache" else ""
+                print(f"    {ratio:.1f}× transformers with its {label}{wanted}")
     return result
 
 
