@@ -24,7 +24,9 @@ from pallas_kernels import page_scores, paged_attention, select_pages
 N, K, H, BUDGET = 32, 8, 128, 1024
 DENSE_CHUNK = 1024  # tokens
 
-_SHAPES = flags.DEFINE_list("shapes", ["8x32768", "4x32768", "4x131072"], "Batch x context, one run each.")
+_SHAPES = flags.DEFINE_list(
+    "shapes", ["8x32768", "4x32768", "4x131072"], "Batch x context, one run each."
+)
 _PAGE = flags.DEFINE_integer("page_size", 64, "Tokens in a page.")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "Timed calls of each function; the fastest counts.")
 _OUT = flags.DEFINE_string("out", "", "Write the results here as JSON; nothing if empty.")

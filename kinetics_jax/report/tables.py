@@ -15,7 +15,14 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
-from kinetics_jax.scaling.results import Estimate, FrontierResult, Law, Results, ShapeResults
+from kinetics_jax.scaling.results import (
+    Estimate,
+    FrontierResult,
+    Law,
+    Results,
+    ShapeResults,
+    SparseGain,
+)
 from kinetics_jax.spec import ModelConfig
 
 VERSION = 1
@@ -63,10 +70,7 @@ def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> No
         "files": sorted(files),
         "answers": results.answers,
         "laws": [_law(law) for law in results.laws],
-        "claims": [
-            {"claim": claim, "finding": finding, "verdict": verdict}
-            for claim, finding, verdict in results.claims
-        ],
+        "claims": [claim._asdict() for claim in results.claims],
         "shapes": _shapes(results.shapes),
         "skipped": results.skipped,
         "inputs": results.inputs,
@@ -179,7 +183,19 @@ def _law(law: Law) -> dict[str, Any]:
         "frontiers": {name: _frontier(result) for name, result in law.frontiers.items()},
         "optimism": law.optimism,
         "threshold": law.threshold,
+        "sparse": None if law.sparse is None else _sparse(law.sparse),
         "notes": law.notes,
+    }
+
+
+def _sparse(sparse: SparseGain) -> dict[str, Any]:
+    accuracy = "share of questions solved, in [0, 1]"
+    return {
+        "flavour": sparse.flavour,
+        "dense": _of(accuracy, sparse.dense),
+        "sparse": _of(accuracy, sparse.sparse),
+        "gain": sparse.gain,
+        "cheaper": sparse.cheaper,
     }
 
 

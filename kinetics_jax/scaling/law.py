@@ -23,7 +23,15 @@ from kinetics_jax.scaling.frontier import (
 )
 from kinetics_jax.scaling.gaps import segments
 from kinetics_jax.scaling.passes import Flavour, Sharing
-from kinetics_jax.scaling.results import Band, CellSummary, Estimate, FrontierResult, Law
+from kinetics_jax.scaling.results import (
+    Band,
+    CellSummary,
+    Estimate,
+    FrontierResult,
+    Law,
+    SparseGain,
+)
+from kinetics_jax.scaling.sparse import compare
 from kinetics_jax.scaling.study import LENGTHS, TRIALS, Search, Study, build_study
 from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
 
@@ -132,6 +140,7 @@ def find_law(
         },
         optimism=_optimism(frontiers, choice),
         threshold=_threshold(frontiers[best], sizes),
+        sparse=None if project else _sparse(study, grid, options, choice),
         notes=family.notes,
     )
 
@@ -323,6 +332,30 @@ def _optimism(frontiers: Mapping[str, FrontierBootstrap], choice: Sharing) -> Es
             value=float(mean[0]), unit=unit, note=f"{note}; no interval (shared choice)"
         )
     return _estimate(float(mean[0]), unit, interval(mean[1:]), note)
+
+
+def _sparse(
+    study: Study, grid: np.ndarray, options: LawOptions, choice: Sharing
+) -> SparseGain | None:
+    """Sparse against dense under the last of the rules that are asked for."""
+    flavour = options.flavours[-1]
+    found = compare(
+        study, grid, flavour=flavour, choice=choice, resamples=options.bootstrap,
+        splits=options.splits, seed=options.seed,
+    )  # fmt: skip
+    if found is None:
+        return None
+    gain = _estimate(
+        float(found.gain[0]), "points of accuracy", interval(found.gain[1:]),
+        "sparse less dense, mean over the costs at which either solves something",
+    )  # fmt: skip
+    cheaper = _estimate(
+        float(found.cheaper[0]), "× less cost", interval(found.cheaper[1:]),
+        "for 95 % of the best that dense solves; 0: sparse never does",
+    )  # fmt: skip
+    return SparseGain(
+        flavour=flavour, dense=found.dense[0], sparse=found.sparse[0], gain=gain, cheaper=cheaper
+    )
 
 
 def _threshold(boot: FrontierBootstrap, sizes: Mapping[str, float]) -> Estimate | None:

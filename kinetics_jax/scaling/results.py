@@ -6,7 +6,7 @@ Axes: G costs of the grid · M models. NaN stands for "nothing fits this cost" a
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,32 @@ class CellSummary:
     samples: int
     accuracy: float
     mean_tokens: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class SparseGain:
+    """What sparse attention gives over dense at equal cost, both chosen by one rule."""
+
+    flavour: str
+    dense: Floats
+    """Accuracy with dense configurations alone, [G]."""
+    sparse: Floats
+    """The same of sparse ones."""
+    gain: Estimate
+    """Points of accuracy, mean over the costs at which either solves something."""
+    cheaper: Estimate
+    """Dense's cost over sparse's for 95 % of the best that dense solves; 0: sparse never does."""
+
+
+class Claim(NamedTuple):
+    """One of the paper's claims, set against traces."""
+
+    short: str
+    """In a few words."""
+    claim: str
+    finding: str
+    verdict: str
+    """``holds``, ``mixed``, ``fails`` or ``untested``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +152,8 @@ class Law:
     """What the paper's rule adds to the held-out accuracy, in points, averaged over the grid."""
     threshold: Estimate | None
     """Model size (parameters) that the frontier climbs most with, or None with one model."""
+    sparse: SparseGain | None = None
+    """None without both dense and sparse traces of a model."""
     notes: tuple[str, ...]
     """What a reader must know about these traces before believing the law."""
 
@@ -197,7 +225,7 @@ class Results:
     shapes: ShapeResults
     answers: tuple[str, ...]
     """The answer in words, one sentence each, most important first."""
-    claims: tuple[tuple[str, str, str], ...]
+    claims: tuple[Claim, ...]
     """(claim of the paper, what these traces say, verdict) rows; verdict is one of
     holds, mixed, fails, untested."""
     inputs: tuple[Mapping[str, Any], ...]

@@ -12,12 +12,13 @@ import numpy as np
 
 from kinetics_jax._version import __version__
 from kinetics_jax.costs import Chip, price
+from kinetics_jax.scaling.claims import claims, claims_answer
 from kinetics_jax.scaling.families import Family, comparable_families
 from kinetics_jax.scaling.law import LawOptions, find_law
 from kinetics_jax.scaling.results import Law, Results
 from kinetics_jax.scaling.shapes import shape_results
 from kinetics_jax.scaling.trials import Trials
-from kinetics_jax.scaling.words import answers, claims, shape_answers
+from kinetics_jax.scaling.words import answers, shape_answers
 from kinetics_jax.spec import InputError, Policy
 
 Task = tuple[Family, Chip, LawOptions, Policy | None]
@@ -82,16 +83,22 @@ def find_results(
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
+    verdicts = claims(laws, _attention_share(families, chips[0], options)) if laws else ()
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*answers(laws), *shape_answers(shapes)),
-        claims=claims(laws, _attention_share(families, chips[0], options)) if laws else (),
+        answers=(*_with_verdicts(answers(laws), claims_answer(verdicts)), *shape_answers(shapes)),
+        claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
         skipped=(*skipped, *dict.fromkeys(refused)),
         settings=dict(settings or {}),
         versions=versions(),
     )
+
+
+def _with_verdicts(said: tuple[str, ...], verdicts: str) -> tuple[str, ...]:
+    """The first answer also says what does not hold, so that nobody reads on without it."""
+    return (f"{said[0]} {verdicts}", *said[1:]) if said and verdicts else said
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,8 @@
-"""Laws in words: what to run at which cost, and which of the paper's claims these traces bear out.
+"""Laws in words: what to run at which cost. (``claims.py``: which of the paper's claims the traces bear out.)
 
 Every sentence is made from numbers of the results; nothing is said that was not found.
 """
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,11 +32,12 @@ def answers(laws: Sequence[Law]) -> tuple[str, ...]:
 
 def _family_answers(laws: Sequence[Law]) -> list[str]:
     real = [law for law in laws if not law.projected_policy]
-    where = f"{laws[0].dataset} ({laws[0].questions} questions, {_source(laws[0])})"
+    where = f"{laws[0].dataset} ({laws[0].questions} questions, {source_name(laws[0])})"
     said = [f"On {law.chip_label}, {where}: {_answer(law)}." for law in real[:1]]
     if real[1:]:
         others = "; ".join(f"on {law.chip_label} {_choices(law)}" for law in real[1:])
-        said.append(f"The same law, {laws[0].dataset} ({_source(laws[0])}), {others}.")
+        said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
+    said += [_sparse(law) for law in real[:1] if law.sparse is not None]
     said += [
         f"On {law.chip_label}, {where}: {_projection(law, real)}"
         for law in laws
@@ -84,7 +84,7 @@ def _answer(law: Law) -> str:
 
 def _choices(law: Law) -> str:
     """Which model to use up to which cost per question."""
-    bands = _main_bands(best_frontier(law).bands)
+    bands = main_bands(best_frontier(law).bands)
     if not bands:
         return "nothing is solved"
     last = f"{bands[-1].model}{_doubt(bands[-1])}"
@@ -110,6 +110,21 @@ def _recipe(frontier: FrontierResult, at: int) -> str:
     return ", ".join((" ".join(parts[:2]), *parts[2:]))
 
 
+def _sparse(law: Law) -> str:
+    """What measured sparse attention gives at equal cost."""
+    assert law.sparse is not None
+    gain, cheaper = law.sparse.gain, law.sparse.cheaper
+    if cheaper.value:
+        cost = f"for {cheaper.value:.1f}× less [{cheaper.low:.1f}–{cheaper.high:.1f}]"
+    else:
+        cost = "at no cost"
+    return (
+        f"Sparse against dense attention at equal cost, {law.dataset} ({source_name(law)}), measured: "
+        f"{gain.value:+.1f} points of accuracy [{gain.low:+.1f}, {gain.high:+.1f}], mean over costs; "
+        f"95 % of what dense solves {cost}."
+    )
+
+
 def _projection(law: Law, real: Sequence[Law]) -> str:
     """What a projected policy would save on the chip where the same traces have a real law."""
     dense = next((one for one in real if one.chip == law.chip), None)
@@ -126,7 +141,7 @@ def _projection(law: Law, real: Sequence[Law]) -> str:
     )
 
 
-def _main_bands(bands: Sequence[Band]) -> list[Band]:
+def main_bands(bands: Sequence[Band]) -> list[Band]:
     """Bands wider than a few percent of the whole range; neighbours of one model are joined."""
     if not bands:
         return []
@@ -158,7 +173,8 @@ def _at(law: Law, eflops: float) -> str:
     return seconds(eflops / law.peak_flops)
 
 
-def _source(law: Law) -> str:
+def source_name(law: Law) -> str:
+    """The source of a law without its folder and version."""
     return law.source.split("@")[0].split("/")[-1]
 
 
@@ -178,114 +194,3 @@ def cost_to_reach(law: Law, accuracy: float) -> float:
     """Least cost of the grid at which the frontier reaches an accuracy; inf where it never does."""
     reached = np.flatnonzero(best_frontier(law).accuracy >= accuracy)
     return float(law.costs[reached[0]]) if reached.size else float("inf")
-
-
-def claims(
-    laws: Sequence[Law], attention_share: tuple[float, float] | None
-) -> tuple[tuple[str, str, str], ...]:
-    """(claim of the paper, what these traces say, verdict: holds, mixed, fails or untested).
-
-    A family counts once, on its first chip: chips share the traces.
-
-    Args:
-      laws: all laws found.
-      attention_share: least and largest mean share of attention in the eFLOPs of a cell, if known.
-    """
-    first = {(x.dataset, x.source): x for x in reversed(laws) if not x.projected_policy}
-    real = [law for law in laws if law in first.values()]
-    return (
-        _attention_claim(attention_share),
-        _size_claim(real),
-        _token_claim(real),
-        _bias_claim(real),
-        _sparse_claim(real),
-    )
-
-
-def _verdict(agree: int, tested: int) -> str:
-    return "holds" if agree == tested else "mixed" if agree else "fails"
-
-
-def _attention_claim(share: tuple[float, float] | None) -> tuple[str, str, str]:
-    claim = "attention's memory traffic, not parameters, is what reasoning costs (§2)"
-    if share is None:
-        return claim, "no trace was priced", "untested"
-    low, high = share
-    said = (
-        f"attention and search are {low:.0%} to {high:.0%} of the eFLOPs of these traces, by cell"
-    )
-    return claim, said, "holds" if low > 0.5 else "fails" if high < 0.5 else "mixed"
-
-
-def _size_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
-    """Agrees: several sizes take turns, never a smaller after a larger, and the last is not the largest
-    on offer (there is a threshold to stop at).
-    """
-    claim = "grow the model first, up to a threshold (14B on AIME), then spend on tokens (§3)"
-    parts, agree = [], 0
-    for law in laws:
-        if len(set(law.sizes)) < 2:
-            continue
-        bands = _main_bands(best_frontier(law).bands)
-        sizes = [law.sizes[law.models.index(band.model)] for band in bands]
-        rising = all(a <= b for a, b in itertools.pairwise(sizes)) and len(set(sizes)) > 1
-        agree += rising and sizes[-1] < max(law.sizes)
-        order = " → ".join(f"{size / 1e9:.1f}B" for size in sizes)
-        parts.append(f"{law.dataset}/{_source(law)} {order} of {max(law.sizes) / 1e9:.1f}B")
-    if not parts:
-        return claim, "no family has two model sizes", "untested"
-    said = (
-        f"sizes rise with cost and stop below the largest on offer in {agree} of {len(parts)} "
-        f"families: {'; '.join(parts)}"
-    )
-    return claim, said, _verdict(agree, len(parts))
-
-
-def _token_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
-    """Counts only laws that predict: fitted on the cheaper costs, they miss the others by under half."""
-    claim = (
-        "optimal tokens grow as cost^0.80 (1.74× per doubling; Qwen3-8B, AIME24, sparse, Fig. 7)"
-    )
-    known = []
-    for law in laws:
-        fits = best_frontier(law).fits
-        fit, miss = fits.get("tokens.b"), fits.get("tokens.miss")
-        if fit and miss and miss.value < 0.5 and fit.low is not None and fit.high is not None:
-            known.append((fit.value, fit.low <= 0.80 <= fit.high))
-    if not known:
-        return claim, "no family has an exponent that predicts its own dearer costs", "untested"
-    agree = sum(inside for _, inside in known)
-    low, high = min(value for value, _ in known), max(value for value, _ in known)
-    said = (
-        f"dense exponents {low:.2f} to {high:.2f} where the law predicts its own dearer costs; 0.80 is "
-        f"in the interval of {agree} of {len(known)}"
-    )
-    return claim, said, _verdict(agree, len(known))
-
-
-def _bias_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
-    claim = "choosing the best configuration on the samples it is scored on is fair (App. D.2)"
-    values = sorted(law.optimism.value for law in laws if law.optimism is not None)
-    if not values:
-        return claim, "run with --frontier=both to compare", "untested"
-    sure = [law.optimism for law in laws if law.optimism and law.optimism.low is not None]
-    flattered = sum((optimism.low or 0) > 0 for optimism in sure)
-    said = (
-        f"it adds {values[len(values) // 2]:.1f} points in the median family, {values[-1]:.1f} in the "
-        f"worst; more than nothing, by a 95 % interval, in {flattered} of the {len(sure)} families "
-        "that have one"
-    )
-    return claim, said, "untested" if not sure else _verdict(len(sure) - flattered, len(sure))
-
-
-def _sparse_claim(laws: Sequence[Law]) -> tuple[str, str, str]:
-    claim = "sparse attention wins at every cost (§4)"
-    sparse = [law for law in laws if any(cell.policy != "dense" for cell in law.cells)]
-    if not sparse:
-        said = "every trace here was decoded densely; sparse rows are projections, not evidence"
-        return claim, said, "untested"
-    dense = [float(np.nanmean(best_frontier(law).dense_share)) for law in sparse]
-    said = (
-        f"dense attention is the best choice for {min(dense):.0%} to {max(dense):.0%} of questions"
-    )
-    return claim, said, _verdict(sum(share < 0.5 for share in dense), len(dense))

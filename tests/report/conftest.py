@@ -9,7 +9,16 @@ import pytest
 
 from kinetics_jax.costs import chips
 from kinetics_jax.report.figures import Drawing, draw_all
-from kinetics_jax.scaling.results import Band, CellSummary, Estimate, FrontierResult, Law, Results
+from kinetics_jax.scaling.results import (
+    Band,
+    CellSummary,
+    Claim,
+    Estimate,
+    FrontierResult,
+    Law,
+    Results,
+    SparseGain,
+)
 from kinetics_jax.scaling.shapes import shape_results
 
 HOSTILE = "<script>alert('x')</script>&\"$\\frac{$\x1b[31m\u202e"
@@ -132,6 +141,11 @@ def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODE
         if len(flavours) > 1 else None,
         threshold=Estimate(value=14.8e9, unit="parameters", low=8.2e9, high=14.8e9)
         if len(models) > 1 else None,
+        sparse=SparseGain(
+            flavour=flavours[-1], dense=np.linspace(0, 0.7, 100), sparse=np.linspace(0, 0.8, 100),
+            gain=Estimate(value=4.9, unit="points of accuracy", low=2.1, high=7.7),
+            cheaper=Estimate(value=1.4, unit="× less cost", low=1.1, high=1.9),
+        ) if sparse else None,
         notes=("Prompt lengths are assumed: 200 tokens.",),
     )  # fmt: skip
     return dataclasses.replace(law, **replaced)
@@ -148,9 +162,14 @@ def make_results(laws=None, shape_chips=("b200", "tpu_v6e"), **replaced):
             "Choosing on held-out samples costs 6 points of accuracy against the paper’s rule.",
         ),
         claims=(
-            ("Below 14B a larger model is the better buy.", "14.8 B (8.2 … 14.8)", "holds"),
-            ("Optimal tokens double 1.74× per doubling of cost.", "1.31×", "fails"),
-            ("32B is not efficient below 10⁵ TeFLOPs.", "no 32B traces", "untested"),
+            Claim(
+                "sizes",
+                "Below 14B a larger model is the better buy.",
+                "14.8 B (8.2 … 14.8)",
+                "holds",
+            ),
+            Claim("tokens", "Optimal tokens double 1.74× per doubling of cost.", "1.31×", "fails"),
+            Claim("32B", "32B is not efficient below 10⁵ TeFLOPs.", "no 32B traces", "untested"),
         ),
         inputs=(
             {"path": "traces.csv.gz", "format": "trials CSV", "rows": 46000, "sha256": "ab" * 32},
@@ -171,7 +190,7 @@ CASES: dict[str, Callable[[], Results]] = {
     "projected": lambda: make_results([make_law(), make_law(projected="block_topk 16×64")]),
     "hostile": lambda: make_results(
         [make_law(dataset=HOSTILE, source=HOSTILE, models=(HOSTILE, "_模型-七", "qwen3-8b"))],
-        answers=(HOSTILE,), claims=((HOSTILE, HOSTILE, "fails"),), skipped=(HOSTILE,),
+        answers=(HOSTILE,), claims=(Claim(HOSTILE, HOSTILE, HOSTILE, "fails"),), skipped=(HOSTILE,),
         inputs=({"path": HOSTILE, "sha256": "0" * 64},), settings={HOSTILE: HOSTILE},
     ),
     "nothing fits": lambda: make_results([nothing_fits()]),

@@ -49,7 +49,7 @@ def _row(group: Group) -> tuple[object, ...]:
 
 def claims(context: Context) -> Section:
     """The paper's claims, row by row."""
-    rows = [(claim, says, _verdict(verdict)) for claim, says, verdict in context.results.claims]
+    rows = [(c.claim, c.finding, _verdict(c.verdict)) for c in context.results.claims]
     body = table(("the paper says", "these traces say", "verdict"), rows)
     return Section("claims", "The paper’s claims against these traces", body)
 

@@ -48,6 +48,7 @@ def law(context: Context, group: Group) -> Section:
             ),
             _threshold(first),
             _others(context, group),
+            _sparse(first),
             _rules(first),
             el("h3", "Tokens, length, trials and KV budget"),
             context.figure(optima_stem(group)),
@@ -128,6 +129,35 @@ def _rules(law: Law) -> Markup:
     if law.optimism is not None:
         parts.append(el("p", f"What the paper’s rule adds: {_with_interval(law.optimism)}."))
     return join((*parts, table(head, rows, numeric=range(4))))
+
+
+def _sparse(law: Law) -> Markup:
+    """Measured sparse attention beside dense, at a few costs."""
+    if law.sparse is None:
+        return Markup()
+    dense, sparse = law.sparse.dense, law.sparse.sparse
+    rows = [
+        (
+            words.seconds(law.seconds[g]),
+            words.percent(dense[g]),
+            words.percent(sparse[g]),
+            f"{100 * (sparse[g] - dense[g]):+.1f}",
+        )
+        for g in _sample(np.maximum(np.nan_to_num(dense), np.nan_to_num(sparse)) > 0)
+    ]
+    text = (
+        f"Two frontiers, {rule(law.sparse.flavour)}: one may choose dense configurations only, the other "
+        "sparse ones only. Both were decoded as they are priced."
+    )
+    return join(
+        (
+            el("h3", "Sparse attention against dense at equal cost"),
+            el("p", text),
+            el("p", f"What sparse attention adds: {_with_interval(law.sparse.gain)}."),
+            el("p", f"How much less it costs: {_with_interval(law.sparse.cheaper)}."),
+            table(("within", "dense", "sparse", "difference, points"), rows, numeric=range(4)),
+        )
+    )
 
 
 def _sample(usable: np.ndarray) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""Sparse against dense at equal cost, on traces whose truth is known."""
+
+import numpy as np
+import pytest
+
+from kinetics_jax.costs import chips
+from kinetics_jax.scaling import read_trials
+from kinetics_jax.scaling.claims import claims, claims_answer
+from kinetics_jax.scaling.families import comparable_families
+from kinetics_jax.scaling.law import LawOptions, find_law
+from kinetics_jax.scaling.sparse import _cost
+from tests.scaling.test_law import table
+
+FAST = LawOptions(bootstrap=60, splits=2, grid_points=60)
+LONG = {"Qwen3-0.6B": (0.4, 6000), "Qwen3-4B": (0.7, 6000)}
+WORSE = {"Qwen3-0.6B": (0.1, 6000), "Qwen3-4B": (0.2, 6000)}
+
+
+def law_of(folder, sparse_skill, policy="block_topk(16, 16)"):
+    dense = read_trials(table(folder / "dense.csv", LONG))
+    sparse = read_trials(table(folder / "sparse.csv", sparse_skill, policy=f'"{policy}"', seed=1))
+    (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
+    return find_law(family, chips.b200, FAST)
+
+
+def test_as_good_and_cheaper_wins(tmp_path):
+    law = law_of(tmp_path, LONG)
+    assert law.sparse.gain.low > 0
+    assert law.sparse.gain.low <= law.sparse.gain.value <= law.sparse.gain.high
+    assert law.sparse.cheaper.value > 1  # (24 questions: the interval is wide)
+    assert claims([law], (0.9, 0.9))[-1].verdict == "holds"
+
+
+def test_much_worse_never_reaches_what_dense_does(tmp_path):
+    law = law_of(tmp_path, WORSE)
+    assert law.sparse.sparse[-1] < law.sparse.dense[-1]
+    assert law.sparse.cheaper.value == 0
+    assert law.sparse.gain.value < 10
+
+
+@pytest.mark.parametrize("policy", ["", "dense"])
+def test_dense_alone_is_no_comparison(tmp_path, policy):
+    dense = read_trials(table(tmp_path / "dense.csv", LONG, policy=policy))
+    (family,), _ = comparable_families(dense)
+    law = find_law(family, chips.b200, FAST)
+    assert law.sparse is None
+    found = claims([law], (0.2, 0.3))
+    assert found[-1].verdict == "untested"
+    assert "they contradict: attention is most of the cost" in claims_answer(found)
+
+
+def test_a_target_that_is_never_reached_costs_infinitely_much():
+    costs = np.array([1.0, 2.0, 4.0])
+    accuracy = np.array([[0.1, 0.5, 0.6], [0.0, 0.1, 0.2]])
+    assert _cost(costs, accuracy, np.array([0.5, 0.5])).tolist() == [2.0, np.inf]
