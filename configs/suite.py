@@ -9,15 +9,20 @@ from configs.sweep import get_defaults
 
 
 def get_config() -> ConfigDict:
-    """Register machines with traces of 384 to 1,920 tokens; dense against two sparse policies."""
+    """Register machines with traces of 384 to 1,920 tokens: dense, sparse and a trivial baseline."""
     config = get_defaults()
     config.name = "suite"
     config.models = tuple(f"registers-{size}=shipped" for size in ("xs", "s", "m"))
-    config.policies = ("dense", "quest(8, 32)", "quest(8, 64)")
+    config.policies = (
+        "dense",
+        "quest(8, 32, dense_layers=0)",
+        "sliding_window(256, sink=136, dense_layers=0)",  # the whole prompt and a window, no choice
+    )
     config.tasks = ("registers",)
     config.task_options = ("registers.seed={seed}",)
-    config.limit = 120
+    config.limit = 200
     config.trials = 4
+    config.trials_of = ("registers-xs=2",)  # it solves next to nothing, which half as many samples show
     config.temperature = 1.0
     config.top_p = 1.0
     config.top_k = 0

@@ -59,7 +59,7 @@ def _registers(size: str, D: int, F: int, N: int, K: int) -> ModelConfig:
     """A model of the built-in suite, which speaks the symbols of ``kinetics_jax.tasks.registers``."""
     return ModelConfig(
         name=f"registers-{size}", vocab_size=259, model_dim=D, ffn_dim=F, num_layers=2,
-        num_query_heads=N, num_kv_heads=K, head_dim=32, tied_embeddings=True, rope_theta=10_000.0,
+        num_query_heads=N, num_kv_heads=K, head_dim=64, tied_embeddings=True, rope_theta=1_000_000.0,
         max_context=4096, eos_token_ids=(1,), pad_token_id=1,
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ _ALL = (
     _smollm2("135m", 576, 1536, 30, 9, 3, rope_theta=100_000.0),
     _smollm2("360m", 960, 2560, 32, 15, 5, rope_theta=100_000.0),
     _smollm2("1.7b", 2048, 8192, 24, 32, 32, rope_theta=130_000.0),
-    _registers("xs", 32, 64, 2, 1),
+    _registers("xs", 48, 96, 2, 1),
     _registers("s", 64, 128, 2, 1),
     _registers("m", 96, 256, 4, 2),
     _tiny("dense"),

@@ -11,14 +11,14 @@ MAX_CONTEXT = 4096
 def _size(name: str, model_dim: int, ffn_dim: int, query_heads: int, kv_heads: int) -> ModelConfig:
     return ModelConfig(
         name=f"registers-{name}", vocab_size=VOCABULARY, model_dim=model_dim, ffn_dim=ffn_dim,
-        num_layers=2, num_query_heads=query_heads, num_kv_heads=kv_heads, head_dim=32,
-        tied_embeddings=True, rope_theta=10_000.0, max_context=MAX_CONTEXT,
+        num_layers=2, num_query_heads=query_heads, num_kv_heads=kv_heads, head_dim=64,
+        tied_embeddings=True, rope_theta=1_000_000.0, max_context=MAX_CONTEXT,
         eos_token_ids=(END,), pad_token_id=END,
     )  # fmt: skip
 
 
 SIZES = {
-    "xs": _size("xs", 32, 64, 2, 1),
+    "xs": _size("xs", 48, 96, 2, 1),
     "s": _size("s", 64, 128, 2, 1),
     "m": _size("m", 96, 256, 4, 2),
 }
@@ -81,7 +81,7 @@ class Recipe:
                 raise InputError(f"rows {name}: every={every} must be in 1…{self.window} (window)")
 
 
-_HIGH, _LOW = 0.02, 0.001
+_HIGH, _MIDDLE, _LOW = 0.02, 0.005, 0.0005
 
 RECIPE = Recipe(
     stages=(
@@ -100,8 +100,12 @@ RECIPE = Recipe(
             gate=(("short/value_written", 0.5), ("rounds/value_read", 0.5)), must_pass=True,
         ),
         Stage(
-            name="decay", rows=(("short", 1), ("rounds", 1), ("long", 4)), steps=1600,
-            learning_rate=(_HIGH, _LOW),
+            name="decay", rows=(("short", 1), ("rounds", 1), ("long", 4)), steps=1200,
+            learning_rate=(_HIGH, _MIDDLE),
+        ),
+        Stage(
+            name="long", rows=(("short", 1), ("long", 1)), steps=600,
+            learning_rate=(_MIDDLE, _LOW),
         ),
         Stage(name="full", rows=(("full", 1),), steps=100, learning_rate=(_LOW, _LOW / 10)),
     ),
@@ -118,6 +122,7 @@ SMOKE = Recipe(
             name="decay", rows=(("short", 1), ("rounds", 1), ("long", 10)), steps=20,
             learning_rate=(_HIGH, _LOW),
         ),
+        Stage(name="long", rows=(("short", 1), ("long", 1)), steps=10, learning_rate=(_LOW, _LOW)),
         Stage(name="full", rows=(("full", 1),), steps=10, learning_rate=(_LOW, _LOW)),
     ),
     window=10, ramp_steps=10, look_up=(4, 4, 8), short=(8, 8), rounds=(1, 16),
