@@ -43,7 +43,7 @@ _HELP = {
     "bootstrap": "Resamples of the questions.",
     "splits": "Random halves of the held-out rule.",
     "seed": "Seed of resamples and splits.",
-    "project_policy": "Sparse policy to project dense traces with, if it changed no answer; '' for none.",
+    "project_policy": "Sparse policy to project traces without sparse ones with; '' for none.",
     "datasets": "Regular expression of data sets to take; '' takes all.",
     "models": "Regular expression of models to take; '' takes all.",
     "min_questions": "Families with fewer common questions are left out.",

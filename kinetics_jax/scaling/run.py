@@ -42,7 +42,8 @@ def find_results(
       trials: the table, or None for what needs no accuracy.
       chips: to price on; shapes and projections are for the first.
       options: how laws are found.
-      project: a sparse policy to project the families of several sizes with (see ``find_law``).
+      project: a sparse policy to project the families of several sizes with (see ``find_law``) that were
+        decoded densely only.
       min_questions: families with fewer are left out and listed.
       default_prompt_tokens: prompt length of rows that record none, nor any of their data set.
       jobs: processes; more than one needs an importable main module.
@@ -79,7 +80,8 @@ def find_results(
                 f"{unknown:,} of {len(trials):,} rows record no prompt length: taken from the same "
                 f"problem or data set where known, else {default_prompt_tokens} tokens"
             )
-    laws, refused = _find_all(_tasks(families, chips, options, project), jobs, on_progress)
+    tasks, measured = _tasks(families, chips, options, project)
+    laws, refused = _find_all(tasks, jobs, on_progress)
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
@@ -90,7 +92,7 @@ def find_results(
         answers=(*_with_verdicts(answers(laws), claims_answer(verdicts)), *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
-        skipped=(*skipped, *dict.fromkeys(refused)),
+        skipped=(*skipped, *measured, *dict.fromkeys(refused)),
         settings=dict(settings or {}),
         versions=versions(),
     )
@@ -109,13 +111,20 @@ def versions() -> dict[str, str]:
 
 def _tasks(
     families: Sequence[Family], chips: Sequence[Chip], options: LawOptions, project: Policy | None
-) -> list[Task]:
+) -> tuple[list[Task], list[str]]:
+    """The laws to find, and what is not projected because it was measured."""
     tasks: list[Task] = []
+    measured = []
     for family in families:
         tasks += [(family, chip, options, None) for chip in chips]
-        if project is not None and family.num_sizes > 1:
+        if project is None or family.num_sizes < 2:
+            continue
+        if any(cell.policy.kv_budget is not None for cell in family.cells):
+            name = f"{family.dataset} ({family.source})"
+            measured.append(f"{name} is not projected: it was decoded sparsely, which is measured")
+        else:
             tasks.append((family, chips[0], options, project))
-    return tasks
+    return tasks, measured
 
 
 def _find_all(

@@ -8,7 +8,9 @@ from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.claims import claims, claims_answer
 from kinetics_jax.scaling.families import comparable_families
 from kinetics_jax.scaling.law import LawOptions, find_law
+from kinetics_jax.scaling.run import find_results
 from kinetics_jax.scaling.sparse import _cost
+from kinetics_jax.spec import BlockTopK
 from tests.scaling.test_law import table
 
 FAST = LawOptions(bootstrap=60, splits=2, grid_points=60)
@@ -53,3 +55,13 @@ def test_a_target_that_is_never_reached_costs_infinitely_much():
     costs = np.array([1.0, 2.0, 4.0])
     accuracy = np.array([[0.1, 0.5, 0.6], [0.0, 0.1, 0.2]])
     assert _cost(costs, accuracy, np.array([0.5, 0.5])).tolist() == [2.0, np.inf]
+
+
+def test_what_was_measured_is_not_projected(tmp_path):
+    dense = read_trials(table(tmp_path / "dense.csv", LONG))
+    sparse = read_trials(table(tmp_path / "sparse.csv", LONG, policy='"topk(256)"', seed=1))
+    both = type(dense).concatenate([dense, sparse])
+    for trials, projected in ((dense, ["", "block top-k 16×16"]), (both, [""])):
+        found = find_results(trials, [chips.b200], FAST, project=BlockTopK(16, 16))
+        assert [law.projected_policy for law in found.laws] == projected
+        assert any("is not projected" in reason for reason in found.skipped) == (trials is both)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 BAND, GAP = "#e3e8ee", "#f6d5a8"
 """Colours of the bootstrap's interval and of what the paper's rule adds."""
-DOTTED, PROJECTED = (0, (1.2, 1.0)), (0, (5, 1.5, 1.2, 1.5))
-"""Dashes of the rule that does not lead, and of a projection."""
+DOTTED, PROJECTED, DENSE = (0, (1.2, 1.0)), (0, (5, 1.5, 1.2, 1.5)), (0, (4, 2))
+"""Dashes of the rule that does not lead, of a projection, and of dense attention alone."""
 
 
 def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
@@ -56,6 +56,7 @@ def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
         _model_curves(upper, law, palette)
         _gap(upper, law)
         _projections(upper, group)
+        _dense_alone(upper, law)
         _frontiers(upper, law, lead, palette)
         upper.set_ylim(0, _ceiling(law))
         upper.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
@@ -93,6 +94,13 @@ def _projections(axes: "Axes", group: Group) -> None:
         lead = leading(law)
         shown = np.where(np.nan_to_num(lead.accuracy) > 0, lead.accuracy, np.nan)
         axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=PROJECTED, zorder=6)
+
+
+def _dense_alone(axes: "Axes", law: Law) -> None:
+    """What is left of the frontier without sparse attention."""
+    if law.sparse is not None:
+        shown = np.where(np.nan_to_num(law.sparse.dense) > 0, law.sparse.dense, np.nan)
+        axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=DENSE, zorder=6)
 
 
 def _shown_projections(group: Group) -> list[Law]:
@@ -163,6 +171,8 @@ def _line_handles(group: Group, lead: FrontierResult) -> list[Any]:
     for projected in _shown_projections(group):
         label = f"if {words.shorten(projected.projected_policy, 26)}"
         lines.append(Line2D([], [], color=INK, linewidth=1.2, linestyle=PROJECTED, label=label))
+    if law.sparse is not None:
+        lines.append(Line2D([], [], color=INK, lw=1.2, ls=DENSE, label="dense attention alone"))
     if len(law.models) > 1:
         lines.append(Line2D([], [], color=FAINT, linewidth=1, label="one model alone"))
     return lines
@@ -191,6 +201,8 @@ def _caption(law: Law, lead: FrontierResult) -> str:
             " Dotted: the paper’s rule, which chooses on the samples that it scores on; orange: what that "
             "adds over choosing on one half of the samples and scoring on the other."
         )
+    if law.sparse is not None:
+        text += " Dashed: the most that is solved if attention must be dense."
     if len(law.models) > 1:
         text += " Thin lines: each model alone, under the paper’s rule."
     return text
