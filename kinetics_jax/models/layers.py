@@ -66,25 +66,28 @@ class Projection(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Shape as the einsum key says, dtype of ``x``."""
+        weight = self.weight[...]
         if self.layout.mesh is None:
-            y = self._on_one_device(x)
-        elif self.scale is None:
-            y = jnp.einsum(self.einsum, x, self.weight[...])
+            y = jax.lax.platform_dependent(x, weight, cpu=self._by_rows, default=self._whole)
         else:
-            y = jnp.einsum(self.einsum, x, self.weight[...].astype(x.dtype))
+            y = self._whole(x, weight)
+        if self.scale is not None:
             y = (y.astype(jnp.float32) * self.scale[...]).astype(x.dtype)
         return y if self.bias is None else y + self.bias[...]
 
-    def _on_one_device(self, x: Array) -> Array:
-        """Through `pallas_kernels.linear`, which no compiler can split over a mesh."""
-        weight = self.weight[...]
+    def _whole(self, x: Array, weight: Array) -> Array:
+        return jnp.einsum(self.einsum, x, weight.astype(x.dtype))
+
+    def _by_rows(self, x: Array, weight: Array) -> Array:
+        """Through `pallas_kernels.linear`: no compiler can split it over a mesh, and a TPU would copy the
+        weight into the layout of a matrix at every step.
+        """
         left, out = self.einsum.split("->")
         kept = len(set(left.split(",")[0]) & set(out))
         summed = x.ndim - kept
         rows = x.reshape(math.prod(x.shape[:kept]), -1)
         y = pk.linear(rows, weight.reshape(rows.shape[1], -1))
-        y = y.reshape(*x.shape[:kept], *weight.shape[summed:])
-        return (y if self.scale is None else y * self.scale[...]).astype(x.dtype)
+        return y.reshape(*x.shape[:kept], *weight.shape[summed:]).astype(x.dtype)
 
 
 class Embedding(nnx.Module):
@@ -108,13 +111,21 @@ class Embedding(nnx.Module):
 
     def logits(self, x_btd: Array) -> Array:
         """Logits_btv in float32."""
+        weight = self.weight[...]
         if self.layout.mesh is None:
-            rows = x_btd.reshape(-1, x_btd.shape[-1])
-            logits = pk.linear(rows, self.weight[...], transposed=True)
-            logits = logits.reshape(*x_btd.shape[:-1], -1)
+            by_platform = jax.lax.platform_dependent
+            logits = by_platform(x_btd, weight, cpu=_logits_by_rows, default=_logits)
         else:
-            logits = jnp.einsum("btd,vd->btv", x_btd, self.weight[...].astype(x_btd.dtype))
-            logits = logits.astype(jnp.float32)
+            logits = _logits(x_btd, weight)
         if self.scale is not None:
             logits = logits * self.scale[...]
         return self.layout.constrain(logits, "batch", None, "vocab")
+
+
+def _logits(x_btd: Array, weight_vd: Array) -> Array:
+    return jnp.einsum("btd,vd->btv", x_btd, weight_vd.astype(x_btd.dtype)).astype(jnp.float32)
+
+
+def _logits_by_rows(x_btd: Array, weight_vd: Array) -> Array:
+    rows = x_btd.reshape(-1, x_btd.shape[-1])
+    return pk.linear(rows, weight_vd, transposed=True).reshape(*x_btd.shape[:-1], -1)

@@ -109,3 +109,13 @@ def test_a_step_needs_one_compilation():
     for token in range(3):
         _, cache = step(model, cache, jnp.array([token, token + 1]))
     assert step._cache_size() == 1
+
+
+@pytest.mark.parametrize(("platform", "reshaped"), [("cpu", True), ("tpu", False)])
+def test_only_a_cpu_sees_weights_as_matrices(platform, reshaped):
+    """A TPU lays [D, N, H] out in tiles of [N, H]: as a matrix it would be copied at every step."""
+    model = models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), dtype=jnp.float32).unroll()
+    cache = models.make_cache(model, batch=1, capacity=16)
+    step = jax.jit(models.decode_step).trace(model, cache, jnp.zeros(1, jnp.int32))
+    text = step.lower(lowering_platforms=(platform,)).as_text()
+    assert ("(tensor<64x4x32xf32>) -> tensor<64x128xf32>" in text) == reshaped
