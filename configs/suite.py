@@ -22,9 +22,7 @@ def get_config() -> ConfigDict:
     config.task_options = ("registers.seed={seed}",)
     config.limit = 200
     config.trials = 4
-    config.trials_of = (
-        "registers-xs=2",
-    )  # it solves next to nothing, which half as many samples show
+    config.trials_of = ("registers-xs=2",)  # solves next to nothing: half as many show it
     config.temperature = 1.0
     config.top_p = 1.0
     config.top_k = 0
