@@ -135,7 +135,14 @@ def find_law(
         costs=grid * TERA,
         model_curves=dict(found[best].curves),
         frontiers={
-            flavour: _result(flavour, choice, models, found[flavour], frontiers[flavour])
+            flavour: _result(
+                flavour,
+                choice,
+                models,
+                found[flavour],
+                frontiers[flavour],
+                _on_offer(study, flavour, choice),
+            )
             for flavour in options.flavours
         },
         optimism=_optimism(frontiers, choice),
@@ -204,6 +211,7 @@ def _result(
     models: tuple[str, ...],
     frontier: StudyFrontier,
     boot: FrontierBootstrap,
+    on_offer: Mapping[str, int],
 ) -> FrontierResult:
     accuracy = boot.accuracy_interval()
     order = [boot.models.index(name) for name in models]
@@ -212,7 +220,7 @@ def _result(
     names = tuple(
         str(name) if fits else "" for name, fits in zip(frontier.model, reached, strict=True)
     )
-    fits, curves = _fits(boot)
+    fits, curves = _fits(boot, on_offer)
     optima = frontier.optima
     return FrontierResult(
         flavour=flavour,
@@ -255,15 +263,25 @@ def _bands(
     )
 
 
+def _on_offer(study: Study, flavour: Flavour, choice: Sharing) -> dict[str, int]:
+    """How many values of a quantity a choice is between; two make no law, however their mix shifts."""
+    if (
+        flavour == "held_out" and choice == "question"
+    ):  # half of the samples score, so N goes half as far
+        study = study.for_halves()
+    kept = {"trials": study.trials, "length": study.length, "kv_budget": study.kv_budget}
+    return {name: np.unique(values[np.isfinite(values)]).size for name, values in kept.items()}
+
+
 def _fits(
-    boot: FrontierBootstrap,
+    boot: FrontierBootstrap, on_offer: Mapping[str, int]
 ) -> tuple[Mapping[str, Estimate], Mapping[str, tuple[float, float, float]]]:
     """Power laws of the optima against cost, and the law of failure; those that can be fitted."""
     fits: dict[str, Estimate] = {}
     curves = {}
     for quantity in FITTED:
         values = boot.optima[quantity][0]
-        if np.unique(values[np.isfinite(values)]).size < 3:
+        if np.unique(values[np.isfinite(values)]).size < 3 or on_offer.get(quantity, 3) < 3:
             continue  # a constant has no exponent
         try:
             fit = boot.fit(quantity)

@@ -152,6 +152,18 @@ def test_seeds_change_the_resamples_and_nothing_else(trials):
     np.testing.assert_array_equal(a.frontiers["paper"].accuracy, c.frontiers["paper"].accuracy)
 
 
+def test_two_values_make_no_law(tmp_path):
+    """Four samples leave two to score the held-out choice on: N is 1 or 2, and has no exponent."""
+    few = read_trials(table(tmp_path / "few.csv", trials=4))
+    (family,), _ = comparable_families(few)
+    fits = {
+        name: result.fits for name, result in find_law(family, chips.b200, FAST).frontiers.items()
+    }
+    assert "trials.b" in fits["paper"]
+    assert "trials.b" not in fits["held_out"]
+    assert "tokens.b" in fits["held_out"]
+
+
 def test_greedy_traces_choose_one_configuration_for_all(tmp_path):
     greedy = read_trials(table(tmp_path / "g.csv", trials=1, temperature=0))
     (family,), _ = comparable_families(greedy)
