@@ -115,13 +115,14 @@ def _sparse(law: Law) -> str:
     assert law.sparse is not None
     gain, cheaper = law.sparse.gain, law.sparse.cheaper
     if cheaper.value:
-        cost = f"for {cheaper.value:.1f}× less [{cheaper.low:.1f}–{cheaper.high:.1f}]"
+        cost = f"95 % of what dense solves costs {cheaper.value:.1f}× less"
+        cost += f" [{cheaper.low:.1f}–{cheaper.high:.1f}; 0 is never]"
     else:
-        cost = "at no cost"
+        cost = "sparse never solves 95 % of what dense does"
     return (
         f"Sparse against dense attention at equal cost, {law.dataset} ({source_name(law)}), measured: "
         f"{gain.value:+.1f} points of accuracy [{gain.low:+.1f}, {gain.high:+.1f}], mean over costs; "
-        f"95 % of what dense solves {cost}."
+        f"{cost}."
     )
 
 

@@ -10,6 +10,7 @@ from kinetics_jax.scaling.families import comparable_families
 from kinetics_jax.scaling.law import LawOptions, find_law
 from kinetics_jax.scaling.run import find_results
 from kinetics_jax.scaling.sparse import _cost
+from kinetics_jax.scaling.words import answers
 from kinetics_jax.spec import BlockTopK
 from tests.scaling.test_law import table
 
@@ -38,6 +39,7 @@ def test_much_worse_never_reaches_what_dense_does(tmp_path):
     assert law.sparse.sparse[-1] < law.sparse.dense[-1]
     assert law.sparse.cheaper.value == 0
     assert law.sparse.gain.value < 10
+    assert any("sparse never solves 95 %" in said for said in answers([law]))
 
 
 @pytest.mark.parametrize("policy", ["", "dense"])
