@@ -64,7 +64,7 @@ class SamplerState:
 
     @classmethod
     def of(cls, params: Sequence[SamplingParams], key_b2: np.ndarray) -> "SamplerState":
-        """Rows for these samples, as NumPy arrays: a whole state, or rows for ``put``.
+        """Rows for these samples, as NumPy arrays.
 
         Raises:
           InputError: as many keys as parameters are needed.
@@ -84,10 +84,6 @@ class SamplerState:
             "min_p_b": np.array([p.min_p for p in params], np.float32),
         }
         return cls(**columns)
-
-    def put(self, slots: Array, rows: "SamplerState") -> "SamplerState":
-        """This state with ``rows`` in these slots (int32); a slot ≥ B is dropped."""
-        return jax.tree.map(lambda old, new: old.at[slots].set(new, mode="drop"), self, rows)
 
 
 def sample_tokens(

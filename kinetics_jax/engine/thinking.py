@@ -53,7 +53,7 @@ def init(slots: int, room: int = 64) -> ThinkingState:
 
 
 def rows(budgets: Sequence[ThinkingBudget | None], room: int = 64) -> ThinkingState:
-    """Rows at the start of a sample for ``reset``, as NumPy arrays; None is a slot without a budget.
+    """Rows at the start of a sample, as NumPy arrays; None is a slot without a budget.
 
     Raises:
       InputError: more ids than there is room for.
@@ -92,11 +92,6 @@ def rows(budgets: Sequence[ThinkingBudget | None], room: int = 64) -> ThinkingSt
         closed_b=np.zeros(len(budgets), bool),
     )
     return ThinkingState(**columns)
-
-
-def reset(state: ThinkingState, slots: Array, new: ThinkingState) -> ThinkingState:
-    """The state with ``new`` rows in these slots (int32); a slot ≥ B is dropped."""
-    return jax.tree.map(lambda old, row: old.at[slots].set(row, mode="drop"), state, new)
 
 
 def override(

@@ -19,6 +19,8 @@ from kinetics_jax.spec.errors import InputError
 
 SMOOTHING = 3
 """Grid points that the reference averages each model's curve over."""
+NOTHING = 0.05
+"""Share of the best accuracy under which a frontier names no model: there it is chance who is right."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from kinetics_jax.scaling.bootstrap import FrontierBootstrap, Interval, bootstra
 from kinetics_jax.scaling.families import Family
 from kinetics_jax.scaling.fits import fit_exponentiated_power_law
 from kinetics_jax.scaling.frontier import (
+    NOTHING,
     StudyFrontier,
     cost_grid,
     held_out_frontier,
@@ -39,8 +40,6 @@ TERA = 1e12
 SHORT_LENGTHS = (128, 256, 512, 1024)
 """Cuts below the paper's 2,048, for data sets whose answers are short."""
 FITTED = ("tokens", "trials", "length", "kv_budget")
-NOTHING = 0.05
-"""Share of the best accuracy under which a frontier names no model: there it is chance who is right."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

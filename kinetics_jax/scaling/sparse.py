@@ -9,13 +9,12 @@ import numpy as np
 
 from kinetics_jax.scaling.bootstrap import bootstrap_frontier
 from kinetics_jax.scaling.choice import Floats
+from kinetics_jax.scaling.frontier import NOTHING
 from kinetics_jax.scaling.passes import Flavour, Sharing
 from kinetics_jax.scaling.study import Study
 
 ENOUGH = 0.95
 """Share of the best that dense attention solves, at which costs are compared."""
-NOTHING = 0.05
-"""Costs at which neither solves this share of the best are left out: there all is chance."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +34,17 @@ def compare(
     study: Study, costs: Floats, *, flavour: Flavour, choice: Sharing, resamples: int, splits: int,
     seed: int,
 ) -> Comparison | None:  # fmt: skip
-    """None where the study lacks dense or sparse configurations of a model."""
+    """Both frontiers over the models that have dense and sparse configurations; None where no model has.
+
+    Args:
+      study: priced in the unit of ``costs``.
+      costs: limits a question, rising, [G].
+      flavour: rule of choosing.
+      choice: a configuration per question, or one for all.
+      resamples: of the questions, the same for both frontiers.
+      splits: random halves of the held-out rule.
+      seed: of resamples and splits.
+    """
     by_kind: dict[bool, set[str]] = {True: set(), False: set()}
     for setting in study.settings:
         by_kind[setting.policy.kv_budget is None].add(setting.model)

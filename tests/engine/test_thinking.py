@@ -125,18 +125,21 @@ def test_the_end_is_refused_while_it_is_early_and_waits_are_left():
     assert takes(both, [1, 1, END, 1, 1]) == [1, 1, 4, END, 1]
 
 
-def test_reset_starts_a_slot_anew_and_room_is_checked():
+def test_fresh_rows_start_a_slot_anew_and_room_is_checked():
     state = thinking.init(3, room=4)
     assert thinking.override(state, jnp.array([1, 2, END]), jnp.array([1, 90, 3]))[0].tolist() == [
         1, 2, END,
     ]  # fmt: skip
-    new = thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))] * 2, room=4)
-    reset = jax.jit(thinking.reset, donate_argnums=0)
-    state = reset(state, jnp.array([1, 3]), new)
+    new = thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], room=4)
+
+    def reset(state):
+        return jax.tree.map(lambda old, row: old.at[jnp.array([1])].set(row), state, new)
+
+    state = reset(state)
     token_b, state = thinking.override(state, jnp.array([1, 1, 1]), jnp.array([1, 1, 1]))
     assert token_b.tolist() == [1, END, 1]
     assert state.next_b.tolist() == [-1, 1, -1]
-    state = reset(state, jnp.array([1, 3]), new)
+    state = reset(state)
     assert thinking.override(state, token_b, jnp.ones(3, int))[0].tolist() == [1, END, 1]
     with pytest.raises(InputError, match="room for 1"):
         thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], room=1)

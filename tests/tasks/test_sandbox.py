@@ -120,7 +120,7 @@ REFUSED = {
     "local socket": "import socket\nsocket.socket(socket.AF_UNIX)",
     "name look-up": "import socket\nsocket.getaddrinfo('example.org', 80)",
     "passwd": "open('/etc/passwd')",
-    "home": "import os\nos.listdir('/root/.ssh')",
+    "home": "import os\nos.listdir('/home')",
     "proc": "open('/proc/self/environ')",
     "sys": "import os\nos.listdir('/sys')",
     "raw memory": "open('/dev/mem')",
