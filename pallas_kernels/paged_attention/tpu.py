@@ -19,7 +19,7 @@ from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan
 from pallas_kernels.paged_attention.tpu_schedule import kernel
 from pallas_kernels.tuning import tuned
 
-IDS_IN_SMEM = 131_072  # half of the 1 MiB of scalar memory
+SMEM_WORDS = 196_608  # for lists and their lengths: three quarters of the 1 MiB of scalar memory
 SCORES = 1 << 18  # f32 scores of a pair of lists that are alive at once: 1 MiB
 QUERY_BYTES = 2 << 20  # queries of a block
 RING_BYTES = 12 << 20
@@ -95,7 +95,15 @@ def list_parts(B: int, K: int, J: int, page_size: int, constants: dict[str, Any]
     """
     places = constants["lists_per_step"] * constants["cores"] * (2 if constants["cores"] > 1 else 1)
     chunks = max(1, J * page_size // constants["chunk_tokens"])
-    return max(min(-(-places // (B * K)), chunks), -(-J * K // IDS_IN_SMEM))
+    parts = min(-(-places // (B * K)), chunks)
+    while smem_words(K, -(-J // parts)) > SMEM_WORDS:
+        parts += 1
+    return parts
+
+
+def smem_words(K: int, J: int) -> int:
+    """Scalar memory of one sequence's page ids and page counts: rows of it are padded to whole lanes."""
+    return K * pl.cdiv(J, LANES) * LANES + pl.cdiv(K, LANES) * LANES
 
 
 def _split_lists(arrays: Arrays, parts: int, page_size: int) -> Arrays:
@@ -123,9 +131,9 @@ def _in_calls(
 ) -> tuple[jax.Array, jax.Array]:
     """One call, or several when the ids of all sequences do not fit scalar memory together."""
     B, K, J = arrays[1].shape
-    if B * K * J <= IDS_IN_SMEM:
+    rows = SMEM_WORDS // smem_words(K, J)
+    if rows >= B:
         return attend(arrays)
-    rows = max(1, IDS_IN_SMEM // (K * J))
     padded = [jnp.pad(a, [(0, -B % rows)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
     out, lse = lax.map(attend, tuple(a.reshape(-1, rows, *a.shape[1:]) for a in padded))
     return out.reshape(-1, *out.shape[2:])[:B], lse.reshape(-1, lse.shape[2])[:B]
@@ -149,12 +157,12 @@ def _attend(
     R, lists = B * K, plan.cores * plan.steps * plan.lists
 
     pad = [(0, lists - R), (0, 0)]
-    ids = jnp.pad(page_ids_bkj.reshape(R, -1), pad).reshape(-1)
-    pages = jnp.pad(num_pages_bk.reshape(R), pad[:1])
+    ids = jnp.pad(page_ids_bkj.reshape(R, -1), pad)
+    pages = jnp.pad(num_pages_bk, [(0, -(-lists // K) - B), (0, 0)])
     lengths = jnp.pad(lengths_b, (0, -(-lists // K) - B))
     G = plan.rows
-    query = jnp.pad(query_bnh.astype(jnp.float32).reshape(R, G, H), [*pad, (0, 0)])
-    query = _side_by_side(query.reshape(-1, plan.lists // 2, 2, G, H))
+    query = jnp.pad(query_bnh.reshape(R, G, H), [*pad, (0, 0)])
+    query = query.reshape(-1, plan.lists // 2, 2 * G, H)
     inputs = [ids, pages, lengths, query, kv_pages]
     if kv_scales is not None:
         scales_bkjc = kv_scales[page_ids_bkj, jnp.arange(K)[:, None]].reshape(R, -1, 2)
@@ -163,14 +171,7 @@ def _attend(
         plan, inputs, kv_pages, out_dtype, page_ids_bkj.size, constants["vmem_mib"], interpret
     )
     out_bnh = out.reshape(lists, G, H)[:R].reshape(B, N, H)
-    return out_bnh, lse[..., 0].reshape(-1)[: R * G].reshape(B, N)
-
-
-def _side_by_side(query: jax.Array) -> jax.Array:
-    """``[…, 2, G, H]`` queries of two lists → ``[…, 2G, 2H]``, block-diagonal."""
-    first, second = query[..., 0, :, :], query[..., 1, :, :]
-    blocks = [[first, jnp.zeros_like(first)], [jnp.zeros_like(second), second]]
-    return jnp.concatenate([jnp.concatenate(row, axis=-1) for row in blocks], axis=-2)
+    return out_bnh, lse.reshape(-1)[: R * G].reshape(B, N)
 
 
 def _token_scales(plan: Plan, scales_rjc: jax.Array) -> jax.Array:
@@ -202,13 +203,15 @@ def _plan(
     chunks = 1 if chunk >= J else pl.cdiv(J, chunk * ring) * ring
     cores = constants["cores"] if 2 * lists * constants["cores"] <= B * K else 1
     wanted = pl.cdiv(B * K, lists * cores)
-    per_step = lists * G * 4 * (3 * H + LANES)
+    per_step = lists * max(G, 4) * 4 * (2 * H + LANES)
     # Lists of one chunk take the slots of the ring in turn, so their steps come in whole rounds of it.
     turn = ring if chunks == 1 else 1
-    block = min(pl.cdiv(wanted, turn), max(1, QUERY_BYTES // (per_step * turn))) * turn
+    turns = pl.cdiv(wanted, turn)
+    blocks = pl.cdiv(turns, max(1, QUERY_BYTES // (per_step * turn)))
+    block = pl.cdiv(turns, blocks) * turn
     return Plan(
         lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
-        steps=pl.cdiv(wanted, block) * block, block=block, ring=ring, cores=cores, scale=scale,
+        steps=blocks * block, block=block, ring=ring, cores=cores, scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
         scaled=kv_pages.dtype.itemsize == 1, assume_full=constants["assume_full"],
     )  # fmt: skip
@@ -228,10 +231,11 @@ def _call(
     blocks = plan.steps // plan.block
     steps = plan.cores * plan.steps
 
-    def rows(last: int) -> pl.BlockSpec:
-        shape = (plan.block, pairs, 2 * G, last)
-        return pl.BlockSpec(shape, lambda core, i, *_: (core * blocks + i, 0, 0, 0))
+    def of_block(*of_step: int) -> pl.BlockSpec:
+        at = (0,) * len(of_step)
+        return pl.BlockSpec((plan.block, *of_step), lambda core, i, *_: (core * blocks + i, *at))
 
+    lse_block = (1, plan.block * pairs, 2 * G)
     in_hbm = pl.BlockSpec(memory_space=pl.ANY)
     scratch = [
         pltpu.VMEM((plan.ring, plan.lists, plan.chunk, 2, p, H), kv_pages.dtype),
@@ -248,13 +252,16 @@ def _call(
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=3,
             grid=(plan.cores, blocks),
-            in_specs=[rows(2 * H), in_hbm] + [in_hbm] * plan.scaled,
-            out_specs=[rows(H), rows(LANES)],
+            in_specs=[of_block(pairs, 2 * G, H), in_hbm] + [in_hbm] * plan.scaled,
+            out_specs=[
+                of_block(pairs, 2 * G, H),
+                pl.BlockSpec(lse_block, lambda core, i, *_: (core * blocks + i, 0, 0)),
+            ],
             scratch_shapes=scratch,
         ),
         out_shape=[
             jax.ShapeDtypeStruct((steps, pairs, 2 * G, H), out_dtype),
-            jax.ShapeDtypeStruct((steps, pairs, 2 * G, LANES), jnp.float32),
+            jax.ShapeDtypeStruct((plan.cores * blocks, *lse_block[1:]), jnp.float32),
         ],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "arbitrary"),

@@ -1,12 +1,15 @@
-"""When `tpu_kernel` copies and attends: turns of ``ring`` steps, full ones without a branch inside.
+"""When the TPU kernel copies and attends: turns of ``ring`` steps, full ones without a branch inside.
 
-A step alone is a chain: await its pages, multiply, exponentiate, multiply. Branches keep the compiler from
-laying the chains of several steps side by side, so the kernel asks once a turn whether all that the turn
-attends and starts to copy is full, and then runs it as one block of code:
+A step alone is a chain: await its pages, weigh, gather. Branches keep the compiler from laying the chains of
+several steps side by side, so the kernel asks once a turn whether all that the turn attends and starts to
+copy is full, and then runs it as one block of code. In it a step's keys and the values of the step before
+enter the matrix units together, as neither product waits for the other:
 
-      turn i      │ step 0   step 1   step 2   step 3 │      ring = 4
-      awaits      │ slot 0   slot 1   slot 2   slot 3 │
-      starts copy │ slot 3   slot 0   slot 1   slot 2 │      of the steps three later
+      turn i        │ step 0   step 1   step 2   step 3 │             ring = 4
+      awaits        │ slot 0   slot 1   slot 2   slot 3 │
+      weighs keys   │ slot 0   slot 1   slot 2   slot 3 │
+      gathers values│          slot 0   slot 1   slot 2   slot 3 │
+      starts copies │ slot 3   slot 0   slot 1   slot 2 │             of the steps three later
 
 Any other turn goes step by step and page by page. Letters as in `tpu_kernel`.
 """
@@ -19,6 +22,13 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from pallas_kernels.paged_attention import tpu_kernel as do
+from pallas_kernels.paged_attention.tpu_attend import (
+    Weighed,
+    close_lists,
+    gather,
+    open_lists,
+    weigh,
+)
 from pallas_kernels.paged_attention.tpu_kernel import Plan, Refs
 
 
@@ -48,10 +58,9 @@ def _short_lists(
         base, local = block_start + i * plan.ring, i * plan.ring
 
         def at_once(starts: int) -> None:
-            for s in range(plan.ring):
-                here = (base + s, local + s, 0, do.ring_slot(s, plan))
-                ahead = (base + s + plan.ring - 1, 0, do.ring_slot(s + plan.ring - 1, plan))
-                _full_step(plan, refs, here, ahead if s < starts else None)
+            here = [(base + s, local + s, 0, do.ring_slot(s, plan)) for s in range(plan.ring)]
+            later = range(plan.ring - 1, plan.ring - 1 + starts)
+            _full_steps(plan, refs, here, [(base + s, 0, do.ring_slot(s, plan)) for s in later])
 
         if plan.assume_full:
             at_once(plan.ring)
@@ -102,19 +111,20 @@ def _long_lists(
         step = block_start + local
         chunks, full = do.chunks_of(plan, refs, step), do.full_chunks_of(plan, refs, step)
         after = jnp.minimum(step + 1, end - 1)
-        do.open_lists(refs)
+        open_lists(refs)
 
         def turn(i: jax.Array, nothing: int) -> int:
             base = i * plan.ring
 
             def at_once(last: bool) -> None:
                 """Attend to four chunks, start to copy the next ones, of the next step after the last."""
+                here, ahead = [], []
                 for s in range(plan.ring):
-                    slot = do.ring_slot(s + plan.ring - 1, plan)
-                    ahead: tuple[jax.Array, Any, Any] = (step, base + s + plan.ring - 1, slot)
-                    if last and s > 0:
-                        ahead = (after, s - 1, slot)
-                    _full_step(plan, refs, (step, local, base + s, do.ring_slot(s, plan)), ahead)
+                    here.append((step, local, base + s, do.ring_slot(s, plan)))
+                    later = s + plan.ring - 1
+                    which = (after, s - 1) if last and s > 0 else (step, base + later)
+                    ahead.append((*which, do.ring_slot(later, plan)))
+                _full_steps(plan, refs, here, ahead)
                 cursor[0] = after if last else step
                 cursor[1] = plan.ring - 1 if last else base + 2 * plan.ring - 1
 
@@ -140,7 +150,7 @@ def _long_lists(
 
         turns = plan.chunks // plan.ring
         lax.fori_loop(0, turns if plan.assume_full else lax.div(chunks, plan.ring), turn, 0)
-        do.close_lists(plan, refs, local)
+        close_lists(plan, refs, local)
         return nothing
 
     lax.fori_loop(0, plan.block, attend_step, 0)
@@ -154,23 +164,26 @@ def _all_full(plan: Plan, refs: Refs, step: jax.Array, steps: int) -> jax.Array:
     return fullest > 0
 
 
-def _full_step(
-    plan: Plan,
-    refs: Refs,
-    here: tuple[jax.Array, jax.Array, Any, Any],
-    ahead: tuple[jax.Array, Any, Any] | None,
-) -> None:
-    """Await a full chunk, start the copies of another, attend: no branch, no loop.
+Here = tuple[jax.Array, jax.Array, Any, Any]  # step, step in the block, chunk, slot
+Ahead = tuple[jax.Array, Any, Any]  # step, chunk, slot
 
-    ``here`` is (step, step in the block, chunk, slot), ``ahead`` is (step, chunk, slot).
-    """
-    step, local, chunk, slot = here
-    do.wait_slot(refs, slot)
-    if plan.scaled:
-        do.copy_scales(refs, step, chunk, slot).wait()
-    if ahead is not None:
-        do.start_chunk(plan, refs, *ahead, None)
-    do.attend(plan, refs, step, local, chunk, slot, full=True)
+
+def _full_steps(plan: Plan, refs: Refs, here: list[Here], ahead: list[Ahead]) -> None:
+    """Attend the full chunks of a turn and start the copies of others: no branch, no loop."""
+    before: list[Weighed] = []
+    for s, (step, local, chunk, slot) in enumerate(here):
+        fills = do.fills_of(plan, refs, step, chunk)  # no scalar load passes a wait
+        do.wait_slot(refs, slot)
+        if plan.scaled:
+            do.copy_scales(refs, step, chunk, slot).wait()
+        weighed = weigh(plan, refs, local, slot, fills)
+        for pair in before:
+            gather(plan, refs, pair)
+        if s < len(ahead):  # into the slot whose values were just gathered
+            do.start_chunk(plan, refs, *ahead[s], None)
+        before = weighed
+    for pair in before:
+        gather(plan, refs, pair)
 
 
 def _any_step(
@@ -193,7 +206,9 @@ def _any_step(
         _start_some(plan, refs, *other)
 
     def attend() -> None:
-        do.attend(plan, refs, step, local, chunk, slot, full=False)
+        fills = do.fills_of(plan, refs, step, chunk)
+        for pair in weigh(plan, refs, local, slot, fills, counts):
+            gather(plan, refs, pair)
 
     # A list of one chunk is written even when it is empty.
     attend() if plan.chunks == 1 else pl.when(sum(counts) > 0)(attend)

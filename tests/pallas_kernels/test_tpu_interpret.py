@@ -88,8 +88,8 @@ class TestSplitLists(PagedAttentionTests):
 
     @pytest.mark.slow
     def test_ids_beyond_scalar_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(attention, "IDS_IN_SMEM", 8)
-        self.compare(Case(lengths=(300, 33, 0), listed=10))
+        monkeypatch.setattr(attention, "SMEM_WORDS", attention.smem_words(2, 128))
+        self.compare(Case(lengths=(1300, 33, 0), listed=160, page_size=8))
 
     test_matrix_equals_reference = None
     test_dense_decode_is_every_page_listed = None
@@ -197,18 +197,18 @@ def forget_to_wait(*_: Any, **__: Any) -> None:
     """In place of a wait."""
 
 
-def previous_page(refs: Any, position: jax.Array) -> jax.Array:
+def previous_page(refs: Any, index: jax.Array, first: Any, j: Any) -> jax.Array:
     """In place of `page_at`: the page before the one that is listed."""
-    return refs.ids[jnp.maximum(position - 1, 0)]
+    return refs.ids[index, jnp.maximum(first + j - 1, 0)]
 
 
 def into_the_slot_being_read(
-    refs: Any, slot: Any, item: int, j: Any, base: jax.Array, head: jax.Array
+    refs: Any, slot: Any, item: int, j: Any, index: jax.Array, first: Any, head: jax.Array
 ) -> None:
-    """In place of `start_page`: the copy lands one slot further, where the kernel is reading."""
+    """In place of `start_page`: the copy lands one slot further, whose values were not gathered yet."""
     ring = refs.ring.shape[0]
     wrong = (slot + 1) % ring if isinstance(slot, int) else jax.lax.rem(slot + 1, ring)
-    source = refs.pool.at[attention_kernel.page_at(refs, base + j), head]
+    source = refs.pool.at[attention_kernel.page_at(refs, index, first, j), head]
     attention_kernel.pltpu.make_async_copy(
         source, refs.ring.at[wrong, item, j], refs.sems.at[slot]
     ).start()
