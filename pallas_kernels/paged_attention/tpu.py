@@ -1,4 +1,4 @@
-"""`paged_attention` on TPU: from the public arguments to the flat lists of the kernel, in few small XLA ops.
+"""`paged_attention` on TPU: from the public arguments to the lists of the kernel, with hardly an XLA op.
 
 Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J listed pages ·
 R = B·K lists · U steps · L lists of a step.
@@ -44,6 +44,8 @@ def check(
         )
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
+    if smem_words(K, 1) > SMEM_WORDS:
+        return f"the lists of {K} KV heads do not fit scalar memory"
     if query_bnh.shape[1] // K * 2 * max(p, LANES) > SCORES:
         return f"{query_bnh.shape[1] // K} query rows a KV head are too many for pages of {p}"
     return None
@@ -81,9 +83,8 @@ def paged_attention(
     return out_bnh[..., :H].astype(query_bnh.dtype), lse_bn
 
 
-Arrays = tuple[
-    jax.Array, jax.Array, jax.Array, jax.Array
-]  # query, page ids, number of pages, lengths
+# query, page ids, number of pages, lengths
+Arrays = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def list_parts(B: int, K: int, J: int, page_size: int, constants: dict[str, Any]) -> int:
@@ -231,11 +232,11 @@ def _call(
     blocks = plan.steps // plan.block
     steps = plan.cores * plan.steps
 
-    def of_block(*of_step: int) -> pl.BlockSpec:
-        at = (0,) * len(of_step)
-        return pl.BlockSpec((plan.block, *of_step), lambda core, i, *_: (core * blocks + i, *at))
+    def block(*shape: int) -> pl.BlockSpec:
+        at = (0,) * (len(shape) - 1)
+        return pl.BlockSpec(shape, lambda core, i, *_: (core * blocks + i, *at))
 
-    lse_block = (1, plan.block * pairs, 2 * G)
+    rows = block(plan.block, pairs, 2 * G, H)
     in_hbm = pl.BlockSpec(memory_space=pl.ANY)
     scratch = [
         pltpu.VMEM((plan.ring, plan.lists, plan.chunk, 2, p, H), kv_pages.dtype),
@@ -252,16 +253,13 @@ def _call(
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=3,
             grid=(plan.cores, blocks),
-            in_specs=[of_block(pairs, 2 * G, H), in_hbm] + [in_hbm] * plan.scaled,
-            out_specs=[
-                of_block(pairs, 2 * G, H),
-                pl.BlockSpec(lse_block, lambda core, i, *_: (core * blocks + i, 0, 0)),
-            ],
+            in_specs=[rows, in_hbm] + [in_hbm] * plan.scaled,
+            out_specs=[rows, block(1, plan.block * pairs, 2 * G)],
             scratch_shapes=scratch,
         ),
         out_shape=[
             jax.ShapeDtypeStruct((steps, pairs, 2 * G, H), out_dtype),
-            jax.ShapeDtypeStruct((plan.cores * blocks, *lse_block[1:]), jnp.float32),
+            jax.ShapeDtypeStruct((plan.cores * blocks, plan.block * pairs, 2 * G), jnp.float32),
         ],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "arbitrary"),

@@ -72,7 +72,9 @@ class Refs:
 
 def page_at(refs: Refs, index: jax.Array, first: Any, j: Any) -> jax.Array:
     """The page at position ``first + j`` of a list."""
-    if isinstance(j, int) and refs.ids.shape[1] <= LANES:  # rows of one tile may be sliced anywhere:
+    if (
+        isinstance(j, int) and refs.ids.shape[1] <= LANES
+    ):  # rows of one tile may be sliced anywhere:
         # an offset of the reference is part of the load's address, a sum is an operation
         return refs.ids.at[:, pl.ds(j, refs.ids.shape[1] - j)][index, first]
     return refs.ids[index, first + j]
