@@ -22,7 +22,6 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.page_scores.api import scoring_query
 from pallas_kernels.tuning import tuned
 
 LANES = 128
@@ -54,22 +53,12 @@ def page_scores(
     **tuning: int,
 ) -> jax.Array:
     """See `pallas_kernels.page_scores`; ``tuning`` overrides constants of the tuning table."""
-    B, _, H = query_bnh.shape
+    B, N, H = query_bnh.shape
     _, K, R, P, stored = summaries_mkrph.shape
-    side_by_side = 2 if R == 2 or K % 2 == 0 else 1
-    heads = side_by_side // R if side_by_side == 2 else 1  # heads that share a matrix
-    query_bkrh = jnp.pad(scoring_query(query_bnh, K, R), [(0, 0)] * 3 + [(0, stored - H)])
-    lanes = side_by_side * stored
-    query = query_bkrh.reshape(B, K // heads, heads, R * stored)
-    if heads == 2:
-        blank = jnp.zeros_like(query[:, :, :1])
-        query = jnp.concatenate(
-            [
-                jnp.concatenate([query[:, :, :1], blank], axis=-1),
-                jnp.concatenate([blank, query[:, :, 1:]], axis=-1),
-            ],
-            axis=2,
-        )
+    heads = 2 if R == 1 and K % 2 == 0 else 1  # that share a matrix
+    query_bkgh = query_bnh.reshape(B, K, N // K, H)
+    if stored > H:
+        query_bkgh = jnp.pad(query_bkgh, [(0, 0)] * 3 + [(0, stored - H)])
     constants = {**tuned("page_scores"), **tuning}
     fits = (constants["chunk_kib"] << 10) // (K * R * stored * summaries_mkrph.dtype.itemsize)
     chunk = P if fits >= P else max(LANES, fits // LANES * LANES)
@@ -85,7 +74,7 @@ def page_scores(
             num_scalar_prefetch=2,
             grid=(B, pl.cdiv(P, chunk)),
             in_specs=[
-                pl.BlockSpec((1, K // heads, heads, lanes), lambda b, i, *_: (b, 0, 0, 0)),
+                pl.BlockSpec((1, *query_bkgh.shape[1:]), lambda b, i, *_: (b, 0, 0, 0)),
                 pl.BlockSpec((1, K * R, chunk, stored), summaries_at),
             ],
             out_specs=pl.BlockSpec((1, K, chunk), lambda b, i, *_: (b, 0, i)),
@@ -101,12 +90,12 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query, summaries_mkrph.reshape(-1, K * R, P, stored))
+    )(lengths_b, rows_b, query_bkgh, summaries_mkrph.reshape(-1, K * R, P, stored))
 
 
 def _kernel(
     lengths: Any,
-    rows: Any,
+    rows_b: Any,
     query: Any,
     summaries: Any,
     out: Any,
@@ -116,7 +105,7 @@ def _kernel(
     heads: int,
     kinds: int,
 ) -> None:
-    del rows  # read by the index map
+    del rows_b  # read by the index map
     b, i = pl.program_id(0), pl.program_id(1)
     start = i * (chunk * page_size)
 
@@ -128,11 +117,26 @@ def _kernel(
     def _() -> None:
         first_token = start + page_size * lax.broadcasted_iota(jnp.int32, (heads, chunk), 1)
         exists = first_token < lengths[b]
-        for group in range(out.shape[1] // heads):
-            vectors = range(group * heads * kinds, (group + 1) * heads * kinds)
+        rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
+        side_by_side = heads * kinds
+        for first in range(0, out.shape[1], heads):
+            vectors = range(first * kinds, first * kinds + side_by_side)
             summary = jnp.concatenate([summaries[0, vector] for vector in vectors], axis=1)
-            scores = _product(query[0, group], summary)
-            out[0, group * heads : (group + 1) * heads] = jnp.where(exists, scores, -jnp.inf)
+            scores = _product(rows[first : first + heads], summary)
+            out[0, first : first + heads] = jnp.where(exists, scores, -jnp.inf)
+
+
+def _scoring_rows(query_kgh: jax.Array, kinds: int, heads: int) -> jax.Array:
+    """``[K, R·H]`` or ``[K, 2H]`` group means on the lanes of their summaries; see `api.scoring_query`."""
+    if kinds == 2:
+        parts = (jnp.minimum(query_kgh, 0.0), jnp.maximum(query_kgh, 0.0))
+        return jnp.concatenate([part.mean(axis=1) for part in parts], axis=1)
+    mean_kh = query_kgh.mean(axis=1)
+    if heads == 1:
+        return mean_kh
+    wide = jnp.concatenate([mean_kh, mean_kh], axis=1)
+    row, lane = (lax.broadcasted_iota(jnp.int32, wide.shape, axis) for axis in (0, 1))
+    return jnp.where((lane >= mean_kh.shape[1]) == (row & 1 == 1), wide, 0.0)
 
 
 def _product(query: jax.Array, summary: jax.Array) -> jax.Array:
