@@ -14,6 +14,8 @@ K KV heads · H head dim · P pages of a sequence · C pages of a chunk · R sum
 """
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -60,26 +62,32 @@ def page_scores(
     if stored > H:
         query_bkgh = jnp.pad(query_bkgh, [(0, 0)] * 3 + [(0, stored - H)])
     constants = {**tuned("page_scores"), **tuning}
-    fits = (constants["chunk_kib"] << 10) // (K * R * stored * summaries_mkrph.dtype.itemsize)
-    chunk = P if fits >= P else max(LANES, fits // LANES * LANES)
-
-    def summaries_at(b: jax.Array, i: jax.Array, lengths: Any, rows: Any) -> tuple[Any, ...]:
-        pages = lax.div(lengths[b] + (page_size - 1), page_size)
-        last = jnp.maximum(lax.div(pages - 1, chunk), 0)
-        return rows[b], 0, jnp.minimum(i, last), 0
-
-    return pl.pallas_call(
+    chunk = _chunk(summaries_mkrph, constants["chunk_kib"])
+    chunks, ring = pl.cdiv(P, chunk), constants["ring"]
+    cores = math.gcd(B, constants["cores"])
+    summaries = summaries_mkrph.reshape(-1, K * R, P, stored)
+    if not interpret:  # else XLA may move a small cache to VMEM and back
+        summaries = pltpu.with_memory_space_constraint(summaries, pltpu.HBM)
+    scores = pl.pallas_call(
         functools.partial(_kernel, chunk=chunk, page_size=page_size, heads=heads, kinds=R),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
-            grid=(B, pl.cdiv(P, chunk)),
+            grid=(cores, B // cores),
             in_specs=[
-                pl.BlockSpec((1, *query_bkgh.shape[1:]), lambda b, i, *_: (b, 0, 0, 0)),
-                pl.BlockSpec((1, K * R, chunk, stored), summaries_at),
+                pl.BlockSpec(
+                    (1, *query_bkgh.shape[1:]), lambda c, s, *_: (c * (B // cores) + s, 0, 0, 0)
+                ),
+                pl.BlockSpec(memory_space=pl.ANY),
             ],
-            out_specs=pl.BlockSpec((1, K, chunk), lambda b, i, *_: (b, 0, i)),
+            out_specs=pl.BlockSpec(
+                (1, K, chunks * chunk), lambda c, s, *_: (c * (B // cores) + s, 0, 0)
+            ),
+            scratch_shapes=[
+                pltpu.VMEM((ring, K * R, chunk, stored), summaries.dtype),
+                pltpu.SemaphoreType.DMA((ring,)),
+            ],
         ),
-        out_shape=jax.ShapeDtypeStruct((B, K, P), jnp.float32),
+        out_shape=jax.ShapeDtypeStruct((B, K, chunks * chunk), jnp.float32),
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "arbitrary"), disable_bounds_checks=True
         ),
@@ -90,40 +98,87 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query_bkgh, summaries_mkrph.reshape(-1, K * R, P, stored))
+    )(lengths_b, rows_b, query_bkgh, summaries)
+    return scores[..., :P]
+
+
+def _chunk(summaries: jax.Array, kib: int) -> int:
+    """C: all pages of a sequence, or as many lanes as fit ``kib``."""
+    _, K, R, P, stored = summaries.shape
+    fits = (kib << 10) // (K * R * stored * summaries.dtype.itemsize)
+    return P if fits >= P else max(LANES, fits // LANES * LANES)
+
+
+class _Chunks:
+    """The chunks of a core's sequences, one after another, and their copies into the ring."""
+
+    def __init__(self, lengths: Any, rows: Any, source: Any, ring: Any, sems: Any, tokens: int):
+        self.lengths, self.rows, self.source, self.ring, self.sems = lengths, rows, source, ring, sems
+        self.tokens = tokens  # of a chunk
+        self.sequences = pl.num_programs(1)
+        self.first = pl.program_id(0) * self.sequences
+        self.each = pl.cdiv(source.shape[2], ring.shape[2])
+
+    def act(self, step: Any, action: Callable[[Any], None]) -> None:
+        """Start or wait for the copy of a chunk, if it holds a page that exists."""
+        s, i = lax.div(step, self.each), lax.rem(step, self.each)
+        b = self.first + jnp.minimum(s, self.sequences - 1)
+        exists = (s < self.sequences) & (i * self.tokens < self.lengths[b])
+        chunk, P = self.ring.shape[2], self.source.shape[2]
+        slot = lax.rem(step, self.ring.shape[0])
+        rest = P - (self.each - 1) * chunk  # pages of the last one
+
+        def copy(size: int) -> None:
+            pages = pl.ds(pl.multiple_of(i * chunk, chunk), size)
+            source, target = self.source.at[self.rows[b], :, pages], self.ring.at[slot, :, :size]
+            action(pltpu.make_async_copy(source, target, self.sems.at[slot]))
+
+        if rest == chunk:
+            pl.when(exists)(lambda: copy(chunk))
+        else:
+            pl.when(exists & (i < self.each - 1))(lambda: copy(chunk))
+            pl.when(exists & (i == self.each - 1))(lambda: copy(rest))
+
+
+def _start(copy: Any) -> None:
+    copy.start()
+
+
+def _wait(copy: Any) -> None:
+    copy.wait()
 
 
 def _kernel(
-    lengths: Any,
-    rows_b: Any,
-    query: Any,
-    summaries: Any,
-    out: Any,
-    *,
-    chunk: int,
-    page_size: int,
-    heads: int,
-    kinds: int,
-) -> None:
-    del rows_b  # read by the index map
-    b, i = pl.program_id(0), pl.program_id(1)
-    start = i * (chunk * page_size)
+    lengths: Any, rows: Any, query: Any, source: Any, out: Any, ring: Any, sems: Any,
+    *, chunk: int, page_size: int, heads: int, kinds: int,
+) -> None:  # fmt: skip
+    """Score the pages of one sequence, with the next chunks of this or the next one on their way."""
+    chunks = _Chunks(lengths, rows, source, ring, sems, chunk * page_size)
+    s = pl.program_id(1)
+    length = lengths[chunks.first + s]
+    ahead = ring.shape[0] - 1
 
-    @pl.when(start >= lengths[b])
+    @pl.when(s == 0)
     def _() -> None:
-        out[...] = jnp.full(out.shape, -jnp.inf, jnp.float32)
+        for step in range(ahead):
+            chunks.act(jnp.int32(step), _start)
 
-    @pl.when(start < lengths[b])
-    def _() -> None:
-        first_token = start + page_size * lax.broadcasted_iota(jnp.int32, (heads, chunk), 1)
-        exists = first_token < lengths[b]
-        rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
-        side_by_side = heads * kinds
+    query_rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
+
+    def score(i: Any, _: None) -> None:
+        step = s * chunks.each + i
+        chunks.act(step, _wait)
+        chunks.act(step + ahead, _start)
+        summaries = ring.at[lax.rem(step, ring.shape[0])]
+        first_token = page_size * (i * chunk + lax.broadcasted_iota(jnp.int32, (heads, chunk), 1))
+        exists = first_token < length
         for first in range(0, out.shape[1], heads):
-            vectors = range(first * kinds, first * kinds + side_by_side)
-            summary = jnp.concatenate([summaries[0, vector] for vector in vectors], axis=1)
-            scores = _product(rows[first : first + heads], summary)
-            out[0, first : first + heads] = jnp.where(exists, scores, -jnp.inf)
+            vectors = range(first * kinds, (first + heads) * kinds)
+            summary = jnp.concatenate([summaries[vector] for vector in vectors], axis=1)
+            scores = jnp.where(exists, _product(query_rows[first : first + heads], summary), -jnp.inf)
+            out[0, first : first + heads, pl.ds(pl.multiple_of(i * chunk, chunk), chunk)] = scores
+
+    lax.fori_loop(0, chunks.each, score, None)
 
 
 def _scoring_rows(query_kgh: jax.Array, kinds: int, heads: int) -> jax.Array:
