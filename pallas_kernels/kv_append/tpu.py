@@ -84,6 +84,8 @@ def kv_append(
     new = [_new_rows(plan, new, lengths_b, kv_pages.shape[4]) for new in (key_btkh, value_btkh)]
     scalars = (lengths_b, lengths_b + new_tokens_b, rows_b)
     table = jnp.pad(page_table_bp, [(0, 0), (0, -page_table_bp.shape[1] % LANES)])
+    if not interpret:  # else XLA may move all of it to VMEM for the few entries that are read
+        table = pltpu.with_memory_space_constraint(table, pltpu.HBM)
     page_u = old_scales = None
     if kv_scales is not None:
         page_u = _touched_pages(plan, page_table_bp, lengths_b, lengths_b + new_tokens_b, total)
@@ -109,7 +111,7 @@ def _touched_pages(
 
 
 def _fetched_ids(touched: int, pages: int) -> int:
-    """Entries of a sequence's page table that are fetched: whole tiles; its pages may begin at a tile's last."""
+    """Entries of a sequence's page table to fetch: whole tiles; its pages may begin at the last of one."""
     return min(pages, touched + LANES - 1 + -(touched + LANES - 1) % LANES)
 
 

@@ -27,6 +27,7 @@ from jax.experimental.pallas import tpu as pltpu
 from pallas_kernels.tuning import tuned
 
 LANES = 128
+TILE_ROWS = {4: 8, 2: 16}  # by bytes of a number
 
 
 def check(
@@ -38,9 +39,12 @@ def check(
     page_size: int,
 ) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    stored = summaries_mkrph.shape[4]
+    P, stored = summaries_mkrph.shape[3:]
+    rows = TILE_ROWS[summaries_mkrph.dtype.itemsize]
     if stored % LANES:
         return f"summaries must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
+    if P % rows and _chunk(summaries_mkrph, tuned("page_scores")["chunk_kib"]) < P:
+        return f"so many pages of {summaries_mkrph.dtype} summaries must be a multiple of {rows}, not {P}"
     return None
 
 
@@ -65,23 +69,20 @@ def page_scores(
     chunk = _chunk(summaries_mkrph, constants["chunk_kib"])
     chunks, ring = pl.cdiv(P, chunk), constants["ring"]
     cores = math.gcd(B, constants["cores"])
+    each = B // cores  # sequences of a core
     summaries = summaries_mkrph.reshape(-1, K * R, P, stored)
     if not interpret:  # else XLA may move a small cache to VMEM and back
         summaries = pltpu.with_memory_space_constraint(summaries, pltpu.HBM)
     scores = pl.pallas_call(
-        functools.partial(_kernel, chunk=chunk, page_size=page_size, heads=heads, kinds=R),
+        functools.partial(_kernel, page_size=page_size, heads=heads, kinds=R),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
-            grid=(cores, B // cores),
+            grid=(cores, each),
             in_specs=[
-                pl.BlockSpec(
-                    (1, *query_bkgh.shape[1:]), lambda c, s, *_: (c * (B // cores) + s, 0, 0, 0)
-                ),
+                pl.BlockSpec((1, *query_bkgh.shape[1:]), lambda c, s, *_: (c * each + s, 0, 0, 0)),
                 pl.BlockSpec(memory_space=pl.ANY),
             ],
-            out_specs=pl.BlockSpec(
-                (1, K, chunks * chunk), lambda c, s, *_: (c * (B // cores) + s, 0, 0)
-            ),
+            out_specs=pl.BlockSpec((1, K, chunks * chunk), lambda c, s, *_: (c * each + s, 0, 0)),
             scratch_shapes=[
                 pltpu.VMEM((ring, K * R, chunk, stored), summaries.dtype),
                 pltpu.SemaphoreType.DMA((ring,)),
@@ -109,76 +110,84 @@ def _chunk(summaries: jax.Array, kib: int) -> int:
     return P if fits >= P else max(LANES, fits // LANES * LANES)
 
 
-class _Chunks:
-    """The chunks of a core's sequences, one after another, and their copies into the ring."""
+class _Copies:
+    """The copies of the chunks of a core's sequences, one after another, into the ring."""
 
-    def __init__(self, lengths: Any, rows: Any, source: Any, ring: Any, sems: Any, tokens: int):
-        self.lengths, self.rows, self.source, self.ring, self.sems = lengths, rows, source, ring, sems
-        self.tokens = tokens  # of a chunk
+    def __init__(self, lengths: Any, rows: Any, source: Any, ring: Any, sems: Any) -> None:
+        self.lengths, self.rows, self.source, self.ring, self.sems = (
+            lengths,
+            rows,
+            source,
+            ring,
+            sems,
+        )
         self.sequences = pl.num_programs(1)
         self.first = pl.program_id(0) * self.sequences
-        self.each = pl.cdiv(source.shape[2], ring.shape[2])
+        self.chunks = pl.cdiv(source.shape[2], ring.shape[2])
 
-    def act(self, step: Any, action: Callable[[Any], None]) -> None:
-        """Start or wait for the copy of a chunk, if it holds a page that exists."""
-        s, i = lax.div(step, self.each), lax.rem(step, self.each)
+    def start(self, step: jax.Array, page_size: int) -> None:
+        """Start to copy the chunk of a step."""
+        self._copy(step, page_size, lambda copy: copy.start())
+
+    def wait(self, step: jax.Array, page_size: int) -> None:
+        """Wait for the chunk of a step."""
+        self._copy(step, page_size, lambda copy: copy.wait())
+
+    def _copy(self, step: jax.Array, page_size: int, act: Callable[[Any], None]) -> None:
+        """Act on the copy of a chunk if it holds a page that exists."""
+        s, i = lax.div(step, self.chunks), lax.rem(step, self.chunks)
         b = self.first + jnp.minimum(s, self.sequences - 1)
-        exists = (s < self.sequences) & (i * self.tokens < self.lengths[b])
-        chunk, P = self.ring.shape[2], self.source.shape[2]
-        slot = lax.rem(step, self.ring.shape[0])
-        rest = P - (self.each - 1) * chunk  # pages of the last one
+        slots, _, chunk, _ = self.ring.shape
+        slot = lax.rem(step, slots)
+        exists = (s < self.sequences) & (i * (chunk * page_size) < self.lengths[b])
 
-        def copy(size: int) -> None:
-            pages = pl.ds(pl.multiple_of(i * chunk, chunk), size)
-            source, target = self.source.at[self.rows[b], :, pages], self.ring.at[slot, :, :size]
-            action(pltpu.make_async_copy(source, target, self.sems.at[slot]))
+        def copy(pages: int) -> None:
+            place = pl.ds(pl.multiple_of(i * chunk, chunk), pages)
+            source, target = self.source.at[self.rows[b], :, place], self.ring.at[slot, :, :pages]
+            act(pltpu.make_async_copy(source, target, self.sems.at[slot]))
 
+        last = self.chunks - 1
+        rest = self.source.shape[2] - last * chunk
         if rest == chunk:
             pl.when(exists)(lambda: copy(chunk))
         else:
-            pl.when(exists & (i < self.each - 1))(lambda: copy(chunk))
-            pl.when(exists & (i == self.each - 1))(lambda: copy(rest))
-
-
-def _start(copy: Any) -> None:
-    copy.start()
-
-
-def _wait(copy: Any) -> None:
-    copy.wait()
+            pl.when(exists & (i < last))(lambda: copy(chunk))
+            pl.when(exists & (i == last))(lambda: copy(rest))
 
 
 def _kernel(
     lengths: Any, rows: Any, query: Any, source: Any, out: Any, ring: Any, sems: Any,
-    *, chunk: int, page_size: int, heads: int, kinds: int,
+    *, page_size: int, heads: int, kinds: int,
 ) -> None:  # fmt: skip
-    """Score the pages of one sequence, with the next chunks of this or the next one on their way."""
-    chunks = _Chunks(lengths, rows, source, ring, sems, chunk * page_size)
+    """Score the pages of one sequence, with the next chunks, of this or the next one, on their way."""
+    copies = _Copies(lengths, rows, source, ring, sems)
     s = pl.program_id(1)
-    length = lengths[chunks.first + s]
-    ahead = ring.shape[0] - 1
+    length = lengths[copies.first + s]
+    slots, _, chunk, _ = ring.shape
 
     @pl.when(s == 0)
     def _() -> None:
-        for step in range(ahead):
-            chunks.act(jnp.int32(step), _start)
+        for step in range(slots - 1):
+            copies.start(jnp.int32(step), page_size)
 
     query_rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
 
     def score(i: Any, _: None) -> None:
-        step = s * chunks.each + i
-        chunks.act(step, _wait)
-        chunks.act(step + ahead, _start)
-        summaries = ring.at[lax.rem(step, ring.shape[0])]
-        first_token = page_size * (i * chunk + lax.broadcasted_iota(jnp.int32, (heads, chunk), 1))
-        exists = first_token < length
-        for first in range(0, out.shape[1], heads):
-            vectors = range(first * kinds, (first + heads) * kinds)
+        step = s * copies.chunks + i
+        copies.wait(step, page_size)
+        copies.start(step + slots - 1, page_size)
+        summaries = ring.at[lax.rem(step, slots)]
+        page = i * chunk + lax.broadcasted_iota(jnp.int32, (heads, chunk), 1)
+        lanes = pl.ds(pl.multiple_of(i * chunk, chunk), chunk)
+        for head in range(0, out.shape[1], heads):
+            vectors = range(head * kinds, (head + heads) * kinds)
             summary = jnp.concatenate([summaries[vector] for vector in vectors], axis=1)
-            scores = jnp.where(exists, _product(query_rows[first : first + heads], summary), -jnp.inf)
-            out[0, first : first + heads, pl.ds(pl.multiple_of(i * chunk, chunk), chunk)] = scores
+            scores = _product(query_rows[head : head + heads], summary)
+            out[0, head : head + heads, lanes] = jnp.where(
+                page * page_size < length, scores, -jnp.inf
+            )
 
-    lax.fori_loop(0, chunks.each, score, None)
+    lax.fori_loop(0, copies.chunks, score, None)
 
 
 def _scoring_rows(query_kgh: jax.Array, kinds: int, heads: int) -> jax.Array:

@@ -29,7 +29,7 @@ BLOCK = (
     1 << 19
 )  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
 SMALL = 1 << 16  # keys of a step whose sums over the lanes are waited for
-UNROLL = 8  # ids read off at once, for the same reason
+UNROLL = 16  # ids read off at once, for the same reason
 
 
 def top_pages(
@@ -143,8 +143,11 @@ def _kernel(
     column = lax.broadcasted_iota(jnp.int32, ids_ref.shape, 1)
 
     def read_off(j: jax.Array, found: jax.Array) -> jax.Array:
-        mine = number == (j + 1).astype(jnp.float32)
-        entry = jnp.where(mine, table, 0.0).sum(axis=1, keepdims=True)
+        entry = jnp.zeros((rows, LANES), jnp.float32)
+        for start in range(0, P, LANES):  # one lane of one tile holds it
+            tile = slice(start, start + LANES)
+            entry = jnp.where(number[:, tile] == (j + 1).astype(jnp.float32), table[:, tile], entry)
+        entry = entry.sum(axis=1, keepdims=True)
         return jnp.where(column == j, entry.astype(jnp.int32), found)
 
     nothing = jnp.zeros(ids_ref.shape, jnp.int32)
@@ -173,7 +176,7 @@ def _jth_key(key: jax.Array, J: int) -> jax.Array:
         return found + reached * unit
 
     least = jnp.full((key.shape[0], 1), -(2**31), jnp.int32)
-    return lax.fori_loop(0, 32 // bits, narrow, least)
+    return lax.fori_loop(0, 32 // bits, narrow, least, unroll=4)
 
 
 def _running_count(ones: jax.Array) -> jax.Array:
