@@ -16,7 +16,7 @@ from pallas_kernels.kv_append.api import touched_pages
 from pallas_kernels.kv_append.reference import Cache
 from pallas_kernels.kv_append.tpu_kernel import LANES, Plan, kernel
 
-RING = 4
+RING = 6
 NEW_BYTES = 1 << 20  # new tokens of a block
 IDS = 1 << 17  # page ids in scalar memory, half of it
 SLAB_ROWS = {

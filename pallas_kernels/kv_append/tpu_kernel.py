@@ -1,5 +1,7 @@
 """The TPU kernel of `kv_append`: read a touched page, merge the new tokens, write back the rows that changed.
 
+      all sequences          a tile of the page table each → scalar memory, then page by page:
+
       unit u                 HBM → VMEM (ring slot)                      VMEM → HBM
       (sequence b, page)     keys of the page, all heads [K, p, H] ────► their changed slab [K, s, H]
                              values, changed slab only   [K, s, H] ────► the same slab
@@ -45,11 +47,7 @@ class Unit(NamedTuple):
     place: jax.Array  # of the page in the text
     begin: jax.Array  # first new row
     end: jax.Array  # of the new rows
-
-    @property
-    def active(self) -> jax.Array:
-        """Whether it has a token to write."""
-        return self.end > self.begin
+    active: jax.Array  # whether it has a token to write
 
 
 class Refs:
@@ -74,7 +72,7 @@ class Refs:
         length = self.lengths[b]
         place = lax.div(length, p) + lax.rem(index, plan.touched)
         begin, end = (jnp.clip(tokens - place * p, 0, p) for tokens in (length, self.ends[b]))
-        return Unit(index, b, place, begin, end)
+        return Unit(index, b, place, begin, end, end > begin)
 
 
 def slab_start(plan: Plan, unit: Unit) -> jax.Array:
@@ -227,37 +225,34 @@ def kernel(*refs: Any, plan: Plan, units: int, block: int, summarized: bool) -> 
     names = Refs(plan, refs, summarized)
     first = pl.program_id(0) * block
     ahead = plan.ring // 2
+    behind = plan.ring - ahead
+
+    def if_active(unit: Unit, act: Any, write: bool) -> None:
+        pl.when(unit.active)(lambda: act(plan, names, unit, write))
+
+    def each(begin: Any, end: Any, act: Any, write: bool) -> None:
+        """Act on the units from ``begin`` to ``end``."""
+        lax.fori_loop(
+            begin, end, lambda index, _: if_active(names.unit(plan, index), act, write), None
+        )
 
     @pl.when(first == 0)
     def _() -> None:
         fetch_ids(plan, names, units // plan.touched)
-        for index in range(min(ahead, units)):
-            _when_active(start, plan, names, index, write=False)
+        each(0, min(ahead, units), start, write=False)
 
-    def append(local: jax.Array, _: None) -> None:
-        index = first + local
-        unit = names.unit(plan, index)
-        # The slot that the next read fills was last written from.
-        behind = index + ahead - plan.ring
-        pl.when(behind >= 0)(lambda: _when_active(wait, plan, names, behind, write=True))
-        pl.when(index + ahead < units)(
-            lambda: _when_active(start, plan, names, index + ahead, write=False)
-        )
-
-        @pl.when(unit.active)
-        def _() -> None:
-            wait(plan, names, unit, write=False)
-            merge(plan, names, unit, local)
-            start(plan, names, unit, write=True)
+    def append(local: jax.Array, nothing: None) -> None:
+        unit = names.unit(plan, first + local)
+        # The next read fills the slot that the oldest write leaves.
+        oldest, next_one = unit.index - behind, unit.index + ahead
+        pl.when(oldest >= 0)(lambda: if_active(names.unit(plan, oldest), wait, write=True))
+        pl.when(next_one < units)(lambda: if_active(names.unit(plan, next_one), start, write=False))
+        if_active(unit, wait, write=False)
+        merge(plan, names, unit, local)  # without effect on a unit that is not written
+        if_active(unit, start, write=True)
 
     lax.fori_loop(0, block, append, None)
 
     @pl.when(first + block == units)
     def _() -> None:
-        for index in range(max(0, units - (plan.ring - ahead)), units):
-            _when_active(wait, plan, names, index, write=True)
-
-
-def _when_active(act: Any, plan: Plan, refs: Refs, index: Any, write: bool) -> None:
-    unit = refs.unit(plan, index)
-    pl.when(unit.active)(lambda: act(plan, refs, unit, write=write))
+        each(max(0, units - behind), units, wait, write=True)

@@ -1,10 +1,11 @@
 """`page_scores` on TPU: the summaries of a sequence stream past its group-mean query.
 
-One grid step scores a chunk of C pages for all KV heads of one sequence while Pallas fetches the next chunk.
-Chunks past the sequence's end name the last chunk again, which is not fetched twice:
+One grid step scores one sequence, in chunks of C pages for all KV heads, from a ring in VMEM into which the
+next chunks, of this sequence and those after it, are on their way:
 
       summaries[row b] in HBM, one head: ████████████████░░░░░░░░   ░ pages that do not exist
-      grid (b, 0) (b, 1) (b, 2) …        └─ C ──┘└─ C ──┘└ −inf ┘   (nothing read)
+      chunks (b, 0) (b, 1) (b, 2) …      └─ C ──┘└─ C ──┘└ −inf ┘   (nothing read)
+      ring   [b, 0][b, 1][b + 1, 0]      scored · on its way · on its way
 
       two heads (or minimum and maximum) side by side in the lanes: [C, 2H]
       [q₀ 0; 0 q₁] as high and low bf16 halves [4, 2H] · [C, 2H]ᵀ → scores [2, C]
@@ -15,7 +16,7 @@ K KV heads · H head dim · P pages of a sequence · C pages of a chunk · R sum
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -74,7 +75,10 @@ def page_scores(
     if not interpret:  # else XLA may move a small cache to VMEM and back
         summaries = pltpu.with_memory_space_constraint(summaries, pltpu.HBM)
     scores = pl.pallas_call(
-        functools.partial(_kernel, page_size=page_size, heads=heads, kinds=R),
+        functools.partial(
+            _kernel, page_size=page_size, heads=heads, kinds=R,
+            assume_full=constants["assume_full"],
+        ),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
             grid=(cores, each),
@@ -99,7 +103,7 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query_bkgh, summaries)
+    )(lengths_b, rows_b, query_bkgh, summaries)  # fmt: skip
     return scores[..., :P]
 
 
@@ -113,33 +117,28 @@ def _chunk(summaries: jax.Array, kib: int) -> int:
 class _Copies:
     """The copies of the chunks of a core's sequences, one after another, into the ring."""
 
-    def __init__(self, lengths: Any, rows: Any, source: Any, ring: Any, sems: Any) -> None:
-        self.lengths, self.rows, self.source, self.ring, self.sems = (
-            lengths,
-            rows,
-            source,
-            ring,
-            sems,
-        )
+    def __init__(self, refs: Sequence[Any], page_size: int) -> None:
+        self.lengths, self.rows, self.source, self.ring, self.sems = refs
+        self.page_size = page_size
         self.sequences = pl.num_programs(1)
         self.first = pl.program_id(0) * self.sequences
-        self.chunks = pl.cdiv(source.shape[2], ring.shape[2])
+        self.chunks = pl.cdiv(self.source.shape[2], self.ring.shape[2])
 
-    def start(self, step: jax.Array, page_size: int) -> None:
+    def start(self, step: jax.Array) -> None:
         """Start to copy the chunk of a step."""
-        self._copy(step, page_size, lambda copy: copy.start())
+        self._copy(step, lambda copy: copy.start())
 
-    def wait(self, step: jax.Array, page_size: int) -> None:
+    def wait(self, step: jax.Array) -> None:
         """Wait for the chunk of a step."""
-        self._copy(step, page_size, lambda copy: copy.wait())
+        self._copy(step, lambda copy: copy.wait())
 
-    def _copy(self, step: jax.Array, page_size: int, act: Callable[[Any], None]) -> None:
+    def _copy(self, step: jax.Array, act: Callable[[Any], None]) -> None:
         """Act on the copy of a chunk if it holds a page that exists."""
         s, i = lax.div(step, self.chunks), lax.rem(step, self.chunks)
         b = self.first + jnp.minimum(s, self.sequences - 1)
         slots, _, chunk, _ = self.ring.shape
         slot = lax.rem(step, slots)
-        exists = (s < self.sequences) & (i * (chunk * page_size) < self.lengths[b])
+        exists = (s < self.sequences) & (i * (chunk * self.page_size) < self.lengths[b])
 
         def copy(pages: int) -> None:
             place = pl.ds(pl.multiple_of(i * chunk, chunk), pages)
@@ -157,35 +156,38 @@ class _Copies:
 
 def _kernel(
     lengths: Any, rows: Any, query: Any, source: Any, out: Any, ring: Any, sems: Any,
-    *, page_size: int, heads: int, kinds: int,
+    *, page_size: int, heads: int, kinds: int, assume_full: bool,
 ) -> None:  # fmt: skip
     """Score the pages of one sequence, with the next chunks, of this or the next one, on their way."""
-    copies = _Copies(lengths, rows, source, ring, sems)
+    copies = _Copies((lengths, rows, source, ring, sems), page_size)
     s = pl.program_id(1)
     length = lengths[copies.first + s]
-    slots, _, chunk, _ = ring.shape
+    slots, chunk = ring.shape[0], ring.shape[2]
 
     @pl.when(s == 0)
     def _() -> None:
         for step in range(slots - 1):
-            copies.start(jnp.int32(step), page_size)
+            copies.start(jnp.int32(step))
 
     query_rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
 
-    def score(i: Any, _: None) -> None:
+    def score(i: Any, nothing: None) -> None:
         step = s * copies.chunks + i
-        copies.wait(step, page_size)
-        copies.start(step + slots - 1, page_size)
+        copies.wait(step)
+        copies.start(step + slots - 1)
         summaries = ring.at[lax.rem(step, slots)]
         page = i * chunk + lax.broadcasted_iota(jnp.int32, (heads, chunk), 1)
         lanes = pl.ds(pl.multiple_of(i * chunk, chunk), chunk)
-        for head in range(0, out.shape[1], heads):
-            vectors = range(head * kinds, (head + heads) * kinds)
-            summary = jnp.concatenate([summaries[vector] for vector in vectors], axis=1)
-            scores = _product(query_rows[head : head + heads], summary)
-            out[0, head : head + heads, lanes] = jnp.where(
-                page * page_size < length, scores, -jnp.inf
-            )
+        out[0, :, lanes] = jnp.full((out.shape[1], chunk), -jnp.inf, jnp.float32)
+
+        @pl.when(assume_full or i * (chunk * page_size) < length)
+        def _() -> None:
+            for head in range(0, out.shape[1], heads):
+                vectors = range(head * kinds, (head + heads) * kinds)
+                summary = jnp.concatenate([summaries[vector] for vector in vectors], axis=1)
+                found = _product(query_rows[head : head + heads], summary)
+                found = jnp.where(page * page_size < length, found, -jnp.inf)
+                out[0, head : head + heads, lanes] = found
 
     lax.fori_loop(0, copies.chunks, score, None)
 
