@@ -1,8 +1,8 @@
 """What the TPU compiler should estimate: what the kernels run when every list and every sequence is full.
 
 libtpu's estimator evaluates a kernel without its data. In `paged_attention` it follows the branch for ragged
-lists, where it counts the loops over copies about once; in `page_scores` it leaves out the product, which only
-chunks of pages that exist take. Both figures are far too low.
+lists, where it counts the loops over copies about once; in `page_scores` it leaves out the products, which
+only pages that exist take. Both figures are far too low.
 """
 
 import contextlib

@@ -25,11 +25,10 @@ from pallas_kernels.tuning import tuned
 
 LANES = 128
 SUBLANES = 8
-BLOCK = (
-    1 << 19
-)  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
-SMALL = 1 << 16  # keys of a step whose sums over the lanes are waited for
-UNROLL = 16  # ids read off at once, for the same reason
+# What hides the waits for the cross-lane unit:
+BLOCK = 1 << 19  # scores of a grid step, 2 MiB: other rows
+SMALL = 1 << 16  # keys of a step, at most, of which two bits are taken at once
+UNROLL = 16  # ids read off at once
 
 
 def top_pages(
