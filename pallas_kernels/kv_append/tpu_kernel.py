@@ -75,10 +75,10 @@ class Refs:
         return Unit(index, b, place, begin, end, end > begin)
 
 
-def slab_start(plan: Plan, unit: Unit) -> jax.Array:
+def slab_start(plan: Plan, unit: Unit) -> Any:
     """First row of the slab that changes."""
     if plan.slab == plan.page_size:
-        return jnp.int32(0)
+        return 0
     return pl.multiple_of(lax.div(unit.begin, plan.slab) * plan.slab, plan.slab)
 
 
@@ -143,29 +143,29 @@ def merge(plan: Plan, refs: Refs, unit: Unit, local: Any) -> None:
     new_keys, new_values = (new[local].astype(jnp.float32) for new in refs.new)
     if plan.decode:
         new_keys, new_values = new_keys[:, None], new_values[:, None]
-    row_k = lax.broadcasted_iota(jnp.int32, (K, p, H), 1)
-    shape = (K, plan.slab, H)
-    row_v = lax.broadcasted_iota(jnp.int32, shape, 1) + slab_start(plan, unit)
-    if plan.scaled:
-        stored = _merge_scaled(refs, local, keys, 0, new_keys, row_k, begin, end)
-        _merge_scaled(refs, local, values, K, new_values, row_v, begin, end)
+    first = slab_start(plan, unit)
+    row = first + lax.broadcasted_iota(jnp.int32, (K, plan.slab, H), 1)
+    if plan.scaled:  # the slab is the page
+        stored = _merge_scaled(refs, local, keys, 0, new_keys, row, begin, end)
+        _merge_scaled(refs, local, values, K, new_values, row, begin, end)
     else:
-        stored = _merge_rows(keys, new_keys, row_k, begin, end)
-        _merge_rows(values, new_values, row_v, begin, end)
+        changed = (slot, slice(None), pl.ds(first, plan.slab))
+        _merge_rows(refs.keys, changed, new_keys, row, begin, end)
+        _merge_rows(refs.values, slot, new_values, row, begin, end)
+        stored = keys[...].astype(jnp.float32)
     if refs.summaries is not None:
+        held = lax.broadcasted_iota(jnp.int32, (K, p, H), 1) < end
         column = lax.rem(unit.place, plan.summary_slab)
-        _summarize(refs.summary.at[slot], stored, row_k < end, end, column)
+        _summarize(refs.summary.at[slot], stored, held, end, column)
 
 
 def _merge_rows(
-    buffer: Any, new: jax.Array, row: jax.Array, begin: jax.Array, end: jax.Array
-) -> jax.Array:
-    """Write the new rows into the buffer; what it then holds, in f32."""
-    fresh = _between(row, begin, end)
-    new = jnp.broadcast_to(new, row.shape).astype(buffer.dtype).astype(jnp.float32)
-    merged = jnp.where(fresh, new, buffer[...].astype(jnp.float32))
-    buffer[...] = merged.astype(buffer.dtype)
-    return merged
+    ring: Any, place: Any, new: jax.Array, row: jax.Array, begin: jax.Array, end: jax.Array
+) -> None:
+    """Write the new ones of the rows at a place of the ring."""
+    new = jnp.broadcast_to(new, row.shape).astype(ring.dtype).astype(jnp.float32)
+    merged = jnp.where(_between(row, begin, end), new, ring[place].astype(jnp.float32))
+    ring[place] = merged.astype(ring.dtype)
 
 
 def _merge_scaled(
