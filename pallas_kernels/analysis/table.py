@@ -11,7 +11,7 @@ from pallas_kernels.analysis.full_lists import only_full_lists, with_full_lists
 from pallas_kernels.analysis.programs import LAYER_PARTS, Program, Shape, programs
 from pallas_kernels.analysis.report import Kernel, Report
 
-ATTENDING = ("paged_attention", "layer", "prefix_attention")
+ATTENDING = ("paged_attention", "page_scores", "layer", "prefix_attention")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.kv_append.api import touched_pages
 from pallas_kernels.kv_append.reference import Cache
-from pallas_kernels.kv_append.tpu_kernel import FIELDS, Plan, kernel
+from pallas_kernels.kv_append.tpu_kernel import LANES, Plan, kernel
 
-LANES = 128
-RING = 4
+RING = 6
 NEW_BYTES = 1 << 20  # new tokens of a block
+IDS = 1 << 17  # page ids in scalar memory, half of it
 SLAB_ROWS = {
     4: 8,
     2: 16,
@@ -46,8 +46,11 @@ def check(
         )
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
+    B, P = page_table_bp.shape
+    if B * _fetched_ids(touched_pages(key_btkh.shape[1], p), P) > IDS:
+        return f"{B} sequences of {key_btkh.shape[1]} new tokens touch too many pages for scalar memory"
     if summaries_mkrph is not None:
-        slab, P = SLAB_ROWS[summaries_mkrph.dtype.itemsize], summaries_mkrph.shape[3]
+        slab = SLAB_ROWS[summaries_mkrph.dtype.itemsize]
         if P % slab:
             return f"{summaries_mkrph.dtype} summaries need a multiple of {slab} pages a sequence, not {P}"
     return None
@@ -67,9 +70,10 @@ def kv_append(
     interpret: Any = False,
 ) -> Cache:
     """See `pallas_kernels.kv_append`."""
-    T, p = key_btkh.shape[1], kv_pages.shape[3]
+    T, total, p = key_btkh.shape[1], kv_pages.shape[0], kv_pages.shape[3]
     plan = Plan(
         page_size=p,
+        touched=touched_pages(T, p),
         slab=SLAB_ROWS[kv_pages.dtype.itemsize] if T == 1 and kv_scales is None else p,
         summary_slab=0 if summaries_mkrph is None else SLAB_ROWS[summaries_mkrph.dtype.itemsize],
         # Pages of one sequence share a slab of summaries: its next read must see the last write.
@@ -77,78 +81,69 @@ def kv_append(
         decode=T == 1,
         scaled=kv_scales is not None,
     )
-    table_ui = _units(plan, T, page_table_bp, lengths_b, new_tokens_b, rows_b)
-    new = _new_rows(plan, T, key_btkh, value_btkh, lengths_b, kv_pages.shape[4])
-    physical_u, active_u = table_ui[:, 0], table_ui[:, 3] > table_ui[:, 2]
-    old_scales = None
+    new = [_new_rows(plan, new, lengths_b, kv_pages.shape[4]) for new in (key_btkh, value_btkh)]
+    scalars = (lengths_b, lengths_b + new_tokens_b, rows_b)
+    table = jnp.pad(page_table_bp, [(0, 0), (0, -page_table_bp.shape[1] % LANES)])
+    if not interpret:  # else XLA may move all of it to VMEM for the few entries that are read
+        table = pltpu.with_memory_space_constraint(table, pltpu.HBM)
+    page_u = old_scales = None
     if kv_scales is not None:
-        old_ur = kv_scales[physical_u].swapaxes(1, 2).reshape(table_ui.shape[0], -1)
+        page_u = _touched_pages(plan, page_table_bp, lengths_b, lengths_b + new_tokens_b, total)
+        old_ur = kv_scales.at[page_u].get(mode="clip").swapaxes(1, 2).reshape(page_u.shape[0], -1)
         old_scales = jnp.broadcast_to(old_ur[..., None], (*old_ur.shape, LANES))
     pool, summaries, scales = _call(
-        plan, table_ui, new, old_scales, kv_pages, summaries_mkrph, interpret
+        plan, scalars, new, table, old_scales, kv_pages, summaries_mkrph, interpret
     )
     if kv_scales is not None:
-        target_u = jnp.where(active_u, physical_u, kv_scales.shape[0])  # out of bounds is dropped
         scales_uck = scales[..., 0].reshape(-1, 2, kv_scales.shape[1])
-        kv_scales = kv_scales.at[target_u].set(scales_uck.swapaxes(1, 2), mode="drop")
+        kv_scales = kv_scales.at[page_u].set(scales_uck.swapaxes(1, 2), mode="drop")
     return pool, summaries, kv_scales
 
 
-def _units(
-    plan: Plan,
-    T: int,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
+def _touched_pages(
+    plan: Plan, page_table_bp: jax.Array, lengths_b: jax.Array, ends_b: jax.Array, nowhere: int
 ) -> jax.Array:
-    """``[U, FIELDS]`` int32: page, its place in the text, first new row, their end, summary row."""
-    p = plan.page_size
-    column_bi = lengths_b[:, None] // p + jnp.arange(touched_pages(T, p))
-    begin_bi = jnp.clip(lengths_b[:, None] - column_bi * p, 0, p)
-    end_bi = jnp.clip((lengths_b + new_tokens_b)[:, None] - column_bi * p, 0, p)
-    column_bi = jnp.clip(column_bi, 0, page_table_bp.shape[1] - 1)
-    page_bi = jnp.take_along_axis(page_table_bp, column_bi, axis=1)
-    row_bi = jnp.broadcast_to(rows_b[:, None], page_bi.shape)
-    fields = [page_bi, column_bi, begin_bi, end_bi, row_bi]
-    return jnp.stack(fields, axis=-1).reshape(-1, FIELDS).astype(jnp.int32)
+    """``[U]`` int32 physical page of each unit; ``nowhere`` where no token is written."""
+    place_bi = lengths_b[:, None] // plan.page_size + jnp.arange(plan.touched)
+    page_bi = jnp.take_along_axis(page_table_bp, place_bi, axis=1, mode="clip")
+    active_bi = ends_b[:, None] > jnp.maximum(place_bi * plan.page_size, lengths_b[:, None])
+    return jnp.where(active_bi, page_bi, nowhere).reshape(-1)
 
 
-def _new_rows(
-    plan: Plan,
-    T: int,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    lengths_b: jax.Array,
-    stored: int,
-) -> jax.Array:
-    """``[U, 2K, p or 1, Hs]`` f32 new tokens on the rows of the page they land on; row c·K + k."""
-    new_btckh = jnp.stack([key_btkh, value_btkh], axis=2).astype(jnp.float32)
-    new_btckh = jnp.pad(new_btckh, [(0, 0)] * 4 + [(0, stored - key_btkh.shape[3])])
-    B, _, _, K, _ = new_btckh.shape
+def _fetched_ids(touched: int, pages: int) -> int:
+    """Entries of a sequence's page table to fetch: whole tiles; its pages may begin at the last of one."""
+    return min(pages, touched + LANES - 1 + -(touched + LANES - 1) % LANES)
+
+
+def _new_rows(plan: Plan, new_btkh: jax.Array, lengths_b: jax.Array, stored: int) -> jax.Array:
+    """New tokens as a unit takes them: ``[U, K, Hs]``, or ``[U, K, p, Hs]`` on their rows of the page."""
+    B, T, K, H = new_btkh.shape
+    if new_btkh.dtype != jnp.bfloat16:
+        new_btkh = new_btkh.astype(jnp.float32)
+    if stored > H:
+        new_btkh = jnp.pad(new_btkh, [(0, 0)] * 3 + [(0, stored - H)])
     if plan.decode:
-        return new_btckh.reshape(B, 2 * K, 1, stored)
-    p, pages = plan.page_size, touched_pages(T, plan.page_size)
-    token_br = jnp.arange(pages * p) - lengths_b[:, None] % p
-    aligned = jnp.take_along_axis(
-        new_btckh, jnp.clip(token_br, 0, T - 1)[:, :, None, None, None], axis=1
-    )
-    aligned = aligned.reshape(B * pages, p, 2 * K, stored)
-    return aligned.swapaxes(1, 2)
+        return new_btkh.reshape(B, K, stored)
+    p = plan.page_size
+    token_br = jnp.arange(plan.touched * p) - lengths_b[:, None] % p
+    aligned = jnp.take_along_axis(new_btkh, jnp.clip(token_br, 0, T - 1)[:, :, None, None], axis=1)
+    return aligned.reshape(B * plan.touched, p, K, stored).swapaxes(1, 2)
 
 
 def _call(
     plan: Plan,
-    table_ui: jax.Array,
-    new: jax.Array,
+    scalars: tuple[jax.Array, ...],
+    new: list[jax.Array],
+    table: jax.Array,
     old_scales: jax.Array | None,
     kv_pages: jax.Array,
     summaries: jax.Array | None,
     interpret: Any,
 ) -> tuple[jax.Array, jax.Array | None, jax.Array]:
-    U, rows, _, stored = new.shape
-    K, p = rows // 2, plan.page_size
-    block = max(1, min(U, NEW_BYTES // (new[0].size * 4)))
+    U, K, *_, stored = new[0].shape
+    p = plan.page_size
+    ids = _fetched_ids(plan.touched, table.shape[1])
+    block = max(1, min(U, NEW_BYTES // (2 * new[0][0].nbytes)))
     block = next(size for size in range(block, 0, -1) if U % size == 0)
 
     def blocked(array: jax.Array) -> pl.BlockSpec:
@@ -156,7 +151,7 @@ def _call(
         return pl.BlockSpec((block, *array.shape[1:]), lambda i, *_: (i, *zeros))
 
     in_hbm = pl.BlockSpec(memory_space=pl.ANY)
-    operands, in_specs, out_specs = [new], [blocked(new)], []
+    operands, in_specs, out_specs = [table, *new], [in_hbm, *[blocked(new[0])] * 2], []
     out_shape: list[jax.ShapeDtypeStruct] = []
     aliases: dict[int, int] = {}
     if old_scales is not None:
@@ -164,19 +159,20 @@ def _call(
         in_specs.append(blocked(old_scales))
     for cache in (kv_pages, summaries):
         if cache is not None:
-            aliases[1 + len(operands)] = len(out_shape)  # the scalar operand counts too
+            aliases[len(scalars) + len(operands)] = len(out_shape)
             operands.append(cache)
             in_specs.append(in_hbm)
             out_specs.append(in_hbm)
             out_shape.append(jax.ShapeDtypeStruct(cache.shape, cache.dtype))
     scratch: list[Any] = [
+        pltpu.SMEM((U // plan.touched, ids), jnp.int32),
         pltpu.VMEM((plan.ring, K, p, stored), kv_pages.dtype),
         pltpu.VMEM((plan.ring, K, plan.slab, stored), kv_pages.dtype),
     ]
     if summaries is not None:
         shape = (plan.ring, K, summaries.shape[2], plan.summary_slab, stored)
         scratch.append(pltpu.VMEM(shape, summaries.dtype))
-    scratch += [pltpu.SemaphoreType.DMA((plan.ring,)), pltpu.SemaphoreType.DMA((plan.ring,))]
+    scratch += [pltpu.SemaphoreType.DMA(shape) for shape in ((), (plan.ring,), (plan.ring,))]
     if old_scales is not None:
         out_specs.append(blocked(old_scales))
         out_shape.append(jax.ShapeDtypeStruct(old_scales.shape, jnp.float32))
@@ -186,7 +182,7 @@ def _call(
             kernel, plan=plan, units=U, block=block, summarized=summaries is not None
         ),
         grid_spec=pltpu.PrefetchScalarGridSpec(
-            num_scalar_prefetch=1,
+            num_scalar_prefetch=len(scalars),
             grid=(U // block,),
             in_specs=in_specs,
             out_specs=out_specs,
@@ -202,7 +198,7 @@ def _call(
         ),
         interpret=interpret,
         name="kv_append",
-    )(table_ui.reshape(-1), *operands)
+    )(*scalars, *operands)
     updated = iter(results)
     pool = next(updated)
     return pool, None if summaries is None else next(updated), next(updated, pool)

@@ -1,5 +1,7 @@
 """The TPU kernel of `kv_append`: read a touched page, merge the new tokens, write back the rows that changed.
 
+      all sequences          a tile of the page table each → scalar memory, then page by page:
+
       unit u                 HBM → VMEM (ring slot)                      VMEM → HBM
       (sequence b, page)     keys of the page, all heads [K, p, H] ────► their changed slab [K, s, H]
                              values, changed slab only   [K, s, H] ────► the same slab
@@ -11,7 +13,7 @@ the scale change. Letters: K KV heads · p page size · s slab rows · H head di
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.quantize import largest_code
 
-FIELDS = 5  # page, place in the text, first new row, end of the new rows, row of summaries
+LANES = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Plan:
     """The static shape of one call."""
 
     page_size: int
+    touched: int
     slab: int
     summary_slab: int
     ring: int
@@ -36,41 +39,73 @@ class Plan:
     scaled: bool
 
 
+class Unit(NamedTuple):
+    """A page of a sequence, as the kernel's scalars give it."""
+
+    index: Any
+    sequence: jax.Array
+    place: jax.Array  # of the page in the text
+    begin: jax.Array  # first new row
+    end: jax.Array  # of the new rows
+    active: jax.Array  # whether it has a token to write
+
+
 class Refs:
     """The kernel's references by name."""
 
     def __init__(self, plan: Plan, refs: tuple[Any, ...], summarized: bool) -> None:
         rest = list(refs)
-        self.table, self.new = rest.pop(0), rest.pop(0)
+        self.lengths, self.ends, self.rows, self.table, *self.new = rest[:6]
+        del rest[:6]
         self.old_scales: Any = rest.pop(0) if plan.scaled else None
         del rest[: 1 + summarized]  # the caches as inputs: the outputs are the same memory
         self.pool = rest.pop(0)
         self.summaries: Any = rest.pop(0) if summarized else None
         self.new_scales: Any = rest.pop(0) if plan.scaled else None
-        self.keys, self.values = rest.pop(0), rest.pop(0)
+        self.ids, self.keys, self.values = rest.pop(0), rest.pop(0), rest.pop(0)
         self.summary: Any = rest.pop(0) if summarized else None
-        self.read_sems, self.write_sems = rest
+        self.id_sem, self.read_sems, self.write_sems = rest
 
-    def field(self, unit: Any, index: int) -> jax.Array:
-        """A number of a unit's row in the table."""
-        return self.table[unit * FIELDS + index]
+    def unit(self, plan: Plan, index: Any) -> Unit:
+        """What is to be done in a unit."""
+        p, b = plan.page_size, lax.div(index, plan.touched)
+        length = self.lengths[b]
+        place = lax.div(length, p) + lax.rem(index, plan.touched)
+        begin, end = (jnp.clip(tokens - place * p, 0, p) for tokens in (length, self.ends[b]))
+        return Unit(index, b, place, begin, end, end > begin)
 
-    def active(self, unit: Any) -> jax.Array:
-        """Whether a unit has a token to write."""
-        return self.field(unit, 3) > self.field(unit, 2)
 
-
-def slab_start(plan: Plan, refs: Refs, unit: Any) -> jax.Array:
+def slab_start(plan: Plan, unit: Unit) -> Any:
     """First row of the slab that changes."""
     if plan.slab == plan.page_size:
-        return jnp.int32(0)
-    return pl.multiple_of(lax.div(refs.field(unit, 2), plan.slab) * plan.slab, plan.slab)
+        return 0
+    return pl.multiple_of(lax.div(unit.begin, plan.slab) * plan.slab, plan.slab)
 
 
-def copies(plan: Plan, refs: Refs, unit: Any, slot: Any, write: bool) -> list[Any]:
+def fetch_ids(plan: Plan, refs: Refs, sequences: int) -> None:
+    """Bring the entries of the page table that the units ask for into scalar memory."""
+
+    def copy(b: Any) -> Any:
+        part = refs.table.at[b, pl.ds(_first_id(plan, refs, b), refs.ids.shape[1])]
+        return pltpu.make_async_copy(part, refs.ids.at[b], refs.id_sem)
+
+    lax.fori_loop(0, sequences, lambda b, _: copy(b).start(), None)
+    lax.fori_loop(0, sequences, lambda b, _: copy(b).wait(), None)
+
+
+def _first_id(plan: Plan, refs: Refs, b: Any) -> jax.Array:
+    """Where the fetched part of a sequence's page table begins: at a tile, and inside the table."""
+    place = lax.div(refs.lengths[b], plan.page_size)
+    last = refs.table.shape[1] - refs.ids.shape[1]
+    return pl.multiple_of(jnp.minimum(lax.div(place, LANES) * LANES, last), LANES)
+
+
+def copies(plan: Plan, refs: Refs, unit: Unit, write: bool) -> list[Any]:
     """The copies of a unit, into its ring slot or out of it."""
-    page = refs.field(unit, 0)
-    rows = pl.ds(slab_start(plan, refs, unit), plan.slab)
+    slot = lax.rem(unit.index, plan.ring)
+    b = unit.sequence
+    page = refs.ids[b, unit.place - _first_id(plan, refs, b)]
+    rows = pl.ds(slab_start(plan, unit), plan.slab)
     keys, values = refs.keys.at[slot], refs.values.at[slot]
     pairs = [(refs.pool.at[page, :, 1, rows], values)]
     if write:
@@ -79,55 +114,58 @@ def copies(plan: Plan, refs: Refs, unit: Any, slot: Any, write: bool) -> list[An
         pairs.append((refs.pool.at[page, :, 0], keys))
     if refs.summaries is not None:
         size = plan.summary_slab
-        first = pl.multiple_of(lax.div(refs.field(unit, 1), size) * size, size)
-        place = refs.summaries.at[refs.field(unit, 4), :, :, pl.ds(first, size)]
+        first = pl.multiple_of(lax.div(unit.place, size) * size, size)
+        place = refs.summaries.at[refs.rows[b], :, :, pl.ds(first, size)]
         pairs.append((place, refs.summary.at[slot]))
     if write:
         return [pltpu.make_async_copy(b, a, refs.write_sems.at[slot]) for a, b in pairs]
     return [pltpu.make_async_copy(a, b, refs.read_sems.at[slot]) for a, b in pairs]
 
 
-def start(plan: Plan, refs: Refs, unit: Any, slot: Any, write: bool) -> None:
+def start(plan: Plan, refs: Refs, unit: Unit, write: bool) -> None:
     """Start the copies of a unit."""
-    for copy in copies(plan, refs, unit, slot, write):
+    for copy in copies(plan, refs, unit, write):
         copy.start()
 
 
-def wait(plan: Plan, refs: Refs, unit: Any, slot: Any, write: bool) -> None:
+def wait(plan: Plan, refs: Refs, unit: Unit, write: bool) -> None:
     """Wait for the copies of a unit."""
-    for copy in copies(plan, refs, unit, slot, write):
+    for copy in copies(plan, refs, unit, write):
         copy.wait()
 
 
-def merge(plan: Plan, refs: Refs, unit: Any, local: Any, slot: Any) -> None:
-    """Put the new rows into the buffers of ``slot`` and bring its summary up to date."""
+def merge(plan: Plan, refs: Refs, unit: Unit, local: Any) -> None:
+    """Put the new rows into the buffers of its slot and bring its summary up to date."""
+    slot = lax.rem(unit.index, plan.ring)
     keys, values = refs.keys.at[slot], refs.values.at[slot]
     K, p, H = keys.shape
-    begin, end = refs.field(unit, 2), refs.field(unit, 3)
-    new_keys, new_values = refs.new[local, :K], refs.new[local, K:]
-    row_k = lax.broadcasted_iota(jnp.int32, (K, p, H), 1)
-    shape = (K, plan.slab, H)
-    row_v = lax.broadcasted_iota(jnp.int32, shape, 1) + slab_start(plan, refs, unit)
-    if plan.scaled:
-        stored = _merge_scaled(refs, local, keys, 0, new_keys, row_k, begin, end)
-        _merge_scaled(refs, local, values, K, new_values, row_v, begin, end)
+    begin, end = unit.begin, unit.end
+    new_keys, new_values = (new[local].astype(jnp.float32) for new in refs.new)
+    if plan.decode:
+        new_keys, new_values = new_keys[:, None], new_values[:, None]
+    first = slab_start(plan, unit)
+    row = first + lax.broadcasted_iota(jnp.int32, (K, plan.slab, H), 1)
+    if plan.scaled:  # the slab is the page
+        stored = _merge_scaled(refs, local, keys, 0, new_keys, row, begin, end)
+        _merge_scaled(refs, local, values, K, new_values, row, begin, end)
     else:
-        stored = _merge_rows(keys, new_keys, row_k, begin, end)
-        _merge_rows(values, new_values, row_v, begin, end)
+        changed = (slot, slice(None), pl.ds(first, plan.slab))
+        _merge_rows(refs.keys, changed, new_keys, row, begin, end)
+        _merge_rows(refs.values, slot, new_values, row, begin, end)
+        stored = keys[...].astype(jnp.float32)
     if refs.summaries is not None:
-        column = lax.rem(refs.field(unit, 1), plan.summary_slab)
-        _summarize(refs.summary.at[slot], stored, row_k < end, end, column)
+        held = lax.broadcasted_iota(jnp.int32, (K, p, H), 1) < end
+        column = lax.rem(unit.place, plan.summary_slab)
+        _summarize(refs.summary.at[slot], stored, held, end, column)
 
 
 def _merge_rows(
-    buffer: Any, new: jax.Array, row: jax.Array, begin: jax.Array, end: jax.Array
-) -> jax.Array:
-    """Write the new rows into the buffer; what it then holds, in f32."""
-    fresh = _between(row, begin, end)
-    new = jnp.broadcast_to(new, row.shape).astype(buffer.dtype).astype(jnp.float32)
-    merged = jnp.where(fresh, new, buffer[...].astype(jnp.float32))
-    buffer[...] = merged.astype(buffer.dtype)
-    return merged
+    ring: Any, place: Any, new: jax.Array, row: jax.Array, begin: jax.Array, end: jax.Array
+) -> None:
+    """Write the new ones of the rows at a place of the ring."""
+    new = jnp.broadcast_to(new, row.shape).astype(ring.dtype).astype(jnp.float32)
+    merged = jnp.where(_between(row, begin, end), new, ring[place].astype(jnp.float32))
+    ring[place] = merged.astype(ring.dtype)
 
 
 def _merge_scaled(
@@ -183,59 +221,38 @@ def _summarize(
 
 
 def kernel(*refs: Any, plan: Plan, units: int, block: int, summarized: bool) -> None:
-    """Append the units of a block."""
+    """Append the units of a block, with half the ring read ahead and the other half written behind."""
     names = Refs(plan, refs, summarized)
     first = pl.program_id(0) * block
-    body = _piped if plan.ring > 1 else _one_by_one
-
-    def append(local: jax.Array, nothing: int) -> int:
-        body(plan, names, first + local, local, units)
-        return nothing
-
-    lax.fori_loop(0, block, append, 0)
-
-
-def _one_by_one(plan: Plan, refs: Refs, unit: jax.Array, local: jax.Array, units: int) -> None:
-    del units
-
-    @pl.when(refs.active(unit))
-    def _() -> None:
-        start(plan, refs, unit, 0, write=False)
-        wait(plan, refs, unit, 0, write=False)
-        merge(plan, refs, unit, local, 0)
-        start(plan, refs, unit, 0, write=True)
-        wait(plan, refs, unit, 0, write=True)
-
-
-def _piped(plan: Plan, refs: Refs, unit: jax.Array, local: jax.Array, units: int) -> None:
-    """Half the ring is being read ahead, the other half written behind."""
     ahead = plan.ring // 2
+    behind = plan.ring - ahead
 
-    def when(index: Any, exists: Any, action: Any, write: bool) -> None:
-        safe = jnp.where(exists, index, 0)
+    def if_active(unit: Unit, act: Any, write: bool) -> None:
+        pl.when(unit.active)(lambda: act(plan, names, unit, write))
 
-        @pl.when(exists & refs.active(safe))
-        def _() -> None:
-            action(plan, refs, safe, lax.rem(safe, plan.ring), write)
+    def each(begin: Any, end: Any, act: Any, write: bool) -> None:
+        """Act on the units from ``begin`` to ``end``."""
+        lax.fori_loop(
+            begin, end, lambda index, _: if_active(names.unit(plan, index), act, write), None
+        )
 
-    @pl.when(unit == 0)
+    @pl.when(first == 0)
     def _() -> None:
-        for index in range(min(ahead, units)):
-            when(jnp.int32(index), True, start, False)
+        fetch_ids(plan, names, units // plan.touched)
+        each(0, min(ahead, units), start, write=False)
 
-    behind = unit + ahead - plan.ring  # it used the slot that the read ahead will fill
-    when(behind, behind >= 0, wait, True)
-    when(unit + ahead, unit + ahead < units, start, False)
-    when(unit, unit >= 0, wait, False)
+    def append(local: jax.Array, nothing: None) -> None:
+        unit = names.unit(plan, first + local)
+        # The next read fills the slot that the oldest write leaves.
+        oldest, next_one = unit.index - behind, unit.index + ahead
+        pl.when(oldest >= 0)(lambda: if_active(names.unit(plan, oldest), wait, write=True))
+        pl.when(next_one < units)(lambda: if_active(names.unit(plan, next_one), start, write=False))
+        if_active(unit, wait, write=False)
+        merge(plan, names, unit, local)  # without effect on a unit that is not written
+        if_active(unit, start, write=True)
 
-    @pl.when(refs.active(unit))
+    lax.fori_loop(0, block, append, None)
+
+    @pl.when(first + block == units)
     def _() -> None:
-        merge(plan, refs, unit, local, lax.rem(unit, plan.ring))
-
-    when(unit, unit >= 0, start, True)
-
-    @pl.when(unit == units - 1)
-    def _() -> None:
-        for back in range(plan.ring - ahead):
-            index = jnp.int32(units - 1 - back)
-            when(index, index >= 0, wait, True)
+        each(max(0, units - behind), units, wait, write=True)

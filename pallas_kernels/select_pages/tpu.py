@@ -41,16 +41,16 @@ def select_pages(
 ) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.select_pages`."""
     B, K, P = scores_bkp.shape
-    pages_bk = jnp.broadcast_to(count_pages(lengths_b, page_size)[:, None], (B, K))
+    pages_b = count_pages(lengths_b, page_size)
     table_bp = page_table_bp
     if table_bp is None:
         table_bp = jnp.broadcast_to(jnp.arange(P, dtype=jnp.int32), (B, P))
-    if (
-        K % SUBLANES or P * K * SUBLANES > BLOCK
-    ):  # a block holds whole tiles of the table and of its heads
+    # A block holds whole tiles of the table and of its heads.
+    if K % SUBLANES or P * K * SUBLANES > BLOCK:
         table_bp = jnp.repeat(table_bp, K, axis=0)
     ids_rj = top_pages(
-        scores_bkp.reshape(B * K, P), pages_bk.reshape(B * K), table_bp, top_k,
+        scores_bkp.reshape(B * K, P), pages_b, table_bp, top_k,
         sink_pages=sink_pages, local_pages=local_pages, interpret=interpret,
     )  # fmt: skip
-    return ids_rj.reshape(B, K, top_k), jnp.minimum(pages_bk, top_k).astype(jnp.int32)
+    num_pages_b = jnp.minimum(pages_b, top_k).astype(jnp.int32)
+    return ids_rj.reshape(B, K, top_k), jnp.broadcast_to(num_pages_b[:, None], (B, K))

@@ -11,6 +11,7 @@ Letters: R rows (sequence, KV head) · P pages · J listed pages · h rows that 
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -20,18 +21,19 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.select_pages.api import rank
+from pallas_kernels.tuning import tuned
 
 LANES = 128
 SUBLANES = 8
-BLOCK = (
-    1 << 19
-)  # scores of a grid step: 2 MiB, so that rows hide each other's waits for the cross-lane unit
-UNROLL = 8  # ids read off at once, for the same reason
+# What hides the waits for the cross-lane unit:
+BLOCK = 1 << 19  # scores of a grid step, 2 MiB: other rows
+SMALL = 1 << 16  # keys of a step, at most, of which two bits are taken at once
+UNROLL = 16  # ids read off at once
 
 
 def top_pages(
     scores_rp: jax.Array,
-    pages_r: jax.Array,
+    pages_b: jax.Array,
     table_qp: jax.Array,
     J: int,
     *,
@@ -43,7 +45,7 @@ def top_pages(
 
     Args:
         scores_rp: ``[R, P]`` f32.
-        pages_r: ``[R]`` int32 pages that exist.
+        pages_b: ``[B]`` int32 pages that exist; each is that of R / B rows.
         table_qp: ``[R / h, P]`` int32 below 2²⁴; row q belongs to the rows q·h … q·h + h − 1 of the scores,
             where h is 1 or a multiple of 8.
         J: at most P.
@@ -54,29 +56,36 @@ def top_pages(
     """
     R, P = scores_rp.shape
     share = R // table_qp.shape[0]
-    # A block is whole tiles of the scores and of the table, or all there is.
+    cores = tuned("select_pages")["cores"]
+    # A block is whole tiles of the scores and of the table, or a core's part of all there is.
     step = share * SUBLANES
     rows = -(-R // SUBLANES) * SUBLANES
-    if rows * P > BLOCK:
+    whole_table = rows * P <= BLOCK
+    if not whole_table:
         rows = min(max(1, BLOCK // (P * step)), -(-R // step)) * step
+    elif R % (cores * math.lcm(share, SUBLANES)) == 0:
+        rows = R // cores
     above = [(0, -R % rows), (0, -P % LANES)]
     scores = jnp.pad(scores_rp, above)
-    pages = jnp.pad(pages_r[:, None], [above[0], (0, 0)])
     table = jnp.pad(table_qp, [(0, (-R % rows) // share), above[1]])
     width = -(-J // LANES) * LANES
 
     def block(height: int, across: int) -> pl.BlockSpec:
         return pl.BlockSpec((height, across), lambda i: (i, 0))
 
+    def whole(array: jax.Array) -> pl.BlockSpec:
+        return pl.BlockSpec(array.shape, lambda i: (0, 0))
+
     ids = pl.pallas_call(
         functools.partial(
-            _kernel, J=J, share=share, sink_pages=sink_pages, local_pages=local_pages
+            _kernel, J=J, share=share, heads=R // pages_b.shape[0],
+            sink_pages=sink_pages, local_pages=local_pages,
         ),
         grid=(scores.shape[0] // rows,),
         in_specs=[
             block(rows, scores.shape[1]),
-            block(rows, 1),
-            block(rows // share, scores.shape[1]),
+            whole(pages_b[None]),
+            whole(table) if whole_table else block(rows // share, scores.shape[1]),
         ],
         out_specs=block(rows, width),
         out_shape=jax.ShapeDtypeStruct((scores.shape[0], width), jnp.int32),
@@ -90,7 +99,7 @@ def top_pages(
         ),
         interpret=interpret,
         name="select_pages",
-    )(scores, pages, table)
+    )(scores, pages_b[None], table)  # fmt: skip
     return ids[:R, :J]
 
 
@@ -102,12 +111,13 @@ def _kernel(
     *,
     J: int,
     share: int,
+    heads: int,
     sink_pages: int,
     local_pages: int,
 ) -> None:
     rows, P = scores_ref.shape
     page = lax.broadcasted_iota(jnp.int32, (rows, P), 1)
-    pages = pages_ref[...]
+    pages = _of_rows(pages_ref[...], rows, heads)
     ranks = rank(scores_ref[...], page, pages - 1, sink_pages=sink_pages, local_pages=local_pages)
     exists = page < pages
     bits = lax.bitcast_convert_type(ranks, jnp.int32)
@@ -121,34 +131,51 @@ def _kernel(
     chosen = jnp.where(exists, chosen, 0.0)
     number = chosen.sum(axis=1, keepdims=True) + 1 - _running_count(chosen)
     number = jnp.where(chosen > 0, number, 0.0)
-    table = table_ref[...].astype(
-        jnp.float32
-    )  # exact below 2²⁴, and the cross-lane unit sums floats
+    own = rows // share  # of the table's rows: of a whole table those of this step
+    table = table_ref[:own]
+    for part in range(1, table_ref.shape[0] // own):
+        here = pl.program_id(0) == part
+        table = jnp.where(here, table_ref[part * own : (part + 1) * own], table)
+    table = table.astype(jnp.float32)  # exact below 2²⁴, and the cross-lane unit sums floats
     if share > 1:
         table = jnp.broadcast_to(table[:, None], (rows // share, share, P)).reshape(rows, P)
     column = lax.broadcasted_iota(jnp.int32, ids_ref.shape, 1)
 
     def read_off(j: jax.Array, found: jax.Array) -> jax.Array:
-        mine = number == (j + 1).astype(jnp.float32)
-        entry = jnp.where(mine, table, 0.0).sum(axis=1, keepdims=True)
+        entry = jnp.zeros((rows, LANES), jnp.float32)
+        for start in range(0, P, LANES):  # one lane of one tile holds it
+            tile = slice(start, start + LANES)
+            entry = jnp.where(number[:, tile] == (j + 1).astype(jnp.float32), table[:, tile], entry)
+        entry = entry.sum(axis=1, keepdims=True)
         return jnp.where(column == j, entry.astype(jnp.int32), found)
 
     nothing = jnp.zeros(ids_ref.shape, jnp.int32)
     ids_ref[...] = lax.fori_loop(0, J, read_off, nothing, unroll=min(UNROLL, J))
 
 
+def _of_rows(pages_1b: jax.Array, rows: int, heads: int) -> jax.Array:
+    """``[rows, 1]`` the pages of each row's sequence; 0 for rows past the last."""
+    shape = (rows, pages_1b.shape[1])
+    row = pl.program_id(0) * rows + lax.broadcasted_iota(jnp.int32, shape, 0)
+    first = heads * lax.broadcasted_iota(jnp.int32, shape, 1)
+    mine = jnp.where((row >= first) & (row < first + heads), pages_1b.astype(jnp.float32), 0.0)
+    return mine.sum(axis=1, keepdims=True).astype(jnp.int32)
+
+
 def _jth_key(key: jax.Array, J: int) -> jax.Array:
-    """``[R, 1]`` the largest key that at least J of the row's keys reach."""
+    """``[R, 1]`` the largest number that at least J of the row's keys reach, from its first bits on."""
+    bits = 2 if key.size <= SMALL else 1  # several at once, where sums would only be waited for
+
+    def narrow(i: jax.Array, found: jax.Array) -> jax.Array:
+        unit = jnp.int32(1) << (32 - bits * (i + 1))
+        reached = jnp.zeros_like(found)
+        for digit in range(1, 1 << bits):
+            count = jnp.where(key >= found + digit * unit, 1.0, 0.0).sum(axis=1, keepdims=True)
+            reached += jnp.where(count >= J, 1, 0)
+        return found + reached * unit
+
     least = jnp.full((key.shape[0], 1), -(2**31), jnp.int32)
-
-    def halve(_: jax.Array, span: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low, high = span
-        middle = (low >> 1) + (high >> 1) + ((low | high) & 1)  # rounded up, without overflow
-        enough = jnp.where(key >= middle, 1.0, 0.0).sum(axis=1, keepdims=True) >= J
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle - 1)
-
-    found, _ = lax.fori_loop(0, 32, halve, (least, jnp.full_like(least, 2**31 - 1)))
-    return found
+    return lax.fori_loop(0, 32 // bits, narrow, least, unroll=4)
 
 
 def _running_count(ones: jax.Array) -> jax.Array:

@@ -195,6 +195,9 @@ APPEND_CASES = (
     (Case(lengths=(3, 47), listed=1, page_size=16, query=BF16, pool=BF16, head_dim=80), 1, (1, 1), 1),
     (Case(lengths=(0, 33), listed=1, pool=INT8, query=BF16), 1, (1, 1), 1),
     (Case(lengths=(10, 64), listed=1, pool=FP8, query=F32), 40, (40, 7), 1),
+    # A page table of several tiles: pages at their edges, and past the last whole one.
+    (Case(lengths=(2047, 2048, 4100), listed=1, page_size=16, query=BF16, pool=BF16), 1, (1, 1, 1), 1),
+    (Case(lengths=(2040, 2060, 4100), listed=1, page_size=16), 20, (20, 20, 3), 1),
 )  # fmt: skip
 
 

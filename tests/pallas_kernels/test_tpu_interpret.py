@@ -19,6 +19,7 @@ from pallas_kernels.paged_attention import tpu as attention
 from pallas_kernels.paged_attention import tpu_kernel as attention_kernel
 from pallas_kernels.select_pages import tpu as select
 from pallas_kernels.select_pages import tpu_kernel as select_kernel
+from pallas_kernels.tuning import overridden
 from tests.pallas_kernels import machine, problems
 from tests.pallas_kernels.op_tests import (
     APPEND_CASES,
@@ -104,7 +105,7 @@ class TestSelectPages(Interpreted, SelectPagesTests):
 
 
 class TestSelectPagesManyBlocks(SelectPagesTests):
-    """In blocks of few rows, with heads that share a row of the page table."""
+    """In blocks of few rows, with heads that share a row of the page table; keys one bit at a time."""
 
     def call(self, op: str, **arguments: Any) -> Any:
         given = arguments.pop("scores_bkp")
@@ -118,6 +119,16 @@ class TestSelectPagesManyBlocks(SelectPagesTests):
     @pytest.fixture(autouse=True)
     def _small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(select_kernel, "BLOCK", 1)
+        monkeypatch.setattr(select_kernel, "SMALL", 1)
+
+
+class TestSelectPagesOnCores(TestSelectPagesManyBlocks):
+    """One block a core, each with its part of the whole page table."""
+
+    @pytest.fixture(autouse=True)
+    def _small_blocks(self) -> Iterator[None]:
+        with overridden("select_pages", cores=7):
+            yield
 
 
 class TestKvAppend(Interpreted, KvAppendTests):
@@ -166,6 +177,9 @@ FULL_LONG = Case(lengths=(384,) * 4, listed=12, kv_heads=1, query_heads=2)
 FULL_SHORT = Case(lengths=(64,) * 12, listed=2, kv_heads=1, query_heads=2)
 FULL = [(mode, case) for mode in machine.MACHINES for case in (FULL_LONG, FULL_SHORT)]
 ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
+# Turns of the ring: across sequences, of which some hold nothing, and across chunks, the last one shorter.
+CHUNKED = (Case(lengths=(16 * 296, 0, 16 * 130 + 5), listed=1, page_size=16), 1, 1)
+SCORES = [(mode, row) for mode in machine.MACHINES for row in (SCORES_CASES[0], CHUNKED)]
 APPENDS = [(mode, row) for mode in machine.MACHINES for row in APPEND_CASES]
 
 
@@ -182,12 +196,12 @@ class TestOnMachine(OnMachine):
         assert (problem["num_pages_bk"] == case.listed).all()
         PagedAttentionTests.compare(self, case)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("mode", fast(tuple(machine.MACHINES), 0))
-    def test_page_scores(self, mode: str) -> None:
+    @pytest.mark.parametrize(("mode", "row"), fast(SCORES, 0, 3), ids=str)
+    def test_page_scores(self, mode: str, row: Any) -> None:
         self.mode = mode
-        PageScoresTests.test_equals_reference(self, *SCORES_CASES[0])  # type: ignore[arg-type]
+        PageScoresTests.test_equals_reference(self, *row)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(("mode", "row"), fast(APPENDS, 0, 6), ids=str)
+    @pytest.mark.parametrize(("mode", "row"), fast(APPENDS, 0, 8), ids=str)
     def test_kv_append(self, mode: str, row: Any) -> None:
         self.mode = mode
         KvAppendTests.test_equals_reference(self, *row)  # type: ignore[arg-type]
