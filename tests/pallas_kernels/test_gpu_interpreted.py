@@ -16,6 +16,8 @@ from pallas_kernels import _gpu, errors
 from pallas_kernels._gpu import plgpu
 from pallas_kernels.page_scores import gpu as page_scores_gpu
 from pallas_kernels.paged_attention import gpu, gpu_kernel
+from pallas_kernels.select_pages import gpu as select_gpu
+from pallas_kernels.select_pages import gpu_threshold
 from tests.pallas_kernels import op_tests, problems
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case, ragged
 
@@ -96,6 +98,68 @@ class TestPageScores(op_tests.PageScoresTests):
     @pytest.mark.parametrize(("case", "kinds", "layers"), CASES, ids=str)
     def test_equals_reference(self, case: Case, kinds: int, layers: int) -> None:
         super().test_equals_reference(case, kinds, layers)
+
+
+SELECT_CASES = (  # pages, listed, always listed (sinks, local), with a page table
+    (2048, 64, (0, 1), True),
+    (1500, 202, (2, 3), True),
+    (8192, 65, (1, 1), False),
+    (300, 300, (0, 1), True),
+)
+
+
+class TestSelectPages(op_tests.SelectPagesTests):
+    """The shared tests, and rows of pages of every kind: many ties, NaN past the end, any int32 as an id."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        top_k = min(arguments["top_k"], arguments["scores_bkp"].shape[2])  # as the public op does
+        always = {"sink_pages": 0, "local_pages": 1}
+        return call(select_gpu, op, always | arguments | {"top_k": top_k})
+
+    @pytest.mark.parametrize(("P", "J", "always", "tabled"), SELECT_CASES, ids=str)
+    def test_any_row_of_pages(self, P: int, J: int, always: tuple[int, int], tabled: bool) -> None:
+        problem = self.problem(P, J, tabled) | dict(
+            zip(("sink_pages", "local_pages"), always, strict=True)
+        )
+        for got, want in zip(
+            self.call("select_pages", **problem), self.want("select_pages", **problem), strict=True
+        ):
+            np.testing.assert_array_equal(got, want)
+
+    def problem(self, P: int, J: int, tabled: bool) -> dict[str, Any]:
+        rng = np.random.default_rng(P)
+        lengths = np.array([P * 16, rng.integers(1, P * 16), 0, 17])
+        scores = np.round(rng.standard_normal((4, 2, P)) * 4) / 4
+        scores[0, 1] = rng.standard_normal(P)
+        exists = np.arange(P) < -(-lengths // 16)[:, None, None]
+        table = rng.integers(0, 2**31 - 1, (4, P)) if tabled else None
+        return {
+            "scores_bkp": jnp.asarray(np.where(exists, scores, np.nan), jnp.float32),
+            "lengths_b": jnp.asarray(lengths, jnp.int32),
+            "page_table_bp": None if table is None else jnp.asarray(table, jnp.int32),
+            "page_size": 16,
+            "top_k": J,
+        }
+
+    @pytest.mark.parametrize("bug", [(0, -1), (1, 0)], ids=["a tie too few", "next key"])
+    def test_a_wrong_threshold_is_caught(
+        self, bug: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = gpu_threshold.threshold
+        monkeypatch.setattr(
+            gpu_threshold,
+            "threshold",
+            lambda *row: tuple(x + off for x, off in zip(real(*row), bug, strict=True)),
+        )
+        with pytest.raises(AssertionError):
+            self.test_any_row_of_pages(1500, 202, (2, 3), True)
+
+    def test_too_many_pages_are_refused(self) -> None:
+        scores, lengths = jnp.zeros((1, 1, 8193)), jnp.ones((1,), jnp.int32)
+        reason = select_gpu.check(
+            scores, lengths, page_size=16, top_k=4, sink_pages=0, local_pages=1
+        )
+        assert reason == "8193 pages a sequence are more than 8192"
 
 
 BUSY = Case(lengths=(640, 500), listed=10, page_size=64, query=BF16, pool=BF16)
