@@ -4,12 +4,12 @@ Letters: B sequences · T new tokens · K KV heads · H stored head dim · p pag
 R summary vectors of a page · r ROWS of a slice of a page · c: 0 is K, 1 is V.
 """
 
-#   one block (128 threads) = (b, k, i-th page that the new tokens of b touch); rows [begin, end) of it are new
+#   one block (128 threads) = (b, k, i-th page that b's new tokens touch); its rows [begin, end) are new
 #
-#   decode   HBM pool[page, k, K] ─ TMA ─► SMEM keys, slices of r rows that hold old tokens ─► Σ or min, max ─┐
-#            HBM new K, V [H] ─► regs ─► HBM pool[page, k, c, begin]                       └──► ⊕ ─► HBM summary
+#   decode   HBM pool[page, k, K] ─ TMA ─► SMEM keys, slices of r rows with old tokens ─► Σ or min, max ─┐
+#            HBM new K, V [H] ─► regs ─► HBM pool[page, k, c, begin]              └──────────────────► ⊕ ─► summary
 #   chunk    for each slice of r rows:  HBM pool, new tokens ─ TMA ─► SMEM old K, V; new K, V [r, H]
-#            row < begin ? old : new ─► SMEM ─ TMA ─► HBM pool;  of K also Σ or min, max ─► HBM summary
+#            is the row new ? new : old ─► SMEM ─ TMA ─► HBM pool;  of K also Σ or min, max ─► summary
 
 import functools
 from typing import Any
@@ -96,7 +96,9 @@ def _append_to_page(
         page = kv_pages.at[page_table_bp[b, column], k]
         R = 0 if summaries_mkrph is None else summaries_mkrph.shape[2]
         if T == 1:
-            total = _append_row((key_btkh.at[b, 0, k], value_btkh.at[b, 0, k]), page, begin, R, **buffers)
+            total = _append_row(
+                (key_btkh.at[b, 0, k], value_btkh.at[b, 0, k]), page, begin, R, **buffers
+            )
         else:
             start = column * p - length + p
             windows = tuple(x.at[b, pl.ds(start, p), k] for x in (key_btkh, value_btkh))
@@ -113,9 +115,7 @@ def _append_row(
     """Write one token's K and V on row ``begin``; the R summary vectors (mean not divided) of the page."""
     slices, r, _ = old.shape
     grid = _grid(r)
-    vectors = [
-        plgpu.load(x, layout=grid.reduce(0), optimized=False).astype(old.dtype) for x in new
-    ]
+    vectors = [plgpu.load(x, layout=grid.reduce(0), optimized=False).astype(old.dtype) for x in new]
     total = []
     if R:
         for s in range(slices):
