@@ -62,8 +62,11 @@ def kv_append(
     p, stored = kv_pages.shape[3:]
     # A page's window of a chunk may begin before the first new token and end after the last.
     around = (0, 0) if T == 1 else (p, 2 * p)
-    new = [jnp.pad(x, ((0, 0), around, (0, 0), (0, stored - H))) for x in (key_btkh, value_btkh)]
-    return *gpu_kernel.append(
-        kv_pages, summaries_mkrph, *new, page_table_bp, lengths_b, new_tokens_b, rows_b,
+    key, value = (
+        jnp.pad(x, ((0, 0), around, (0, 0), (0, stored - H))) for x in (key_btkh, value_btkh)
+    )
+    pool, summaries = gpu_kernel.append(
+        kv_pages, summaries_mkrph, key, value, page_table_bp, lengths_b, new_tokens_b, rows_b,
         T=T, interpret=interpret,
-    ), None  # fmt: skip
+    )  # fmt: skip
+    return pool, summaries, None

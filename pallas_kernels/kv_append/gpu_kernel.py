@@ -7,7 +7,7 @@ R summary vectors of a page · r ROWS of a slice of a page · c: 0 is K, 1 is V.
 #   one block (128 threads) = (b, k, i-th page that b's new tokens touch); its rows [begin, end) are new
 #
 #   decode   HBM pool[page, k, K] ─ TMA ─► SMEM keys, slices of r rows with old tokens ─► Σ or min, max ─┐
-#            HBM new K, V [H] ─► regs ─► HBM pool[page, k, c, begin]              └──────────────────► ⊕ ─► summary
+#            HBM new K, V [H] ─► regs ─► HBM pool[page, k, c, begin]         └──────────────────► ⊕ ─► summary
 #   chunk    for each slice of r rows:  HBM pool, new tokens ─ TMA ─► SMEM old K, V; new K, V [r, H]
 #            is the row new ? new : old ─► SMEM ─ TMA ─► HBM pool;  of K also Σ or min, max ─► summary
 

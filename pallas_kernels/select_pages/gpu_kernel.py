@@ -116,7 +116,7 @@ def _select_row(
     staged_scores, staged_table = staged
     b, k = (lax.axis_index(name) for name in "bk")
     f32, bf16 = jnp.float32, jnp.bfloat16
-    parts = [pl.ds(start, min(WIDE, W - start)) for start in range(0, W, WIDE)]
+    parts: list[Any] = [pl.ds(start, min(WIDE, W - start)) for start in range(0, W, WIDE)]
     grid = plgpu.Layout.MMA_ACC(f32)
     left, right = plgpu.Layout.MMA_LHS(bf16), plgpu.Layout.MMA_RHS(bf16)
 

@@ -3,6 +3,8 @@
 Letters: r ROWS of W pages each (page = r·W + w) · J listed pages.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +34,7 @@ def threshold(
 ) -> tuple[jax.Array, jax.Array]:
     """Key and page: the J winners have a larger key, or this one on an earlier page."""
 
-    def halve_keys(span: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def halve_keys(span: Any) -> Any:
         low, high, reach = span
         middle = (low >> 1) + (high >> 1) + ((low | high) & 1)  # rounded up, without overflow
         reach_middle = count(key_rw >= middle)
@@ -43,25 +45,19 @@ def threshold(
             jnp.where(enough, reach_middle, reach),
         )
 
-    # Any key that exactly J pages reach will do; of fewer pages all win.
+    # Any key that exactly J pages reach will do; of J pages or fewer all win.
+    start = (jnp.int32(LEAST_KEY), jnp.int32(NEWEST_KEY), pages)
     key, _, reach = lax.while_loop(
-        lambda span: (span[0] < span[1]) & (span[2] > J),
-        halve_keys,
-        (jnp.int32(LEAST_KEY), jnp.int32(NEWEST_KEY), pages),
+        lambda span: (span[0] < span[1]) & (span[2] > J), halve_keys, start
     )
 
-    def halve_pages(span: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def halve_pages(span: Any) -> Any:
         low, high = span
         middle = (low + high) >> 1
-        spared = count((key_rw == key) & (page_rw >= middle))
-        few = spared <= reach - J
+        few = count((key_rw == key) & (page_rw >= middle)) <= reach - J
         return jnp.where(few, low, middle + 1), jnp.where(few, middle, high)
 
     # The oldest ties win: the newest reach − J of them do not.
-    none_spared = reach <= J
-    cut, _ = lax.while_loop(
-        lambda span: span[0] < span[1],
-        halve_pages,
-        (jnp.where(none_spared, pages, 0), pages),
-    )
+    first = jnp.where(reach > J, 0, pages)
+    cut, _ = lax.while_loop(lambda span: span[0] < span[1], halve_pages, (first, pages))
     return key, cut
