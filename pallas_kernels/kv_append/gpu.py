@@ -61,7 +61,7 @@ def kv_append(
     T, H = key_btkh.shape[1], key_btkh.shape[3]
     p, stored = kv_pages.shape[3:]
     # A page's window of a chunk may begin before the first new token and end after the last.
-    around = (0, 0) if T == 1 else (p, 2 * p)
+    around = (0, 0) if T == 1 else (p, p)
     key, value = (
         jnp.pad(x, ((0, 0), around, (0, 0), (0, stored - H))) for x in (key_btkh, value_btkh)
     )

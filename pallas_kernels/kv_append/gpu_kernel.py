@@ -24,9 +24,10 @@ from pallas_kernels._gpu import plgpu
 from pallas_kernels.kv_append.api import touched_pages
 
 
-def slice_rows(page_size: int) -> int:
-    """r: the most rows, 16, 32 or 64, that divide a page: the warps share them out by 16."""
-    return next(rows for rows in (64, 32, 16) if page_size % rows == 0)
+def slice_rows(page_size: int, stored: int) -> int:
+    """r: the most rows, 16, 32 or 64, that divide a page and leave a thread no more than 32 numbers."""
+    fitting = (r for r in (64, 32) if page_size % r == 0 and r * stored <= 32 * 128)
+    return next(fitting, 16)
 
 
 def append(
@@ -44,14 +45,14 @@ def append(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The pool and the summaries after the append; of a chunk (T > 1) new token t stands at ``p + t``."""
     K, p, H = kv_pages.shape[1], *kv_pages.shape[3:]
-    B, dtype, r = key_btkh.shape[0], kv_pages.dtype, slice_rows(p)
+    B, dtype, r = key_btkh.shape[0], kv_pages.dtype, slice_rows(p, H)
     old = plgpu.SMEM((p // r if T == 1 else 2, r, H), dtype, transforms=_gpu.tiled(dtype))
     scratch: dict[str, Any] = {"old": old}
     if T == 1:
         scratch["arrived"] = plgpu.Barrier(num_barriers=p // r)
     else:
-        new = key_btkh.dtype
-        scratch["new"] = plgpu.SMEM((2, r, H), new, transforms=_gpu.tiled(new))
+        # Not tiled: a window may begin at any token, a tile only at a multiple of 8.
+        scratch["new"] = plgpu.SMEM((2, r, H), key_btkh.dtype)
         scratch["arrived"] = plgpu.Barrier(num_arrivals=4)
     pool = jax.new_ref(kv_pages)
     summaries = None if summaries_mkrph is None else jax.new_ref(summaries_mkrph)
@@ -126,7 +127,7 @@ def _append_row(
 
         def add(s: jax.Array, total: list[jax.Array]) -> list[jax.Array]:
             plgpu.barrier_wait(arrived.at[s])
-            key_rh = plgpu.load(old.at[s], layout=grid).astype(jnp.float32)
+            key_rh = plgpu.load(old.at[s], layout=grid, optimized=_swift(old)).astype(jnp.float32)
             return _fold(total, key_rh, _rows(key_rh.shape, r) + s * r < begin)
 
         key_h = vectors[0].astype(jnp.float32)
@@ -159,10 +160,10 @@ def _append_rows(
         plgpu.barrier_wait(arrived)
         row_rh = _rows((r, H), r) + s * r
         for side in range(2):
-            old_rh = plgpu.load(old.at[side], layout=grid)
-            new_rh = plgpu.load(new.at[side], layout=grid).astype(old.dtype)
+            old_rh = plgpu.load(old.at[side], layout=grid, optimized=_swift(old))
+            new_rh = plgpu.load(new.at[side], layout=grid, optimized=False).astype(old.dtype)
             page_rh = jnp.where((row_rh >= begin) & (row_rh < end), new_rh, old_rh)
-            old[side] = page_rh
+            plgpu.store(old.at[side], page_rh, optimized=_swift(old))
             if side == 0:
                 total = _fold(total, page_rh.astype(jnp.float32), row_rh < end)
         plgpu.commit_smem()
@@ -191,6 +192,11 @@ def _fold(total: list[jax.Array], key_rh: jax.Array, held_rh: jax.Array) -> list
 @functools.cache
 def _grid(rows: int) -> Any:
     return plgpu.Layout.MMA_ACC(jnp.float32, m_warps=rows // 16)
+
+
+def _swift(tiled: Any) -> bool:
+    """Whether it goes to registers without bank conflicts: 16 rows of float32 do not."""
+    return tiled.dtype.itemsize == 2
 
 
 def _rows(shape: tuple[int, ...], rows: int) -> jax.Array:
