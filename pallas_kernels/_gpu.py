@@ -1,6 +1,7 @@
 """What the Mosaic GPU kernels share: where they run, and the one operation that the interpreter lacks."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -59,9 +60,11 @@ def mma(acc_mn: jax.Array, a_mk: jax.Array, b_kn: jax.Array, *, interpret: Any) 
 
 
 @functools.cache
-def tiled(dtype: jnp.dtype) -> tuple[Any, ...]:
-    """How shared memory holds a matrix that is read as mma operands, free of bank conflicts."""
-    return (
-        plgpu.TilingTransform((8, 128 // jnp.dtype(dtype).itemsize)),
-        plgpu.SwizzleTransform(128),
-    )
+def tiled(dtype: jnp.dtype, width: int = 128) -> tuple[Any, ...]:
+    """How shared memory holds a matrix that is read as mma operands, in slices of ``width`` columns or more.
+
+    From 128 bytes on it is free of bank conflicts.
+    """
+    itemsize = jnp.dtype(dtype).itemsize
+    swizzle = math.gcd(width * itemsize, 128)
+    return plgpu.TilingTransform((8, swizzle // itemsize)), plgpu.SwizzleTransform(swizzle)

@@ -25,7 +25,7 @@ _LAUNCH = re.compile(
 )
 _MOSAIC = "_mosaic_gpu_kernel"
 _LOGGED = re.compile(
-    r"^I\d{4} .*subprocess_compilation\.cc:\d+\] (ptxas info.*\n(?:(?:ptxas info| {4}).*\n)*)",
+    r"^I\d{4} .*subprocess_compilation\.cc:\d+\] (ptxas .*\n(?:(?:ptxas | {4}).*\n)*)",
     re.MULTILINE,
 )
 _GLOG_PREFIX = re.compile(r"^[EFIW]\d{4} [\d:.]+\s+\d+ \S+\] ")

@@ -13,7 +13,7 @@ from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 from pallas_kernels.paged_attention.api import SCALED_DTYPES
 
-OP = Op("kv_append", kernels=("tpu", "cpu"))
+OP = Op("kv_append", kernels=("tpu", "gpu", "cpu"))
 
 
 class Appended(NamedTuple):

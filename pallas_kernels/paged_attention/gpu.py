@@ -62,7 +62,7 @@ def paged_attention(
     B, N, H = query_bnh.shape
     K, page_size, stored = kv_pages.shape[1], *kv_pages.shape[3:]
     G = N // K
-    rows = gpu_kernel.block_rows(G)
+    rows = gpu_kernel.block_rows(G, stored)
     padded = -(-G // rows) * rows
     query_bkgh = jnp.pad(
         query_bnh.reshape(B, K, G, H), ((0, 0), (0, 0), (0, padded - G), (0, stored - H))

@@ -27,7 +27,7 @@ from pallas_kernels import _gpu
 from pallas_kernels._gpu import plgpu
 
 TILE = 64
-STAGES = 3
+STAGES = 3  # 2 with 64 rows of queries: two blocks share a multiprocessor either way
 BLOCKS_WANTED = 2 * 148  # two on each multiprocessor of the largest GPU
 TILES_WORTH_A_BLOCK = 4
 MASKED = -1e30  # finite, so that no difference of two of them is NaN
@@ -35,9 +35,10 @@ LEAST = MASKED / 2  # where the running maximum starts: a masked score weighs 0 
 LOG2_E = math.log2(math.e)
 
 
-def block_rows(query_rows: int) -> int:
+def block_rows(query_rows: int, stored: int) -> int:
     """M: the rows of the query that one block holds; the tensor cores take 16 a warp."""
-    return 16 if query_rows <= 16 else 32
+    most = 64 if stored <= 128 else 32
+    return next(rows for rows in (16, 32, 64) if rows == most or query_rows <= rows)
 
 
 def list_parts(blocks: int, J: int, page_size: int) -> int:
@@ -60,15 +61,16 @@ def attend(
     """``out [s, B, K, G, H]``, ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
     B, K, G, H = query_bkgh.shape
     p, dtype, J = kv_pages.shape[3], kv_pages.dtype, page_ids_bkj.shape[2]
-    M = block_rows(G)
+    M = block_rows(G, H)
     narrow = dtype.itemsize == 1
     copies = max(TILE // p, 1)
     bf16, f32 = jnp.bfloat16, jnp.float32
     partial = f32 if parts > 1 else bf16
     span = -(-J * p // (TILE * parts))  # tiles of a part
     matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16))
-    ring = plgpu.SMEM((STAGES, TILE, H), dtype, transforms=_gpu.tiled(dtype))
-    arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=STAGES)
+    stages = STAGES if M < 64 else 2
+    ring = plgpu.SMEM((stages, TILE, H), dtype, transforms=_gpu.tiled(dtype))
+    arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=stages)
     scratch: dict[str, Any] = {
         "query": matrix((M, H), bf16),
         "keys": ring,
@@ -134,6 +136,7 @@ def _attend_block(
     interpret: Any,
 ) -> None:
     (M, H), p, heads = query.shape, kv_pages.shape[3], kv_pages.shape[1]
+    stages = keys.shape[0]
     b, k, g, part = (lax.axis_index(name) for name in "bkgs")
     row = b * heads + k
     pages = num_pages[row]
@@ -142,6 +145,8 @@ def _attend_block(
     first = part * span
     last = jnp.minimum(lax.div(end + (TILE - 1), jnp.int32(TILE)), first + span)
     warps = M // 16
+    # With many rows each warp reads most of a tile: a part at a time, as its registers hold no more.
+    deep_h, deep_t = (H, TILE) if M * H < 64 * 128 else (64, 16)
     left, right = (
         layout(jnp.bfloat16, m_warps=warps)
         for layout in (plgpu.Layout.MMA_LHS, plgpu.Layout.MMA_RHS)
@@ -174,20 +179,23 @@ def _attend_block(
                 plgpu.barrier_arrive(keys_arrived.at[slot])
                 plgpu.barrier_arrive(values_arrived.at[slot])
 
-    def operand(buffer: Any, *, transposed: bool) -> Any:
-        """A tile of K or V as the right operand of a product; 8-bit ones are widened on their way."""
-        if widened is not None:
-            narrow = plgpu.load(buffer)
-            narrow = plgpu.layout_cast(narrow, plgpu.Layout.WGMMA_8BIT)
-            # The hardware knows no float8 → bfloat16 step.
-            exact = narrow if narrow.dtype == jnp.int8 else narrow.astype(jnp.float32)
-            widened[...] = exact.astype(jnp.bfloat16)
-            plgpu.commit_smem()
-            buffer = widened
-        return plgpu.load(buffer.transpose((1, 0)) if transposed else buffer, layout=right)
+    def in_bf16(buffer: Any) -> Any:
+        """A tile of K or V that the tensor cores can take; 8-bit ones are widened on their way."""
+        if widened is None:
+            return buffer
+        narrow = plgpu.load(buffer)
+        narrow = plgpu.layout_cast(narrow, plgpu.Layout.WGMMA_8BIT)
+        # The hardware knows no float8 → bfloat16 step.
+        exact = narrow if narrow.dtype == jnp.int8 else narrow.astype(jnp.float32)
+        widened[...] = exact.astype(jnp.bfloat16)
+        plgpu.commit_smem()
+        return widened
 
     def tokens(shape: tuple[int, ...], axis: int, layout: Any, tile: Any) -> Any:
         return plgpu.broadcasted_iota(jnp.int32, shape, axis, layout=layout) + tile * TILE
+
+    def columns(left_mx: jax.Array, start: int, size: int) -> jax.Array:
+        return lax.slice(left_mx, (0, start), (M, start + size))
 
     def is_token(position: Any) -> Any:
         return (position < end) & ((position >= p) | (position < fill))
@@ -206,11 +214,14 @@ def _attend_block(
 
     def step(tile: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         acc_mh, top_m, sum_m = carry
-        slot = lax.rem(tile - first, jnp.int32(STAGES))
+        slot = lax.rem(tile - first, jnp.int32(stages))
         plgpu.barrier_wait(keys_arrived.at[slot])
-        zeros_mt = plgpu.layout_cast(jnp.zeros((M, TILE), jnp.float32), sums)
-        key_ht = operand(keys.at[slot], transposed=True)
-        s_mt = _gpu.mma(zeros_mt, query_mh, key_ht, interpret=interpret) * (scale * LOG2_E)
+        key_th = in_bf16(keys.at[slot])
+        s_mt = plgpu.layout_cast(jnp.zeros((M, TILE), jnp.float32), sums)
+        for h in range(0, H, deep_h):
+            key_ht = plgpu.load(key_th.at[:, pl.ds(h, deep_h)].transpose((1, 0)), layout=right)
+            s_mt = _gpu.mma(s_mt, columns(query_mh, h, deep_h), key_ht, interpret=interpret)
+        s_mt = s_mt * (scale * LOG2_E)
         if scales:
             s_mt = s_mt * by_token(scales[0], (M, TILE), tile)
         s_mt = jnp.where(is_token(tokens((M, TILE), 1, sums, tile)), s_mt, MASKED)
@@ -223,23 +234,26 @@ def _attend_block(
         weights[...] = w_mt.astype(jnp.bfloat16)
         plgpu.commit_smem()
         plgpu.barrier_wait(values_arrived.at[slot])
-        value_th = operand(values.at[slot], transposed=False)
-        # What no token wrote may be NaN, which a weight of 0 would not silence.
-        real_th = is_token(tokens((TILE, H), 0, right, tile))
-        value_th = jnp.where(real_th, value_th, jnp.zeros_like(value_th))
+        value_th = in_bf16(values.at[slot])
         acc_mh = acc_mh * lax.broadcast_in_dim(faded_m, (M, H), [0])
-        acc_mh = _gpu.mma(acc_mh, plgpu.load(weights, layout=left), value_th, interpret=interpret)
+        weight_mt = plgpu.load(weights, layout=left)
+        for t in range(0, TILE, deep_t):
+            part_th = plgpu.load(value_th.at[pl.ds(t, deep_t)], layout=right)
+            # What no token wrote may be NaN, which a weight of 0 would not silence.
+            real_th = is_token(tokens((deep_t, H), 0, right, tile) + t)
+            part_th = jnp.where(real_th, part_th, jnp.zeros_like(part_th))
+            acc_mh = _gpu.mma(acc_mh, columns(weight_mt, t, deep_t), part_th, interpret=interpret)
         plgpu.commit_smem()  # all warps have read the slot, and the weights
 
-        @pl.when(tile + STAGES < last)
+        @pl.when(tile + stages < last)
         def _() -> None:
-            fetch(tile + STAGES, slot)
+            fetch(tile + stages, slot)
 
         return acc_mh, new_m, sum_m
 
     here = pl.ds(g * M, M)
     plgpu.copy_gmem_to_smem(query_bkgh.at[b, k, here], query, query_arrived)
-    for slot in range(STAGES):
+    for slot in range(stages):
 
         @pl.when(first + slot < last)
         def _(slot: int = slot) -> None:

@@ -10,7 +10,7 @@ from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 from pallas_kernels.paged_attention.api import check_arguments, check_list, resolve_scale
 
-OP = Op("prefix_attention", kernels=("tpu", "cpu"))
+OP = Op("prefix_attention", kernels=("tpu", "gpu", "cpu"))
 
 
 def prefix_attention(

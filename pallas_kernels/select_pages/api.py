@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pallas_kernels._dispatch import Op
 from pallas_kernels.errors import expect
 
-OP = Op("select_pages", kernels=("tpu", "cpu"))
+OP = Op("select_pages", kernels=("tpu", "gpu", "cpu"))
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 

@@ -50,6 +50,8 @@ def test_kernels_of_xla_are_read_from_its_log_once() -> None:
     fusion = logged.replace("paged_attention_mosaic_gpu_kernel", "loop_add_fusion").replace(
         "151", "10"
     )
+    warned = logged.replace("ptxas info", "ptxas /tmp/x, line 610; info : Potential\nptxas info", 1)
+    assert dumps.read_kernels(warned + "\n" + PTXAS) == dumps.read_kernels(PTXAS)
     ours, theirs = dumps.read_kernels(logged + fusion + fusion + "I1 x.cc:1] more\n" + PTXAS)
     assert (ours.name, ours.registers, ours.blocks, ours.mosaic) == (
         "paged_attention",

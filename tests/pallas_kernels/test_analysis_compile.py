@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
+import pallas_kernels as ops
 from pallas_kernels import analysis
 from pallas_kernels._gpu import refusal
 from pallas_kernels.analysis import __main__ as command
@@ -116,17 +117,50 @@ def gpu_row(chip: str, op: str, **shape: Any) -> Row:
 
 
 @pytest.mark.parametrize("chip", ["h100", "b200"])
-@pytest.mark.parametrize("op", ["paged_attention", "page_scores"])
+@pytest.mark.parametrize("op", [op for op in ALL if op != "layer"])
 def test_gpu_kernels_spill_nothing(chip: str, op: str) -> None:
     if reason := refusal():
         pytest.skip(reason)
-    report = gpu_row(chip, op).report
+    report = gpu_row(chip, op, batch=64, page_size=32).report
     assert report is not None
-    (kernel,) = [kernel for kernel in report.kernels if kernel.mosaic]
+    ours = [kernel for kernel in report.kernels if kernel.mosaic]
+    assert len(ours) == (2 if op == "prefix_attention" else 1)
     assert report.spill_bytes == 0
-    assert kernel.registers <= 255
-    assert kernel.shared_bytes <= 227 * 1024
-    assert kernel.threads == 128
+    for kernel in ours:
+        assert kernel.registers <= 255
+        assert kernel.shared_bytes <= 227 * 1024
+        assert kernel.threads == 128
+
+
+@pytest.mark.parametrize("chip", ["h100", "b200"])
+@pytest.mark.parametrize(
+    ("tokens", "page_size", "head_dim"), [(1, 64, 256), (70, 16, 128), (512, 256, 128)]
+)
+def test_gpu_appends_in_place(chip: str, tokens: int, page_size: int, head_dim: int) -> None:
+    """A chunk begins at any token of a page, where the interpreter does not care about alignment."""
+    need(chip)
+    if reason := refusal():
+        pytest.skip(reason)
+
+    def of(*shape: int, dtype: Any = jnp.bfloat16) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    def append(pool: Any, key: Any, table: Any, lengths: Any, summaries: Any) -> Any:
+        grown = ops.kv_append(
+            pool, key, key, table, lengths, summaries_mkrph=summaries, implementation="gpu"
+        )
+        return grown.kv_pages, grown.summaries
+
+    pool, summaries = of(300, 8, 2, page_size, head_dim), of(4, 8, 2, 64, head_dim)
+    counts = of(4, 64, dtype=jnp.int32), of(4, dtype=jnp.int32)
+    new = of(4, tokens, 8, head_dim)
+    report = analysis.compile_for(
+        chip, append, pool, new, *counts, summaries, donate_argnums=(0, 4)
+    )
+    assert report.alias_bytes == 2 * (pool.size + summaries.size)
+    padded = 0 if tokens == 1 else 2 * 2 * 4 * (tokens + 2 * page_size) * 8 * head_dim  # K and V
+    assert report.temp_bytes <= padded + 2**16
+    assert report.spill_bytes == 0
 
 
 def test_the_older_gpu_takes_the_xla_path() -> None:

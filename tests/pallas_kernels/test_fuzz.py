@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pallas_kernels import _gpu
 from tests.pallas_kernels import problems
 from tests.pallas_kernels.op_tests import BF16, F32, FP8, INT8, close, jitted
 from tests.pallas_kernels.problems import Case
@@ -121,6 +122,7 @@ def fuzz(check: Any, back_end: str, effort: settings) -> None:
 
 
 FAST = [("xla", check) for check in DRAWN] + [("tpu_interpret", selection)]
+FAST += [("gpu_interpret", check) for check in (selection, append)]
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,8 @@ def _forget_programs() -> Any:
 
 @pytest.mark.parametrize(("back_end", "check"), FAST, ids=lambda x: getattr(x, "__name__", x))
 def test_few(back_end: str, check: Any) -> None:
+    if back_end == "gpu_interpret" and (reason := _gpu.refusal()):
+        pytest.skip(reason)
     fuzz(check, back_end, FEW)
 
 

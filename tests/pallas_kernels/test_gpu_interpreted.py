@@ -16,20 +16,15 @@ from pallas_kernels import _gpu, errors
 from pallas_kernels._gpu import plgpu
 from pallas_kernels.page_scores import gpu as page_scores_gpu
 from pallas_kernels.paged_attention import gpu, gpu_kernel
+from pallas_kernels.prefix_attention import compose
+from pallas_kernels.prefix_attention import gpu as prefix_gpu
 from tests.pallas_kernels import op_tests, problems
+from tests.pallas_kernels.gpu_interpreter import call
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case, ragged
 
 pytestmark = pytest.mark.skipif(
     not hasattr(plgpu, "InterpretGPUParams"), reason=f"no GPU interpreter in jax {jax.__version__}"
 )
-
-
-def call(module: Any, op: str, arguments: dict[str, Any]) -> Any:
-    """Run a kernel under the interpreter, or fail with the reason that its check gives."""
-    reason = module.check(**arguments)
-    assert reason is None, reason
-    races = plgpu.InterpretGPUParams(detect_races=True)
-    return getattr(module, op)(**arguments, interpret=races)
 
 
 ATTENTION_CASES = (
@@ -98,6 +93,40 @@ class TestPageScores(op_tests.PageScoresTests):
         super().test_equals_reference(case, kinds, layers)
 
 
+PREFIX_CASES = (
+    (Case(lengths=(40, 0, 33, 1), listed=3, query=BF16, pool=BF16), 2, (70, 0)),
+    (Case(lengths=ragged(16, 5), listed=4, page_size=16, query=BF16, pool=BF16, query_heads=18), 7, (128,)),
+    (Case(lengths=(70,) * 7, listed=2, page_size=64, query=BF16, pool=INT8, query_heads=20), 7, (120,)),
+)  # fmt: skip
+
+
+class TestPrefixAttention(op_tests.PrefixAttentionTests):
+    """The shared tests in bf16, with up to 70 stacked queries: a block holds 64."""
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        return call(prefix_gpu, op, {"scale": 128**-0.5} | arguments)
+
+    @pytest.mark.parametrize(("case", "samples", "shared"), PREFIX_CASES, ids=str)
+    def test_equals_reference(self, case: Case, samples: int, shared: tuple[int, ...]) -> None:
+        super().test_equals_reference(case, samples, shared)
+
+    def test_no_prompt_equals_paged_attention(self) -> None:
+        case = Case(lengths=(40, 20), listed=3, query=BF16, pool=BF16)
+        out, lse = self.call("prefix_attention", **problems.prefix_problem(case, 1, (0, 0)))
+        want_out, want_lse = self.want("paged_attention", **problems.attention_problem(case))
+        op_tests.close(out, want_out, case.tolerance)
+        op_tests.close(lse, want_lse, case.tolerance)
+
+    def test_samples_mixed_up_are_caught(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            compose, "unstack_samples", lambda stacked, samples, heads: stacked.reshape(
+                stacked.shape[0] * samples, -1, *stacked.shape[2:]
+            )
+        )  # fmt: skip
+        with pytest.raises(AssertionError):
+            self.test_equals_reference(*PREFIX_CASES[0])
+
+
 BUSY = Case(lengths=(640, 500), listed=10, page_size=64, query=BF16, pool=BF16)
 
 
@@ -161,8 +190,9 @@ def reset_interpreter() -> None:
     gpu_callbacks.reset_gpu_interpret_mode_state()
 
 
-def test_bytes_moved_are_those_of_the_listed_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted from the copies that the kernel makes: each listed page once, nothing else."""
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers that each copy to shared memory moves, as the interpreter makes them."""
     from jax._src.pallas.mosaic_gpu.interpret import gpu_callbacks
 
     moved: list[int] = []
@@ -175,16 +205,34 @@ def test_bytes_moved_are_those_of_the_listed_pages(monkeypatch: pytest.MonkeyPat
         return real(*arguments, **named)
 
     monkeypatch.setattr(gpu_callbacks, "copy_gmem_to_smem", counted)
+    return moved
+
+
+def test_bytes_moved_are_those_of_the_listed_pages(copied: list[int]) -> None:
+    """Counted from the copies that the kernel makes: each listed page once, nothing else."""
     for case in (BUSY, Case(lengths=(100, 7), listed=6, page_size=16, query=BF16, pool=BF16)):
-        moved.clear()
+        copied.clear()
         problem = problems.attention_problem(case)
         jax.block_until_ready(call(gpu, "paged_attention", {**problem, "scale": 0.1}))
         listed = int(np.asarray(problem["num_pages_bk"]).sum())
-        query = len(case.lengths) * case.kv_heads * gpu_kernel.block_rows(1) * 128
+        query = len(case.lengths) * case.kv_heads * gpu_kernel.block_rows(1, 128) * 128
         parts = gpu_kernel.list_parts(
             len(case.lengths) * case.kv_heads, case.listed, case.page_size
         )
-        assert sum(moved) == listed * 2 * case.page_size * 128 + parts * query
+        assert sum(copied) == listed * 2 * case.page_size * 128 + parts * query
+
+
+def test_a_page_is_read_once_for_64_stacked_queries(copied: list[int]) -> None:
+    case, samples = (
+        Case(lengths=(0,) * 16, listed=1, page_size=64, query=BF16, pool=BF16, query_heads=8),
+        16,
+    )
+    shared = problems.prefix_problem(case, samples, (64 * 4,))
+    shared |= {"prefix_num_pages_uk": jnp.full((1, 2), 1, jnp.int32)}
+    jax.block_until_ready(call(prefix_gpu, "prefix_attention", {**shared, "scale": 0.1}))
+    one_page, queries = 2 * 64 * 128, 64 * 128
+    own_queries = 16 * 16 * 128
+    assert sum(copied) == 2 * (one_page + queries + own_queries)  # of two KV heads
 
 
 REFUSALS = {
