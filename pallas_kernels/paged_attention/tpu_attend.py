@@ -126,8 +126,9 @@ def _side_by_side(
 
 def _query(plan: Plan, refs: Refs, local: jax.Array, pair: int) -> jax.Array:
     """``[2G, 2H]`` queries of a pair, block-diagonal: each meets the keys of its own list."""
-    query_gh, second_g1 = refs.query[local, pair].astype(jnp.float32), _second(plan)
-    sides = (jnp.where(second_g1, 0.0, query_gh), jnp.where(second_g1, query_gh, 0.0))
+    query_gh, second_g1 = refs.query[local, pair], _second(plan)
+    nothing = jnp.zeros_like(query_gh)
+    sides = (jnp.where(second_g1, nothing, query_gh), jnp.where(second_g1, query_gh, nothing))
     return jnp.concatenate(sides, axis=1).astype(plan.compute_dtype)
 
 
