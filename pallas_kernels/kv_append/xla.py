@@ -1,4 +1,4 @@
-"""`kv_append` for XLA: a row update per sequence when decoding, whole pages when prefilling.
+"""`kv_append` for XLA: a row update per sequence when decoding, whole pages when prefilling or on a GPU.
 
 Both stay in place on a donated pool; a scatter of single rows would make XLA's TPU compiler copy it.
 Letters: B sequences · T new tokens · K KV heads · H head dim · p page size · c: 0 is K, 1 is V.
@@ -25,11 +25,26 @@ def kv_append(
     kv_scales: jax.Array | None = None,
 ) -> Cache:
     """See `pallas_kernels.kv_append`."""
+    given = (kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b)
     if key_btkh.shape[1] > 1 or kv_scales is not None:
-        return reference.kv_append(
-            kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b,
-            summaries_mkrph, kv_scales,
-        )  # fmt: skip
+        return reference.kv_append(*given, summaries_mkrph, kv_scales)
+    # A GPU launches a loop's every operation; whole pages of all sequences at once are few and in place.
+    return lax.platform_dependent(
+        *given, summaries_mkrph, cuda=reference.kv_append, default=_append_rows
+    )
+
+
+def _append_rows(
+    kv_pages: jax.Array,
+    key_btkh: jax.Array,
+    value_btkh: jax.Array,
+    page_table_bp: jax.Array,
+    lengths_b: jax.Array,
+    new_tokens_b: jax.Array,
+    rows_b: jax.Array,
+    summaries_mkrph: jax.Array | None,
+) -> Cache:
+    """One token of each sequence."""
     p, stored = kv_pages.shape[3:]
     new_bkch = jnp.stack([key_btkh[:, 0], value_btkh[:, 0]], axis=2)
     new_bkch = narrow(new_bkch, kv_pages.dtype)

@@ -1,4 +1,4 @@
-"""`page_scores` for XLA: one (sequence, KV head) at a time, its summaries times the group's mean query.
+"""`page_scores` for XLA: its summaries times the group's mean query, a (sequence, KV head) at a time.
 
 Letters: B sequences · K KV heads · H head dim · P pages of a sequence · R summary vectors of a page.
 """
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pallas_kernels._xla import map_rows
 from pallas_kernels.page_scores.api import scoring_query
 from pallas_kernels.stored import widen
 
@@ -31,9 +32,12 @@ def page_scores(
         summary_rph = lax.dynamic_slice(summaries_mkrph, at, (1, 1, R, P, stored))[0, 0]
         summary_rph = widen(summary_rph)
         # One matrix-vector product a summary: XLA's CPU has no fast batched one.
-        scores = [summary_rph[r] @ query_bkrh[b, k, r] for r in range(R)]
+        scores = [
+            jnp.matmul(summary_rph[r], query_bkrh[b, k, r], precision=lax.Precision.HIGHEST)
+            for r in range(R)
+        ]
         return scores[0] if R == 1 else scores[0] + scores[1]
 
-    scores_bkp = lax.map(score_row, jnp.arange(B * K)).reshape(B, K, P)
+    scores_bkp = map_rows(score_row, B * K).reshape(B, K, P)
     exists_bp = jnp.arange(P) * page_size < lengths_b[:, None]
     return jnp.where(exists_bp[:, None], scores_bkp, -jnp.inf)

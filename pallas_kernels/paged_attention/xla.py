@@ -1,14 +1,17 @@
 """`paged_attention` for XLA: the CPU's fast path, and every platform's when its kernel cannot run.
 
-One (sequence, KV head) at a time: XLA's CPU gathers keep memory speed only while their result fits the cache.
+One (sequence, KV head) at a time, but many on a GPU (see `_xla`).
 Keep bf16 pools as `stored.BF16_BITS` on CPUs: jax 0.10 converts the whole of a bf16 one on every call.
 Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J pages · t tokens.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from pallas_kernels._xla import map_rows
 from pallas_kernels.paged_attention.reference import newest_fill
 from pallas_kernels.stored import widen
 
@@ -58,7 +61,7 @@ def paged_attention(
         lse_g = jnp.where(total_g == 0, -jnp.inf, top_g + jnp.log(total_g))
         return out_gh / jnp.where(total_g == 0, 1.0, total_g)[:, None], lse_g
 
-    out_rgh, lse_rg = lax.map(attend_row, jnp.arange(B * K))
+    out_rgh, lse_rg = map_rows(attend_row, B * K)
     out_bnh = out_rgh.reshape(B, N, stored)[..., :H]
     return out_bnh.astype(query_bnh.dtype), lse_rg.reshape(B, N)
 
@@ -84,10 +87,14 @@ def _fold(
 ) -> _Softmax:
     """Add a chunk of tokens to the running softmax."""
     top_g, total_g, out_gh = state
-    scores_gt = jnp.where(valid_t, query_gh @ key_th.T, -jnp.inf)
+    scores_gt = jnp.where(valid_t, _product(query_gh, key_th.T), -jnp.inf)
     new_top_g = jnp.maximum(top_g, scores_gt.max(axis=1))
     shift_g = jnp.where(jnp.isneginf(new_top_g), 0.0, new_top_g)
     weight_gt = jnp.exp(scores_gt - shift_g[:, None])
     kept_g = jnp.exp(top_g - shift_g)
     total_g = total_g * kept_g + weight_gt.sum(axis=1)
-    return new_top_g, total_g, out_gh * kept_g[:, None] + weight_gt @ value_th
+    return new_top_g, total_g, out_gh * kept_g[:, None] + _product(weight_gt, value_th)
+
+
+# Accelerators would round f32 operands to fewer bits.
+_product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
