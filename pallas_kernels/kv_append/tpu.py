@@ -19,11 +19,8 @@ from pallas_kernels.kv_append.tpu_kernel import LANES, Plan, kernel
 RING = 6
 NEW_BYTES = 1 << 20  # new tokens of a block
 IDS = 1 << 17  # page ids in scalar memory, half of it
-SLAB_ROWS = {
-    4: 8,
-    2: 16,
-    1: 32,
-}  # rows of a tile, by bytes of a number: the least that a copy can move
+# Rows of a tile, by bytes of a number: the least that a copy can move.
+SLAB_ROWS = {4: 8, 2: 16, 1: 32}
 
 
 def check(
