@@ -7,8 +7,8 @@
                              values, changed slab only   [K, s, H] ────► the same slab
                              summaries, a slab of pages  [K, R, s', H]   the same slab, one row new
 
-Decoding (one row a page) keeps reads of the next three units and writes of the last three in flight; a prefill
-chunk walks its pages one by one. A slab is the tile that holds the row, or the page when many rows or
+Decoding (one row a page) keeps reads of the next three units and writes of the last three in flight; a
+prefill chunk walks its pages one by one. A slab is the tile that holds the row, or the page when many rows or
 the scale change. Letters: K KV heads · p page size · s slab rows · H head dim · R summary vectors.
 """
 
