@@ -210,9 +210,11 @@ def _plan(
     turns = pl.cdiv(wanted, turn)
     blocks = pl.cdiv(turns, max(1, QUERY_BYTES // (per_step * turn)))
     block = pl.cdiv(turns, blocks) * turn
+    # Rows of whole sequences are what the caller wants; XLA puts others together.
+    whole = K % 2 == 0 and block * lists % K == 0 and N <= LANES
     return Plan(
         lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
-        steps=blocks * block, block=block, ring=ring, cores=cores, scale=scale,
+        steps=blocks * block, block=block, lse_lists=K if whole else 2, ring=ring, cores=cores, scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
         scaled=kv_pages.dtype.itemsize == 1, assume_full=constants["assume_full"],
     )  # fmt: skip
@@ -237,6 +239,7 @@ def _call(
         return pl.BlockSpec(shape, lambda core, i, *_: (core * blocks + i, *at))
 
     rows = block(plan.block, pairs, 2 * G, H)
+    lse_rows = plan.block * plan.lists // plan.lse_lists, plan.lse_lists * G
     in_hbm = pl.BlockSpec(memory_space=pl.ANY)
     scratch = [
         pltpu.VMEM((plan.ring, plan.lists, plan.chunk, 2, p, H), kv_pages.dtype),
@@ -254,12 +257,12 @@ def _call(
             num_scalar_prefetch=3,
             grid=(plan.cores, blocks),
             in_specs=[rows, in_hbm] + [in_hbm] * plan.scaled,
-            out_specs=[rows, block(1, plan.block * pairs, 2 * G)],
+            out_specs=[rows, block(1, *lse_rows)],
             scratch_shapes=scratch,
         ),
         out_shape=[
             jax.ShapeDtypeStruct((steps, pairs, 2 * G, H), out_dtype),
-            jax.ShapeDtypeStruct((plan.cores * blocks, plan.block * pairs, 2 * G), jnp.float32),
+            jax.ShapeDtypeStruct((plan.cores * blocks, *lse_rows), jnp.float32),
         ],
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "arbitrary"),

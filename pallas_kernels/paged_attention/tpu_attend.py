@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan, Refs
+from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan, Refs, quotient, remainder
 
 MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
 
@@ -170,11 +170,21 @@ def _write(
     out_gh = jnp.where(empty_g1, 0.0, sum_gh / jnp.where(empty_g1, 1.0, total_g1))
     lse_g1 = jnp.where(empty_g1, -jnp.inf, top_g1 * plan.scale + jnp.log(total_g1))
     refs.out[local, pair] = out_gh.astype(refs.out.dtype)
-    # A column to a row without a transpose: its diagonal, summed.
-    square = (2 * plan.rows, 2 * plan.rows)
-    rows, lanes = (lax.broadcasted_iota(jnp.int32, square, axis) for axis in (0, 1))
-    row = local * (plan.lists // 2) + pair
-    refs.lse[0, row] = jnp.where(rows == lanes, lse_g1, 0.0).sum(axis=0)
+    _write_lse(plan, refs, local * plan.lists + 2 * pair, lse_g1)
+
+
+def _write_lse(plan: Plan, refs: Refs, first: jax.Array, lse_g1: jax.Array) -> None:
+    """Store the log-sum-exps of lists ``first`` and ``first + 1`` of the block on their lanes of a row."""
+    G, width = plan.rows, plan.lse_lists * plan.rows
+    row, start = quotient(first, plan.lse_lists), remainder(first, plan.lse_lists) * G
+    # A column to a row without a transpose: a diagonal, summed.
+    query, lane = (lax.broadcasted_iota(jnp.int32, (2 * G, width), axis) for axis in (0, 1))
+    lse_n = jnp.where(lane == start + query, lse_g1, 0.0).sum(axis=0)
+    if plan.lse_lists > 2:
+        lane_n = lax.broadcasted_iota(jnp.int32, (1, width), 1)[0]
+        of_pair = (lane_n >= start) & (lane_n < start + 2 * G)
+        lse_n = jnp.where(of_pair, lse_n, refs.lse[0, row])
+    refs.lse[0, row] = lse_n
 
 
 def _tokens(plan: Plan, refs: Refs, slot: Any, item: int, c: int) -> jax.Array:

@@ -40,6 +40,7 @@ class Plan:
     listed: int  # J
     steps: int  # U of one core
     block: int  # steps whose queries and outputs are in VMEM together
+    lse_lists: int  # lists of a row of log-sum-exps: those of a sequence, or of a pair
     ring: int
     cores: int
     scale: float

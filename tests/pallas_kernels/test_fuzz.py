@@ -31,7 +31,7 @@ def cases(draw: Any, dtypes: Any = DTYPES) -> Case:
     pool, query = draw(st.sampled_from(dtypes))
     page_size = draw(st.sampled_from((32, 64)))
     pages = draw(st.integers(1, 6))
-    kv_heads = draw(st.sampled_from((1, 2, 3)))
+    kv_heads = draw(st.sampled_from((1, 2, 3, 4)))
     near_an_edge = st.builds(
         lambda page, off: max(0, page * page_size + off),
         st.integers(0, pages),

@@ -61,6 +61,14 @@ class TestPagedAttention(Interpreted, PagedAttentionTests):
     def test_equals_reference(self, case: Case) -> None:
         self.compare(case)
 
+    @pytest.mark.parametrize(
+        ("query_heads", "kv_heads"), [(16, 8), (12, 4), (6, 6), (256, 8)], ids=str
+    )
+    def test_log_sum_exps_of_whole_sequences(self, query_heads: int, kv_heads: int) -> None:
+        """Where blocks hold whole sequences and their heads fit the lanes, rows of them leave the kernel."""
+        heads = {"query_heads": query_heads, "kv_heads": kv_heads}
+        self.compare(Case(lengths=(64, 33, 0, 100, 1, 20), listed=4, **heads))
+
     @pytest.mark.slow
     def test_dense_decode_is_every_page_listed(self) -> None:
         super().test_dense_decode_is_every_page_listed()
@@ -175,7 +183,8 @@ SHORT = Case(lengths=(70, 5, 512, 40), listed=2, page_size=16, query=BF16, pool=
 # Turns of the ring without a branch: inside a list and across to the next, and the last turn of all.
 FULL_LONG = Case(lengths=(384,) * 4, listed=12, kv_heads=1, query_heads=2)
 FULL_SHORT = Case(lengths=(64,) * 12, listed=2, kv_heads=1, query_heads=2)
-FULL = [(mode, case) for mode in machine.MACHINES for case in (FULL_LONG, FULL_SHORT)]
+FULL_HEADS = Case(lengths=(64,) * 4, listed=2, kv_heads=4, query_heads=8)
+FULL = [(mode, case) for mode in machine.MACHINES for case in (FULL_LONG, FULL_SHORT, FULL_HEADS)]
 ON_MACHINE = [(mode, case) for mode in machine.MACHINES for case in (LONG, SHORT, *ATTENTION_CASES)]
 # Turns of the ring: across sequences, of which some hold nothing, and across chunks, the last one shorter.
 CHUNKED = (Case(lengths=(16 * 296, 0, 16 * 130 + 5), listed=1, page_size=16), 1, 1)
