@@ -46,9 +46,7 @@ class Plan:
     scale: float
     compute_dtype: Any
     scaled: bool
-    assume_full: (
-        bool  # every step has another after it, and all lists are full: right for estimates only
-    )
+    assume_full: bool  # all lists are, and a step follows every step: right for estimates only
 
     @property
     def tokens(self) -> int:
@@ -73,10 +71,9 @@ class Refs:
 
 def page_at(refs: Refs, index: jax.Array, first: Any, j: Any) -> jax.Array:
     """The page at position ``first + j`` of a list."""
-    if (
-        isinstance(j, int) and refs.ids.shape[1] <= LANES
-    ):  # rows of one tile may be sliced anywhere:
-        # an offset of the reference is part of the load's address, a sum is an operation
+    # An offset of the reference is part of the load's address, a sum is an operation of its own; but
+    # only rows of a single tile may be sliced anywhere.
+    if isinstance(j, int) and refs.ids.shape[1] <= LANES:
         return refs.ids.at[:, pl.ds(j, refs.ids.shape[1] - j)][index, first]
     return refs.ids[index, first + j]
 
