@@ -63,7 +63,7 @@ def _linear(work: Workload) -> Term:
     """Matmuls with weights every token uses; their bytes are read once a step for the whole batch."""
     ask, model = work.ask, work.ask.model
     routed = model.moe.experts_per_token * model.expert_params if model.moe else 0
-    params = model.matmul_params - model.num_layers * routed
+    params = model.matmul_params - model.num_moe_layers * routed
     read = params * work.serving.weight_bytes / work.batch
     return Term(flops=2 * params * ask.decoded, bytes=read * ask.decoded)
 
@@ -74,7 +74,7 @@ def _experts(work: Workload) -> Term:
     if moe is None:
         return Term()
     distinct = moe.num_experts * (1 - (1 - moe.experts_per_token / moe.num_experts) ** work.batch)
-    one_per_layer = ask.model.num_layers * ask.model.expert_params
+    one_per_layer = ask.model.num_moe_layers * ask.model.expert_params
     read = distinct * one_per_layer * work.serving.weight_bytes / work.batch
     return Term(
         flops=2 * moe.experts_per_token * one_per_layer * ask.decoded, bytes=read * ask.decoded

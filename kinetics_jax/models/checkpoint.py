@@ -12,14 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from kinetics_jax.models.stored_names import NamesError, canonical_names, is_buffer
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.hf_fields import read_json
+from kinetics_jax.spec.impostors import impostor
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 _REMAP_BYTES = 64 * 2**20
 """A mapped file's pages count as ours once touched; mapping it anew after this many lets them go."""
-_DTYPES = ("BF16", "F16", "F32")
+_DTYPES = ("BF16", "F16", "F32", "F64")
 _TOKENIZER_AND_CONFIG = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
 
 
@@ -56,17 +58,25 @@ class Tensors(Protocol):
 class Checkpoint:
     """The tensors of one folder, by name."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Read every header. Raises ``CheckpointError`` where a file is missing or malformed."""
+    def __init__(self, folder: pathlib.Path, *, tied: bool = False) -> None:
+        """Read every header. ``tied``: a head that is stored alone is the embedding.
+
+        Raises ``CheckpointError`` where a file is missing or malformed, or names can be read in two ways.
+        """
         self.folder = folder
-        self.tensors: dict[str, Stored] = {}
         self._open: tuple[pathlib.Path, Any] | None = None
         self._touched = 0
+        stored: dict[str, Stored] = {}
         for file, expected in _files(folder).items():
             found = self._read_header(file)
             if expected is not None:
                 _check_index(folder / INDEX, file, set(found), expected)
-            self.tensors |= found
+            stored |= found
+        try:
+            self._names = canonical_names(stored, folder, tied=tied)
+        except NamesError as error:
+            raise CheckpointError(str(error)) from error
+        self.tensors: dict[str, Stored] = {key: stored[name] for key, name in self._names.items()}
 
     def _read_header(self, file: pathlib.Path) -> dict[str, Stored]:
         handle = self._handle(file)
@@ -74,9 +84,10 @@ class Checkpoint:
         for key in handle.keys():  # noqa: SIM118 - a safe_open handle is not a mapping
             view = handle.get_slice(key)
             dtype = view.get_dtype()
-            if dtype not in _DTYPES:
+            if dtype not in _DTYPES and not is_buffer(key):
                 raise CheckpointError(
-                    f"{file}: tensor {key!r} is {dtype}; only {', '.join(_DTYPES)} can be loaded"
+                    f"{file}: tensor {key!r} is {dtype}; only {', '.join(_DTYPES)} can be loaded "
+                    "(quantised checkpoints of this kind are not supported: take the one they were made from)"
                 )
             found[key] = Stored(file, dtype, tuple(view.get_shape()))
         return found
@@ -87,7 +98,8 @@ class Checkpoint:
         if self._touched > _REMAP_BYTES:
             self.close()
         try:
-            found = np.asarray(self._handle(file).get_slice(key)[tuple(region)])
+            view = self._handle(file).get_slice(self._names[key])
+            found = np.asarray(view[tuple(region)])
         except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(f"{file}: tensor {key!r} cannot be read ({error})") from error
         self._touched += found.nbytes
@@ -104,26 +116,24 @@ class Checkpoint:
                 raise CheckpointError(f"{file}: not a plain file")
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
-            except FileNotFoundError as error:
-                raise CheckpointError(f"{file}: no such file") from error
             except (SafetensorError, OSError, ValueError) as error:
-                raise CheckpointError(
-                    f"{file}: not a readable safetensors file ({error})"
-                ) from error
+                problem = impostor(file) or f"not a readable safetensors file ({error})"
+                raise CheckpointError(f"{file}: {problem}{_mend(str(error))}") from error
         return self._open[1]
 
 
 def _files(folder: pathlib.Path) -> dict[pathlib.Path, set[str] | None]:
     """Each file of the checkpoint → the tensors that the index puts in it (None: no index)."""
-    if (folder / SINGLE).is_file():
-        return {folder / SINGLE: None}
-    if not (folder / INDEX).is_file():
-        pickled = next(
-            (p.name for p in sorted(folder.glob("*")) if p.suffix in (".bin", ".pt")), ""
+    single, index = folder / SINGLE, folder / INDEX
+    if single.is_file() or (single.is_symlink() and not index.is_file()):
+        return {single: None}
+    if not index.is_file():
+        problem = impostor(index) if index.is_symlink() else None
+        if problem:
+            raise CheckpointError(f"{index}: {problem}")
+        raise CheckpointError(
+            f"{folder}: holds neither {SINGLE} nor {INDEX}{_what_is_there(folder)}"
         )
-        mend = f"; {pickled} is pickle, which is never read: convert it" if pickled else ""
-        raise CheckpointError(f"{folder}: holds neither {SINGLE} nor {INDEX}{mend}")
-    index = folder / INDEX
     placed = read_json(index).get("weight_map")
     if not isinstance(placed, dict) or not placed:
         raise CheckpointError(f"{index}: weight_map is missing, empty or not an object")
@@ -138,7 +148,40 @@ def _files(folder: pathlib.Path) -> dict[pathlib.Path, set[str] | None]:
         expected = files.setdefault(folder / name, set())
         assert expected is not None
         expected.add(key)
+    if absent := [file for file in files if not file.exists()]:
+        raise CheckpointError(
+            f"{absent[0]}: no such file, though {INDEX} names it ({len(absent)} of {len(files)} files are "
+            "absent): download the folder again"
+        )
     return files
+
+
+_OTHER_FORMATS = (
+    ("adapter_model.*", "is an adapter (LoRA) only: merge it into its base model and save that"),
+    ("consolidated*", "is in its maker's own format: take the files that transformers reads"),
+    ("*.gguf", "is a GGUF file: give its path instead of the folder's"),
+    ("*.safetensors", "is not indexed: the checkpoint's other files are not here, or it goes by another name"),
+    ("*.bin", "is pickle, which is never read: convert it (save_pretrained of transformers writes safetensors)"),
+    ("*.pt*", "is pickle, which is never read: convert it (save_pretrained of transformers writes safetensors)"),
+    ("*.h5", "is TensorFlow's: convert it"),
+    ("*.msgpack", "is Flax's: convert it"),
+    ("checkpoint-*", "is a checkpoint inside this folder: give its path"),
+)  # fmt: skip
+
+
+def _what_is_there(folder: pathlib.Path) -> str:
+    """A hint at what the folder holds in place of a checkpoint."""
+    for pattern, problem in _OTHER_FORMATS:
+        if file := min(folder.glob(pattern), default=None):
+            return f"; {file.name} {problem}"
+    return ""
+
+
+def _mend(reason: str) -> str:
+    """What to do about an error of safetensors."""
+    unfinished = ("incomplete", "header too small", "invalid header length")
+    cut = any(sign in reason.lower() for sign in unfinished)
+    return ": it was cut short; download it again" if cut else ""
 
 
 def _check_index(
@@ -156,7 +199,7 @@ def locate(path: str | pathlib.Path) -> pathlib.Path:
     """
     folder = pathlib.Path(path)
     if folder.is_dir():
-        return folder
+        return _snapshot(folder)
     if not isinstance(path, str) or path.count("/") != 1 or path[0] in "./~":
         raise CheckpointError(f"{path}: no such folder (a hub name looks like 'org/name')")
     try:
@@ -176,3 +219,18 @@ def locate(path: str | pathlib.Path) -> pathlib.Path:
             f"{path}: no such folder, and the hub did not give it ({reason})"
         ) from error
     return pathlib.Path(found)
+
+
+def _snapshot(folder: pathlib.Path) -> pathlib.Path:
+    """The folder itself, or the revision in use of a folder of the hub's cache (``models--org--name``)."""
+    revisions = folder / "snapshots"
+    if (folder / "config.json").exists() or not revisions.is_dir():
+        return folder
+    main = folder / "refs" / "main"
+    found = sorted(path for path in revisions.iterdir() if path.is_dir())
+    if main.is_file():
+        named = revisions / main.read_text("utf-8", "replace").strip()
+        found = [named] if named in found else found
+    if len(found) != 1:
+        raise CheckpointError(f"{revisions}: holds {len(found)} revisions; give the path of one")
+    return found[0]

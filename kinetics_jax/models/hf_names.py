@@ -6,7 +6,8 @@ Linear layers are stored output-first there and input-first here.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -43,12 +44,29 @@ _EXPERT = {
     "ffn.up.weight": ("mlp.experts.{}.up_proj.weight", "expert_ffn model_dim"),
     "ffn.down.weight": ("mlp.experts.{}.down_proj.weight", "model_dim expert_ffn"),
 }
-# transformers 5 holds experts so in memory, and some checkpoints are saved so. Gate comes before up.
+# As transformers 5 holds experts in memory, and some checkpoints are saved. Gate comes before up.
 _FUSED = {
     "ffn.gate.weight": ("mlp.experts.gate_up_proj", "experts gate_up model_dim"),
     "ffn.up.weight": ("mlp.experts.gate_up_proj", "experts gate_up model_dim"),
     "ffn.down.weight": ("mlp.experts.down_proj", "experts model_dim expert_ffn"),
 }
+# As GGUF files hold them: all experts in one tensor, gate and up apart.
+_STACKED = {
+    "ffn.gate.weight": ("mlp.experts.gate_proj.weight", "experts expert_ffn model_dim"),
+    "ffn.up.weight": ("mlp.experts.up_proj.weight", "experts expert_ffn model_dim"),
+    "ffn.down.weight": ("mlp.experts.down_proj.weight", "experts model_dim expert_ffn"),
+}
+ExpertLayout = Literal["apart", "fused", "stacked"]
+"""How a checkpoint holds the experts of a layer: tensors of their own, or all in one with or without up in gate."""
+
+
+def expert_layout(tensors: Collection[str]) -> ExpertLayout:
+    """Which it is, told by the names that a checkpoint holds."""
+    if any(name.endswith(".mlp.experts.gate_up_proj") for name in tensors):
+        return "fused"
+    if any(name.endswith(".mlp.experts.gate_proj.weight") for name in tensors):
+        return "stacked"
+    return "apart"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,22 +112,26 @@ class Source:
 
 
 def sources(
-    config: ModelConfig, name: str, weight: Weight, *, layer: int | None = None, fused: bool = False
-) -> Iterator[Source]:
+    config: ModelConfig, name: str, weight: Weight, *, layer: int | None = None,
+    experts: ExpertLayout = "apart",
+) -> Iterator[Source]:  # fmt: skip
     """Where weight ``name`` (without its layer prefix) is stored: one ``Source``, or one per expert.
 
-    ``weight`` gives the sizes of its axes, ``fused`` says how the checkpoint lays out experts.
+    ``weight`` gives the sizes of its axes, ``experts`` says how the checkpoint holds experts.
     """
     sizes = dict(zip(weight.axes, weight.shape, strict=True))
     if layer is None:
         yield _source(*_OUTER[name], sizes)
         return
     before = f"model.layers.{layer}."
-    if config.moe is None or name not in _EXPERT:
-        key, layout = (_LAYER | _ROUTER | ({} if config.moe else _DENSE))[name]
+    if config.moe is None or not config.has_experts(layer):
+        key, layout = (_LAYER | _DENSE)[name]
         yield _source(before + key, layout, sizes)
-    elif fused:
-        key, layout = _FUSED[name]
+    elif name not in _EXPERT:
+        key, layout = (_LAYER | _ROUTER)[name]
+        yield _source(before + key, layout, sizes)
+    elif experts != "apart":
+        key, layout = (_FUSED if experts == "fused" else _STACKED)[name]
         yield _source(before + key, layout, sizes, second_half=name == "ffn.up.weight")
     else:
         key, layout = _EXPERT[name]
@@ -125,7 +147,7 @@ def _source(
     dims = tuple(tuple(part.split("*")) for part in layout.split())
     shape = [math.prod(sizes[axis] for axis in axes) for axes in dims]
     starts = [0] * len(dims)
-    if doubled:
+    if doubled:  # gate and up in one, gate first
         starts[1] = shape[1] if second_half else 0
         shape[1] *= 2
     return Source(key, tuple(shape), dims, sizes, tuple(starts))

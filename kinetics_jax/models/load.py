@@ -6,6 +6,7 @@ and every tensor of the checkpoint must be a weight. Dims as in ``kinetics_jax.m
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Iterator
 
@@ -16,11 +17,12 @@ import numpy as np
 from kinetics_jax.models import weights
 from kinetics_jax.models.checkpoint import Checkpoint, CheckpointError, Tensors, locate
 from kinetics_jax.models.gguf import GgufCheckpoint, is_gguf
-from kinetics_jax.models.hf_names import Source, sources
+from kinetics_jax.models.hf_names import Source, expert_layout, sources
 from kinetics_jax.models.quantize import quantize_int8
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
-from kinetics_jax.models.weights import Weight, describe
+from kinetics_jax.models.stored_names import EMBEDDING, HEAD
+from kinetics_jax.models.weights import Weight, describe, describe_part
 from kinetics_jax.spec import InputError, ModelConfig
 
 Array = jax.Array
@@ -46,11 +48,11 @@ def load(
     ):  # fmt: skip
         raise InputError(f"dtype={dtype!r} is not supported; use bfloat16, float16 or float32")
     config, checkpoint = _open(path)
-    table = describe(config, dtype=dtype, quantize=quantize, unroll=False)
-    plan = _Plan(checkpoint, config, table)
+    plan = _Plan(checkpoint, config, jnp.dtype(dtype), quantize)
     plan.check()
     layout = lay_out(config, mesh, rules)
-    arrays = _Loader(plan, layout, jnp.dtype(dtype), unroll).arrays()
+    table = describe(config, dtype=dtype, quantize=quantize, unroll=unroll)
+    arrays = _Loader(plan, layout, table).arrays()
     checkpoint.close()
     return Qwen3(config, arrays, layout)
 
@@ -60,46 +62,59 @@ def _open(path: str | pathlib.Path) -> tuple[ModelConfig, Tensors]:
         found = GgufCheckpoint(pathlib.Path(path))
         return found.config, found
     folder = locate(path)
-    return ModelConfig.from_hf(folder), Checkpoint(folder)
+    config = ModelConfig.from_hf(folder)
+    return config, Checkpoint(folder, tied=config.tied_embeddings)
 
 
 class _Plan:
     """Which tensors of the checkpoint make up which weight."""
 
-    def __init__(self, checkpoint: Tensors, config: ModelConfig, table: dict[str, Weight]) -> None:
-        self.checkpoint, self.config, self.table = checkpoint, config, table
-        self.fused = "model.layers.0.mlp.experts.gate_up_proj" in checkpoint.tensors
-        self.outer = {p: w for p, w in table.items() if _is_stored(p) and "layers." not in p}
-        self.inner = {p.removeprefix("layers."): _one_layer(w) for p, w in table.items()
-                      if _is_stored(p) and p.startswith("layers.")}  # fmt: skip
+    def __init__(
+        self, checkpoint: Tensors, config: ModelConfig, dtype: np.dtype,
+        quantize: weights.Quantization | None,
+    ) -> None:  # fmt: skip
+        self.checkpoint, self.config, self.dtype, self.quantize = (
+            checkpoint,
+            config,
+            dtype,
+            quantize,
+        )
+        self.experts = expert_layout(checkpoint.tensors)
+
+    def stored(self) -> Iterator[tuple[int | None, str, Weight]]:
+        """(layer or None, path in it, weight) of all that is read from the checkpoint."""
+        for layer in itertools.chain([None], range(self.config.num_layers)):
+            table = describe_part(self.config, layer, dtype=self.dtype, quantize=self.quantize)
+            for path, weight in table.items():
+                if not path.endswith(".scale"):  # scales are computed here, not read
+                    yield layer, path, weight
 
     def sources(self, name: str, weight: Weight, layer: int | None) -> Iterator[Source]:
-        return sources(self.config, name, weight, layer=layer, fused=self.fused)
-
-    def all_sources(self) -> Iterator[Source]:
-        for name, weight in self.outer.items():
-            yield from self.sources(name, weight, None)
-        for layer in range(self.config.num_layers):
-            for name, weight in self.inner.items():
-                yield from self.sources(name, weight, layer)
+        return sources(self.config, name, weight, layer=layer, experts=self.experts)
 
     def check(self) -> None:
         """Every tensor there with the right shape, none left over. Stops at the first failure, so a
         config that claims a billion layers costs nothing.
         """
         stored, used = self.checkpoint.tensors, set()
-        for source in self.all_sources():
+        all_sources = (self.sources(path, w, layer) for layer, path, w in self.stored())
+        for source in itertools.chain.from_iterable(all_sources):
             found = stored.get(source.key)
             if found is None:
-                raise CheckpointError(f"{self.checkpoint.folder}: tensor {source.key!r} is missing")
+                hint = " (a tied model's config.json must say tie_word_embeddings: true)"
+                raise CheckpointError(
+                    f"{self.checkpoint.folder}: tensor {source.key!r} is missing"
+                    f"{hint if source.key == HEAD else ''}"
+                )
             if found.shape != source.shape:
+                hint = " (empty tensors are what DeepSpeed ZeRO-3 saves where weights are not gathered)"
                 raise CheckpointError(
                     f"{found.file}: tensor {source.key!r} has shape {list(found.shape)}; config.json "
-                    f"makes it {list(source.shape)}"
+                    f"makes it {list(source.shape)}{'' if all(found.shape) else hint}"
                 )
             used.add(source.key)
         extra = sorted(stored.keys() - used)
-        if self.config.tied_embeddings and extra == ["lm_head.weight"]:
+        if self.config.tied_embeddings and extra == [HEAD]:
             self._check_tied_head()
         elif extra:
             raise CheckpointError(
@@ -108,54 +123,52 @@ class _Plan:
             )
 
     def _check_tied_head(self) -> None:
-        """A redundant copy of a tied embedding is let in only if it is a copy."""
-        names = ("model.embed_tokens.weight", "lm_head.weight")
-        embed, head = (self.checkpoint.tensors[name] for name in names)
-        same = (embed.shape, embed.dtype) == (head.shape, head.dtype)
+        """A redundant copy of a tied embedding is let in only if it is a copy, rounded at most."""
+        embed, head = (self.checkpoint.tensors[name] for name in (EMBEDDING, HEAD))
+        same = embed.shape == head.shape
         for row in range(0, embed.shape[0], _ROWS_COMPARED) if same else ():
             region = (slice(row, min(row + _ROWS_COMPARED, embed.shape[0])), slice(None))
-            parts = [self.checkpoint.read(name, region).tobytes() for name in names]
-            same = same and parts[0] == parts[1]
+            ours, theirs = (self.checkpoint.read(name, region) for name in (EMBEDDING, HEAD))
+            same = same and _equal_but_for_rounding(ours, theirs, self.dtype)
         if not same:
             raise CheckpointError(
-                f"{head.file}: tensor 'lm_head.weight' differs from the embedding, which config.json "
-                "says it is tied to"
+                f"{head.file}: tensor {HEAD!r} differs from the embedding, which config.json says it is tied "
+                "to: transformers 4 takes the embedding, transformers 5 the head; set tie_word_embeddings to "
+                "false for the head, or remove that tensor for the embedding"
             )
 
 
-def _is_stored(path: str) -> bool:
-    return not path.endswith(".scale")  # scales are computed here, not read
-
-
-def _one_layer(weight: Weight) -> Weight:
-    return dataclasses.replace(weight, shape=weight.shape[1:], axes=weight.axes[1:])
+def _equal_but_for_rounding(first: np.ndarray, second: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether two arrays are one in ``dtype``, or one is the other in its own."""
+    pairs = (
+        (first.astype(kind), second.astype(kind)) for kind in (dtype, first.dtype, second.dtype)
+    )
+    return any(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Loader:
     plan: _Plan
     layout: Layout
-    dtype: np.dtype
-    unroll: bool
+    table: dict[str, Weight]
+    """All that the model is made of; layers that are not stacked have names of their own in it."""
 
     def arrays(self) -> dict[str, Array]:
         found: dict[str, Array] = {}
-        for name, weight in self.plan.outer.items():
-            found |= self._finish(name, weight, self._read(name, weight, None))
-        for layer in range(self.plan.config.num_layers):
-            for name, weight in self.plan.inner.items():
-                parts = self._finish(name, weight, self._read(name, weight, layer))
-                for part, array in parts.items():
-                    self._keep(found, part, array, layer)
+        for layer, name, weight in self.plan.stored():
+            parts = self._finish(name, weight, self._read(name, weight, layer))
+            for part, array in parts.items():
+                self._keep(found, part, array, layer)
         return found
 
-    def _keep(self, found: dict[str, Array], name: str, array: Array, layer: int) -> None:
-        """Put one layer's array among the others: by itself, or into the stack of all layers."""
-        if self.unroll:
-            found[f"layers.{layer}.{name}"] = array
+    def _keep(self, found: dict[str, Array], name: str, array: Array, layer: int | None) -> None:
+        """Put one array among the others: by itself, or into the stack of all layers."""
+        alone = name if layer is None else f"layers.{layer}.{name}"
+        if layer is None or alone in self.table:
+            found[alone] = array
             return
         path = f"layers.{name}"
-        whole = self.plan.table[path]
+        whole = self.table[path]
         place = self.layout.sharding(*whole.axes)
         stack = found.pop(path, None)
         if stack is None:
@@ -186,10 +199,10 @@ class _Loader:
             return source.to_ours(stored, axes)
 
         if weight.axes[0] != "experts" or where[0].holds("experts"):
-            return read(where[0], weight.axes).astype(self.dtype, "C", copy=False)
+            return read(where[0], weight.axes).astype(self.plan.dtype, "C", copy=False)
         experts = where[index[0]]
         shape = [axis.indices(size) for axis, size in zip(index, weight.shape, strict=True)]
-        region = np.empty([last - first for first, last, _ in shape], self.dtype)
+        region = np.empty([last - first for first, last, _ in shape], self.plan.dtype)
         for row, source in zip(region, experts, strict=True):
             row[...] = read(source, weight.axes[1:])
         return region

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -72,7 +73,11 @@ def _placed(array: Any) -> jax.ShapeDtypeStruct:
 
 def _config(fields: dict[str, Any]) -> ModelConfig:
     """``dataclasses.asdict`` undone, after JSON."""
-    nested = {"yarn": Yarn, "llama3_rope": Llama3Rope, "moe": MoE}
+
+    def moe(dense_layers: Sequence[int] = (), **others: Any) -> MoE:
+        return MoE(dense_layers=tuple(dense_layers), **others)  # JSON made a list of it
+
+    nested = {"yarn": Yarn, "llama3_rope": Llama3Rope, "moe": moe}
     read = {name: nested[name](**value) if name in nested and value else value
             for name, value in fields.items()}  # fmt: skip
     return ModelConfig(**{**read, "eos_token_ids": tuple(read["eos_token_ids"])})

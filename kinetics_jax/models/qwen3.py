@@ -58,12 +58,15 @@ class Attention(nnx.Module):
 class Block(nnx.Module):
     """One layer: attention and feed-forward, each after a norm and added to the stream."""
 
-    def __init__(self, params: Params, config: ModelConfig, layout: Layout) -> None:
+    def __init__(
+        self, params: Params, config: ModelConfig, layout: Layout, *, experts: bool
+    ) -> None:
+        """``experts``: whether the ffn is a mixture of experts."""
         self.attention_norm = RMSNorm(params / "attention_norm", config.norm_eps)
         self.attention = Attention(params / "attention", config, layout)
         self.ffn_norm = RMSNorm(params / "ffn_norm", config.norm_eps)
-        below = params / "ffn"
-        self.ffn = SparseMoE(below, config.moe, layout) if config.moe else SwiGLU(below, layout)
+        below, moe = params / "ffn", config.moe if experts else None
+        self.ffn = SparseMoE(below, moe, layout) if moe else SwiGLU(below, layout)
         self.layout = layout
 
     def __call__(
@@ -83,7 +86,8 @@ class Qwen3(nnx.Module):
     """A decoder-only transformer. ``model(tokens_bt)`` is the full forward pass.
 
     Build one with ``kinetics_jax.models.load`` or ``Qwen3.init``; decode with ``prefill`` and
-    ``decode_step``. Layers are stacked and scanned, unless the arrays came unrolled.
+    ``decode_step``. Layers are stacked and scanned, unless the arrays came unrolled, as they do where
+    dense layers stand among layers of experts.
     """
 
     def __init__(
@@ -98,10 +102,13 @@ class Qwen3(nnx.Module):
         self.embed = Embedding(params / "embed", layout, self.dtype)
         below = params / "layers"
         self.layers: Block | nnx.List[Block] = (
-            nnx.List([Block(below / str(n), config, layout) for n in range(config.num_layers)])
+            nnx.List([
+                Block(below / str(n), config, layout, experts=config.has_experts(n))
+                for n in range(config.num_layers)
+            ])
             if self.unrolled
-            else Block(below, config, layout)
-        )
+            else Block(below, config, layout, experts=config.moe is not None)
+        )  # fmt: skip
         self.final_norm = RMSNorm(params / "final_norm", config.norm_eps)
         self.head = (
             None if config.tied_embeddings else Embedding(params / "head", layout, self.dtype)

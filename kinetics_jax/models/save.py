@@ -1,6 +1,6 @@
 """Models back to Hugging Face safetensors, one file at a time, for transformers (4 or 5) to load."""
 
-import dataclasses
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from kinetics_jax.models.checkpoint import INDEX, SINGLE
 from kinetics_jax.models.hf_names import sources
 from kinetics_jax.models.qwen3 import Qwen3
-from kinetics_jax.models.weights import Weight, describe
+from kinetics_jax.models.weights import Weight, describe_part
 from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig
 
 _MAX_FILE_BYTES = 4 * 2**30
@@ -76,8 +76,10 @@ def hf_fields(config: ModelConfig, dtype: jax.typing.DTypeLike) -> dict[str, Any
     if config.moe:
         fields |= {
             "num_experts": config.moe.num_experts, "norm_topk_prob": config.moe.norm_topk_prob,
-            "num_experts_per_tok": config.moe.experts_per_token, "decoder_sparse_step": 1,
-            "moe_intermediate_size": config.moe.expert_dim, "mlp_only_layers": [],
+            "num_experts_per_tok": config.moe.experts_per_token,
+            "decoder_sparse_step": config.moe.every,
+            "moe_intermediate_size": config.moe.expert_dim,
+            "mlp_only_layers": list(config.moe.dense_layers),
         }  # fmt: skip
     return fields
 
@@ -118,20 +120,17 @@ _Key = tuple[str, int | None]
 """A weight's path without its layer, and the layer."""
 
 
-def _table(model: Qwen3) -> dict[str, Weight]:
-    return describe(model.config, dtype=model.dtype, unroll=False)
+def _tables(model: Qwen3) -> Iterator[tuple[int | None, dict[str, Weight]]]:
+    """The weights outside the layers (None), then those of each layer."""
+    for layer in itertools.chain([None], range(model.config.num_layers)):
+        yield layer, describe_part(model.config, layer, dtype=model.dtype)
 
 
 def _tensor_bytes(model: Qwen3) -> Iterator[tuple[_Key, int]]:
     """Every weight of every layer with its size, in the order of the layers."""
-    table = _table(model)
-    for path, weight in table.items():
-        if not path.startswith("layers."):
-            yield (path, None), weight.bytes
-    for layer in range(model.config.num_layers):
+    for layer, table in _tables(model):
         for path, weight in table.items():
-            if path.startswith("layers."):
-                yield (path.removeprefix("layers."), layer), weight.bytes // model.config.num_layers
+            yield (path, layer), weight.bytes
 
 
 def _group(sizes: Iterator[tuple[_Key, int]], limit: int) -> Iterator[list[_Key]]:
@@ -151,13 +150,12 @@ def _tensors(
     model: Qwen3, arrays: dict[str, jax.Array], keys: list[_Key]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(checkpoint name, tensor as it is stored there) of each weight."""
-    table = _table(model)
+    tables = dict(_tables(model))
     for name, layer in keys:
-        weight = table[name if layer is None else f"layers.{name}"]
+        weight = tables[layer][name]
         if layer is None:
             array = arrays[name]
         else:
-            weight = dataclasses.replace(weight, shape=weight.shape[1:], axes=weight.axes[1:])
             stacked = f"layers.{name}" in arrays
             array = arrays[f"layers.{name}"][layer] if stacked else arrays[f"layers.{layer}.{name}"]
         whole = np.asarray(jax.device_get(array))

@@ -115,8 +115,8 @@ def _splittable(config: ModelConfig) -> dict[str, int]:
     sizes = {"vocab": config.vocab_size, "heads": config.num_query_heads,
              "kv_heads": config.num_kv_heads}  # fmt: skip
     if config.moe:
-        return sizes | {"experts": config.moe.num_experts, "expert_ffn": config.moe.expert_dim}
-    return sizes | {"ffn": config.ffn_dim}
+        sizes |= {"experts": config.moe.num_experts, "expert_ffn": config.moe.expert_dim}
+    return sizes | {"ffn": config.ffn_dim} if config.num_dense_ffn_layers else sizes
 
 
 def _settle_heads(config: ModelConfig, mesh: Mesh, split: dict[str, MeshAxes]) -> int:

@@ -102,7 +102,10 @@ def placements(config: ModelConfig, topology: str) -> Iterator[Placement]:
         config.num_kv_heads,
         config.moe.num_experts if config.moe else 1,
     )
-    ffn = config.moe.expert_dim if config.moe else config.ffn_dim
+    ffn = math.gcd(
+        config.moe.expert_dim if config.moe else 0,
+        config.ffn_dim if config.num_dense_ffn_layers else 0,
+    )
     for model in _powers_of_two(devices):
         if N % model or ffn % model or (K % model and model % K):
             continue

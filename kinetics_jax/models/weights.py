@@ -49,39 +49,66 @@ def describe(
 ) -> dict[str, Weight]:
     """Path in the model → ``Weight``.
 
-    Layers are stacked (``layers.attention.query.weight`` is LDNH) unless ``unroll``
-    (``layers.7.attention.query.weight`` is DNH). With ``quantize="int8"`` every matmul weight but the
-    router's is int8 with a float32 ``scale`` per output channel beside it.
+    Layers are stacked (``layers.attention.query.weight`` is LDNH) unless ``unroll``, or layers that differ,
+    keep them apart (``layers.7.attention.query.weight`` is DNH). With ``quantize="int8"`` every matmul
+    weight but the router's is int8 with a float32 ``scale`` per output channel beside it.
     """
-    if quantize not in (None, "int8"):
-        raise InputError(f"quantize={quantize!r} is not known; use 'int8' or None")
-    sizes = _axis_sizes(config)
-    dtype = np.dtype(dtype)
-    table: dict[str, Weight] = {}
+    outer = describe_part(config, None, dtype=dtype, quantize=quantize)
+    table = {path: weight for path, weight in outer.items() if path.startswith("embed.")}
+    apart = unroll or config.layers_differ
+    for layer in range(config.num_layers if apart else 1):
+        below = describe_part(config, layer, dtype=dtype, quantize=quantize)
+        for path, weight in below.items():
+            if apart:
+                table[f"layers.{layer}.{path}"] = weight
+            else:
+                table[f"layers.{path}"] = _stacked(weight, config.num_layers)
+    return table | outer  # in the order of the forward pass: training draws in it
 
-    def add(path: str, axes: str, summed: str = "", initial: Initial = "normal") -> None:
+
+def describe_part(
+    config: ModelConfig, layer: int | None, *, dtype: jax.typing.DTypeLike = jnp.bfloat16,
+    quantize: Quantization | None = None,
+) -> dict[str, Weight]:  # fmt: skip
+    """The weights of one ``layer`` (from 0) by their path in it, or those outside the layers (None)."""
+    table = _Table(config, dtype, quantize)
+    if layer is not None:
+        _add_layer(config, config.has_experts(layer), table.add)
+        return table.found
+    table.add("embed.weight", "vocab model_dim", summed="model_dim")
+    table.add("final_norm.weight", "model_dim", initial="ones")
+    if not config.tied_embeddings:
+        table.add("head.weight", "vocab model_dim", summed="model_dim")
+    return table.found
+
+
+def _stacked(weight: Weight, layers: int) -> Weight:
+    return dataclasses.replace(weight, shape=(layers, *weight.shape), axes=("layers", *weight.axes))
+
+
+class _Table:
+    """A description as it grows: ``found`` by path."""
+
+    def __init__(
+        self, config: ModelConfig, dtype: jax.typing.DTypeLike, quantize: Quantization | None
+    ) -> None:
+        if quantize not in (None, "int8"):
+            raise InputError(f"quantize={quantize!r} is not known; use 'int8' or None")
+        self.dtype, self.quantize = np.dtype(dtype), quantize
+        self.sizes = _axis_sizes(config)
+        self.found: dict[str, Weight] = {}
+
+    def add(self, path: str, axes: str, summed: str = "", initial: Initial = "normal") -> None:
         names, reduced = tuple(axes.split()), tuple(summed.split())
-        shape = tuple(sizes[name] for name in names)
-        narrow = quantize is not None and bool(reduced) and "router" not in path
-        kind = np.dtype(np.int8) if narrow else dtype
-        table[path] = Weight(shape, kind, names, initial, reduced)
+        shape = tuple(self.sizes[name] for name in names)
+        narrow = self.quantize is not None and bool(reduced) and "router" not in path
+        kind = np.dtype(np.int8) if narrow else self.dtype
+        self.found[path] = Weight(shape, kind, names, initial, reduced)
         if narrow:
             kept = tuple(name for name in names if name not in reduced)
             scale = path.removesuffix("weight") + "scale"
-            shape = tuple(sizes[name] for name in kept)
-            table[scale] = Weight(shape, np.dtype(np.float32), kept, "ones")
-
-    add("embed.weight", "vocab model_dim", summed="model_dim")
-    prefixes = [f"layers.{layer}." for layer in range(config.num_layers)] if unroll else ["layers."]
-    for prefix in prefixes:
-        stack = "" if unroll else "layers "
-        _describe_layer(
-            config, lambda path, axes, *a, p=prefix, s=stack: add(p + path, s + axes, *a)
-        )
-    add("final_norm.weight", "model_dim", initial="ones")
-    if not config.tied_embeddings:
-        add("head.weight", "vocab model_dim", summed="model_dim")
-    return table
+            shape = tuple(self.sizes[name] for name in kept)
+            self.found[scale] = Weight(shape, np.dtype(np.float32), kept, "ones")
 
 
 def _axis_sizes(config: ModelConfig) -> dict[str, int]:
@@ -92,14 +119,14 @@ def _axis_sizes(config: ModelConfig) -> dict[str, int]:
         "kv_heads": config.num_kv_heads,
         "head_dim": config.head_dim,
         "ffn": config.ffn_dim,
-        "layers": config.num_layers,
     }
     if config.moe:
         sizes |= {"experts": config.moe.num_experts, "expert_ffn": config.moe.expert_dim}
     return sizes
 
 
-def _describe_layer(config: ModelConfig, add: Callable[..., None]) -> None:
+def _add_layer(config: ModelConfig, experts: bool, add: Callable[..., None]) -> None:
+    """Every weight of one layer, its ffn dense or of ``experts``."""
     add("attention_norm.weight", "model_dim", "", "ones")
     add("attention.query.weight", "model_dim heads head_dim", "model_dim")
     add("attention.key.weight", "model_dim kv_heads head_dim", "model_dim")
@@ -115,7 +142,7 @@ def _describe_layer(config: ModelConfig, add: Callable[..., None]) -> None:
         add("attention.query_norm.weight", "head_dim", "", "ones")
         add("attention.key_norm.weight", "head_dim", "", "ones")
     add("ffn_norm.weight", "model_dim", "", "ones")
-    if config.moe:
+    if experts:
         add("ffn.router.weight", "model_dim experts", "model_dim")
         add("ffn.gate.weight", "experts model_dim expert_ffn", "model_dim")
         add("ffn.up.weight", "experts model_dim expert_ffn", "model_dim")

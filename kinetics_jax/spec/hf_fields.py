@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.spec.errors import InputError
+from kinetics_jax.spec.impostors import impostor
 
 
 class ConfigError(InputError):
     """A ``config.json`` that is malformed, or describes a model this library does not compute."""
+
+
+class ConfigWarning(UserWarning):
+    """Something beside the weights was passed over: an unknown field, a broken ``generation_config.json``."""
 
 
 _LARGEST_INT = 2**31 - 1
@@ -27,9 +32,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"), parse_constant=refuse)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+        problem = impostor(path) or f"cannot be read ({error.strerror or error})"
+        raise ConfigError(f"{path}: {problem}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid JSON ({error})") from error
+        problem = impostor(path) or f"not valid JSON ({error})"
+        raise ConfigError(f"{path}: {problem}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: holds a {type(found).__name__}, not a JSON object")
     return found
@@ -47,7 +54,7 @@ class Fields:
 
     def fail(self, name: str, problem: str) -> ConfigError:
         """The error to raise for a field."""
-        return ConfigError(f"{self.where}: {self._label(name)} {problem}")
+        return ConfigError(f"{self.where}: {self.label(name)} {problem}")
 
     def integer(self, name: str, default: int | None = None) -> int:
         """A positive integer that fits 31 bits. Where the field is absent, ``default`` or an error."""
@@ -78,7 +85,20 @@ class Fields:
             raise self.fail(name, "must be true or false")
         return value
 
-    def _label(self, name: str) -> str:
+    def tokens(self, name: str) -> tuple[int, ...]:
+        """Token ids given as one integer, a list or nothing, in the order first seen."""
+        given, found = self.fields.get(name), []
+        for token in given if isinstance(given, list) else [given]:
+            if token is None:
+                continue
+            if not isinstance(token, int) or isinstance(token, bool) or token < -1:
+                raise self.fail(name, "must be token ids")
+            if token >= 0 and token not in found:  # -1 is an old way to say "none"
+                found.append(token)
+        return tuple(found)
+
+    def label(self, name: str) -> str:
+        """The field and its value as a message shows them."""
         return f"{self.prefix}{_cut(repr(name)[1:-1])}={short(self.fields.get(name))}"
 
 

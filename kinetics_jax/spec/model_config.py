@@ -50,7 +50,7 @@ class Llama3Rope:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MoE:
-    """A sparse mixture of experts in place of the dense ffn of every layer."""
+    """A sparse mixture of experts in place of the dense ffn, of every layer unless told otherwise."""
 
     num_experts: int
     """E."""
@@ -60,8 +60,14 @@ class MoE:
     """F of one expert."""
     norm_topk_prob: bool = True
     """Whether the chosen experts' probabilities are scaled to sum to one."""
+    every: int = 1
+    """Each ``every``-th layer has experts: layer n (from 0) where (n + 1) % ``every`` is 0."""
+    dense_layers: tuple[int, ...] = ()
+    """Layers that are dense although ``every`` would give them experts."""
 
     def __post_init__(self) -> None:
+        if self.every < 1:
+            raise InputError(f"moe: every={self.every} must be at least 1")
         if not 0 < self.experts_per_token <= self.num_experts:
             raise InputError(
                 f"experts_per_token={self.experts_per_token} must be in 1…{self.num_experts} "
@@ -79,7 +85,7 @@ class ModelConfig:
     model_dim: int
     """D (``hidden_size`` in Hugging Face's config.json)."""
     ffn_dim: int
-    """F of the dense ffn; unused where ``moe`` is given."""
+    """F of the dense ffn; unused where every layer has experts."""
     num_layers: int
     """L."""
     num_query_heads: int
@@ -122,6 +128,10 @@ class ModelConfig:
             )
         if self.yarn and self.llama3_rope:
             raise InputError(f"{self.name}: yarn and llama3_rope exclude each other; give one")
+        if self.moe and not all(0 <= n < self.num_layers for n in self.moe.dense_layers):
+            raise InputError(f"{self.name}: moe.dense_layers names a layer that is not there")
+        if self.moe and self.num_moe_layers < 1:
+            raise InputError(f"{self.name}: no layer has experts; moe must be None")
 
     @classmethod
     def from_hf(cls, source: Mapping[str, Any] | str | pathlib.Path) -> "ModelConfig":
@@ -147,6 +157,29 @@ class ModelConfig:
         """Bytes of KV cache that one token takes, over all layers (BF16 unless told)."""
         return self.kv_elements_per_token * bytes_per_element
 
+    def has_experts(self, layer: int) -> bool:
+        """Whether the ffn of ``layer`` (from 0) is a mixture of experts."""
+        moe = self.moe
+        return bool(moe) and (layer + 1) % moe.every == 0 and layer not in moe.dense_layers
+
+    @property
+    def num_moe_layers(self) -> int:
+        """Layers whose ffn is a mixture of experts."""
+        if not self.moe:
+            return 0
+        dense = {n for n in self.moe.dense_layers if (n + 1) % self.moe.every == 0}
+        return self.num_layers // self.moe.every - len(dense)
+
+    @property
+    def num_dense_ffn_layers(self) -> int:
+        """Layers whose ffn is dense."""
+        return self.num_layers - self.num_moe_layers
+
+    @property
+    def layers_differ(self) -> bool:
+        """Whether dense layers stand among layers of experts, so that layers cannot be stacked."""
+        return 0 < self.num_moe_layers < self.num_layers
+
     # Parameters, counted from the shapes. The tests hold every preset against published counts, and
     # kinetics_jax.models against the arrays it really makes.
 
@@ -170,16 +203,24 @@ class ModelConfig:
 
     @property
     def ffn_params_per_layer(self) -> int:
-        """All ffn weights that one layer stores, every expert and the router included."""
+        """All ffn weights that one layer stores, every expert and the router included.
+
+        Where layers differ: of a layer with experts; the others store ``dense_ffn_params``.
+        """
         if self.moe:
             return self.moe.num_experts * self.expert_params + self.router_params_per_layer
-        return 3 * self.model_dim * self.ffn_dim
+        return self.dense_ffn_params
 
     @property
     def active_ffn_params_per_layer(self) -> int:
-        """Ffn weights of one layer that one token multiplies with."""
+        """Ffn weights of one layer that one token multiplies with (where layers differ: with experts)."""
         if self.moe:
             return self.moe.experts_per_token * self.expert_params + self.router_params_per_layer
+        return self.dense_ffn_params
+
+    @property
+    def dense_ffn_params(self) -> int:
+        """The gate, up and down projections of one dense layer."""
         return 3 * self.model_dim * self.ffn_dim
 
     @property
@@ -194,7 +235,7 @@ class ModelConfig:
     @property
     def total_params(self) -> int:
         """Every stored parameter; a tied embedding is counted once."""
-        layers = self.num_layers * (self.attention_params_per_layer + self.ffn_params_per_layer)
+        layers = self._in_all_layers(self.ffn_params_per_layer)
         tables = self.embedding_params * (1 if self.tied_embeddings else 2)
         return layers + tables + self._norm_params
 
@@ -202,7 +243,7 @@ class ModelConfig:
     def active_params(self) -> int:
         """Parameters that one token touches, embedding and output tables included (the MoE's "A")."""
         idle = self.ffn_params_per_layer - self.active_ffn_params_per_layer
-        return self.total_params - self.num_layers * idle
+        return self.total_params - self.num_moe_layers * idle
 
     @property
     def matmul_params(self) -> int:
@@ -210,8 +251,14 @@ class ModelConfig:
 
         The input embedding is a look-up of one row, so an untied model's table is not in it.
         """
-        layers = self.attention_params_per_layer + self.active_ffn_params_per_layer
-        return self.num_layers * layers + self.embedding_params + self._norm_params
+        layers = self._in_all_layers(self.active_ffn_params_per_layer)
+        return layers + self.embedding_params + self._norm_params
+
+    def _in_all_layers(self, ffn_params: int) -> int:
+        """Attention and ffn parameters of all layers, ``ffn_params`` in each that is not dense by exception."""
+        dense = self.num_dense_ffn_layers if self.moe else 0
+        attention = self.num_layers * self.attention_params_per_layer
+        return attention + (self.num_layers - dense) * ffn_params + dense * self.dense_ffn_params
 
     @property
     def paper_params(self) -> float:

@@ -101,6 +101,7 @@ _ALL = (
     _tiny("tied", tied_embeddings=True),
     _tiny("qwen2", qk_norm=False, qkv_bias=True),
     _tiny("moe", moe=MoE(num_experts=8, experts_per_token=2, expert_dim=32)),
+    _tiny("mixed", moe=MoE(num_experts=8, experts_per_token=2, expert_dim=32, every=2)),
 )  # fmt: skip
 
 

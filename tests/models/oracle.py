@@ -50,6 +50,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama3": ("llama", {"rope_parameters": _LLAMA3, "head_dim": 16, "tie_word_embeddings": True}),
     "moe-2of4": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": True}),
     "moe-2of4-raw": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": False}),
+    "moe-every-2": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": True, "num_hidden_layers": 3,
+                                  "decoder_sparse_step": 2}),
+    "moe-first-dense": ("qwen3_moe", {**_MOE, "head_dim": 16, "norm_topk_prob": True,
+                                      "num_hidden_layers": 3, "mlp_only_layers": [0]}),
     "moe-8of128": ("qwen3_moe", {**_MOE_128, "head_dim": 16, "norm_topk_prob": True}),
     "moe-8of128-raw": ("qwen3_moe", {**_MOE_128, "head_dim": 16, "norm_topk_prob": False}),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from kinetics_jax import models
 from kinetics_jax.spec import InputError, presets
 
-PRESETS = ["tiny-dense", "tiny-qwen2", "tiny-moe"]
+PRESETS = ["tiny-dense", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
 LENGTHS = np.array([37, 23, 1])
 
 _prefill = jax.jit(models.prefill, static_argnames="chunk")

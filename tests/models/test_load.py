@@ -48,7 +48,24 @@ NORM = "model.layers.1.input_layernorm.weight"
         (lambda t: t.update(extra=t[NORM]), "'extra' is no weight"),
         (lambda t: t.update({NORM: t[NORM][:-1]}), "has shape .63.; config.json makes it .64."),
         (lambda t: t.update({NORM: t[NORM].astype(np.int32)}), f"{NORM!r} is I32"),
-        (lambda t: t.update({NORM: t[NORM].astype(np.float64)}), f"{NORM!r} is F64"),
+        (
+            lambda t: t.update({NORM: t[NORM].astype(np.uint8)}),
+            "is U8; .*quantised checkpoints of this kind",
+        ),
+        (lambda t: t.update({NORM: t[NORM][:0]}), "shape .0.; .*DeepSpeed ZeRO-3"),
+        (
+            lambda t: t.pop("lm_head.weight"),
+            "'lm_head.weight' is missing .a tied model's config.json",
+        ),
+        (
+            lambda t: t.update({NORM.replace("weight", "lora_A.weight"): t[NORM]}),
+            "adapter that is not merged",
+        ),
+        (lambda t: t.update({f"module.{NORM}": t[NORM]}), "'module.model.layers.1.*' is no weight"),
+        (
+            lambda t: t.update({NORM.replace("1.", "1._orig_mod."): t[NORM]}),
+            "are both 'model.layers.1.",
+        ),
     ],
 )
 def test_every_tensor_must_be_right(checkpoint, change, message):
@@ -60,9 +77,77 @@ def test_every_tensor_must_be_right(checkpoint, change, message):
 
 def test_a_truncated_file_is_named(checkpoint):
     file = checkpoint / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(models.CheckpointError, match=r"model\.safetensors: not a readable"):
+    whole = file.read_bytes()
+    for length in (len(whole) - 5, len(whole) // 2, 300, 5):
+        file.write_bytes(whole[:length])
+        with pytest.raises(models.CheckpointError, match=r"safetensors: not a readable.*cut short"):
+            models.load(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("stands", "problem"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 15\n", "is a Git LFS pointer"),
+        (b"<!doctype html><title>Not Found</title>", "is a web page"),
+        (b"Access to model org/m is restricted. You must", "ask for access"),
+        (b"", "is empty"), (bytes(5000), "download did not finish"), (b"PK\x03\x04..", "PyTorch pickle"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_place_of_the_weights_is_named(stands, problem, folders, tmp_path):
+    for preset in ("tiny-dense", "tiny-moe"):  # one file, and an index with several
+        folder = shutil.copytree(folders[preset], tmp_path / preset)
+        file = min(folder.glob("*.safetensors"))
+        file.write_bytes(stands)
+        with pytest.raises(models.CheckpointError, match=problem) as caught:
+            models.load(folder)
+        assert file.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_link_to_nothing_is_called_that(checkpoint):
+    file = checkpoint / "model.safetensors"
+    file.unlink()
+    file.symlink_to(checkpoint / "blobs" / "gone")
+    with pytest.raises(models.CheckpointError, match="is a link to a file that is not there"):
         models.load(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("adapter_model.safetensors", "is an adapter .LoRA. only: merge it"),
+        ("consolidated.safetensors", "is in its maker's own format"),
+        ("pytorch_model-00001-of-00002.bin", "is pickle, which is never read: convert it"),
+        ("model-00001-of-00003.safetensors", "is not indexed"), ("model-Q4_K_M.gguf", "is a GGUF file: give its path"),
+        ("tf_model.h5", "is TensorFlow's"), ("checkpoint-500", "is a checkpoint inside this folder"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_something_else_says_what_it_is(name, problem, checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / name)
+    with pytest.raises(models.CheckpointError, match=f"{name} {problem}"):
+        models.load(checkpoint)
+
+
+def test_a_folder_of_the_hubs_cache_is_its_revision_in_use(folders, tmp_path):
+    cache = tmp_path / "models--org--tiny"
+    for revision in ("aaa", "bbb"):
+        snapshot = cache / "snapshots" / revision
+        snapshot.mkdir(parents=True)
+        for file in folders["tiny-dense"].iterdir():
+            blob = cache / "blobs" / f"{revision}-{file.name}"
+            blob.parent.mkdir(exist_ok=True)
+            shutil.copy(file, blob)
+            (snapshot / file.name).symlink_to(blob)
+    with pytest.raises(models.CheckpointError, match="holds 2 revisions"):
+        models.load(cache)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("bbb\n")
+    shutil.rmtree(cache / "snapshots" / "aaa")
+    assert (
+        models.load(cache).config.name
+        == models.load(cache / "snapshots" / "bbb").config.name
+        == "tiny"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +172,9 @@ def test_index_and_files_must_agree(folders, tmp_path):
     with pytest.raises(models.CheckpointError, match=r"'lm_head.weight', against model.safe"):
         models.load(folder)
     (folder / index["weight_map"]["model.norm.weight"]).unlink()
-    with pytest.raises(models.CheckpointError, match="no such file"):
+    with pytest.raises(
+        models.CheckpointError, match=r"no such file, though .*\.json names it .1 of "
+    ):
         models.load(folder)
 
 
@@ -104,7 +191,7 @@ def test_a_config_of_a_billion_layers_costs_nothing(checkpoint):
         models.load(checkpoint)
 
 
-@pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16, np.float32])
+@pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 @pytest.mark.parametrize("asked", ["float32", "bfloat16", "float16"])
 def test_stored_and_asked_dtypes(checkpoint, stored, asked):
     _change(checkpoint, lambda t: t.update({k: v.astype(stored) for k, v in t.items()}))
@@ -137,9 +224,79 @@ def test_a_tied_head_may_be_stored_only_as_a_copy(folders, tmp_path):
     folder = shutil.copytree(folders["tiny-tied"], tmp_path / "model")
     _change(folder, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].copy()}))
     models.load(folder)
+    for dtype in (ml_dtypes.bfloat16, np.float64, np.float16):  # rounded, or made wider
+        table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+        _change(folder, lambda t, h=table.astype(dtype): t.update({"lm_head.weight": h}))
+        plain, found = models.load(folders["tiny-tied"]).arrays(), models.load(folder).arrays()
+        assert plain.keys() == found.keys()
+        np.testing.assert_array_equal(plain["embed.weight"], found["embed.weight"])
+    twice = table.astype(ml_dtypes.bfloat16).astype(np.float32)  # equal in bfloat16 alone
+    _change(folder, lambda t: t.update({"lm_head.weight": twice}))
+    models.load(folder)
+    with pytest.raises(models.CheckpointError, match="differs from the embedding.*set tie_word"):
+        models.load(folder, dtype="float32")
     _change(folder, lambda t: t["lm_head.weight"].__setitem__((3, 4), 1))
     with pytest.raises(models.CheckpointError, match="differs from the embedding"):
         models.load(folder)
+
+
+def test_a_tied_head_may_stand_alone(folders, tmp_path):
+    folder = shutil.copytree(folders["tiny-tied"], tmp_path / "model")
+    _change(folder, lambda t: t.update({"lm_head.weight": t.pop("model.embed_tokens.weight")}))
+    _same_arrays(folder, folders["tiny-tied"])
+
+
+def _same_arrays(folder, plain):
+    expected, found = (models.load(f, dtype="float32").arrays() for f in (plain, folder))
+    assert expected.keys() == found.keys()
+    for path, array in expected.items():
+        np.testing.assert_array_equal(array, found[path], err_msg=path)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda name: name.removeprefix("model."),  # a base model's own names
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"base_model.model.{name}",
+        lambda name: f"language_model.{name}",
+        lambda name: f"model.{name}",
+        lambda name: f"module._orig_mod.{name}".replace(
+            "layers.1.", "layers.1._fsdp_wrapped_module."
+        ),
+        lambda name: name.replace("mlp.", "_checkpoint_wrapped_module.mlp."),
+        lambda name: (
+            name.replace("model.", "actor.") if name.startswith("model.") else f"actor.{name}"
+        ),
+    ],
+)
+@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied"])
+def test_names_that_wrappers_leave(preset, spell, folders, tmp_path):
+    folder = shutil.copytree(folders[preset], tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({spell(name): t for name, t in tensors.items()}, folder / "model.safetensors")
+    _same_arrays(folder, folders[preset])
+
+
+def test_two_models_in_one_file_are_refused(checkpoint):
+    tensors = load_file(checkpoint / "model.safetensors")
+    both = {f"{who}.{name}": t for name, t in tensors.items() for who in ("actor", "critic")}
+    save_file(both, checkpoint / "model.safetensors")
+    with pytest.raises(
+        models.CheckpointError, match=r"holds 2 models, under actor\.model\. and critic"
+    ):
+        models.load(checkpoint)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_stored_rotary_buffers_are_no_weights(dtype, folders, tmp_path):
+    folder = shutil.copytree(folders["tiny-dense"], tmp_path / "model")
+    names = ["model.rotary_emb.inv_freq", "model.rotary_emb.original_inv_freq"]
+    names += [f"model.layers.{n}.self_attn.rotary_emb.{b}" for n in (0, 1)
+              for b in ("inv_freq", "cos_cached", "sin_cached")]  # fmt: skip
+    _change(folder, lambda t: t.update({name: np.ones(16, dtype) for name in names}))
+    _same_arrays(folder, folders["tiny-dense"])
 
 
 @pytest.mark.parametrize("path", ["nowhere", "/no/such/place", "./a/b", "a/b/c"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError, Llama3Rope, Yarn, presets
+from kinetics_jax.spec import InputError, Llama3Rope, MoE, Yarn, presets
 from kinetics_jax.spec.hf_fields import ConfigError
 from tests.models.fake_meshes import TOKENS, fake_mesh, tiny_model
 
@@ -55,6 +55,7 @@ def test_logits_on_a_mesh_do_not_depend_on_where_the_weights_came_from(tmp_path)
     [
         {"yarn": Yarn(factor=2.0, original_context=64)},
         {"llama3_rope": Llama3Rope(factor=8.0, original_context=64, low_turns=1.0, high_turns=4.0)},
+        {"moe": MoE(num_experts=4, experts_per_token=2, expert_dim=16, dense_layers=(1,))},
     ],
 )
 def test_orbax_keeps_the_whole_config(stretch, tmp_path):

@@ -25,7 +25,17 @@ def _assert_same(first, second) -> None:
 
 @pytest.mark.parametrize(
     "variant",
-    ["ratio2-tied", "ratio8-bias", "yarn-scaled", "qwen2", "moe-2of4", "llama3", "llama-bias"],
+    [
+        "ratio2-tied",
+        "ratio8-bias",
+        "yarn-scaled",
+        "qwen2",
+        "moe-2of4",
+        "llama3",
+        "llama-bias",
+        "moe-every-2",
+        "moe-first-dense",
+    ],
 )
 def test_round_trip_through_transformers(variant, tmp_path):
     torch = pytest.importorskip("torch", reason="the oracle is transformers on torch")
@@ -43,7 +53,9 @@ def test_round_trip_through_transformers(variant, tmp_path):
     assert np.array_equal(oracle.logits(theirs, tokens), oracle.logits(again, tokens))
 
 
-@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe"])
+@pytest.mark.parametrize(
+    "preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
+)
 @pytest.mark.parametrize(("unroll", "limit"), [(False, 2**40), (True, 40_000)])
 def test_round_trip_of_our_own(preset, unroll, limit, tmp_path):
     model = models.Qwen3.init(presets[preset], jax.random.key(1), unroll=unroll)

@@ -30,10 +30,10 @@ def _decode(model) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("preset", "shape"),
-    [("tiny-moe", (2, 2, 2)), ("tiny-qwen2", (1, 1, 4))]
+    [("tiny-moe", (2, 2, 2)), ("tiny-mixed", (1, 2, 2)), ("tiny-qwen2", (1, 1, 4))]
     + [
         pytest.param(p, s, marks=pytest.mark.slow)
-        for p in ("tiny-moe", "tiny-qwen2")
+        for p in ("tiny-moe", "tiny-mixed", "tiny-qwen2")
         for s in MESHES
     ],
 )

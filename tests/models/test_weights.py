@@ -22,7 +22,9 @@ def test_full_size_models_have_the_published_parameter_counts(preset):
     assert (logits.shape, logits.dtype) == ((2, 5, config.vocab_size), jnp.float32)
 
 
-@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe"])
+@pytest.mark.parametrize(
+    "preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
+)
 @pytest.mark.parametrize("unroll", [False, True])
 def test_a_model_holds_what_is_described(preset, unroll):
     config = presets[preset]
