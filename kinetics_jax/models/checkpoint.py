@@ -156,17 +156,23 @@ def _files(folder: pathlib.Path) -> dict[pathlib.Path, set[str] | None]:
     return files
 
 
+_PICKLE = (
+    "is pickle, which is never read: convert it (transformers' save_pretrained writes safetensors)"
+)
 _OTHER_FORMATS = (
     ("adapter_model.*", "is an adapter (LoRA) only: merge it into its base model and save that"),
     ("consolidated*", "is in its maker's own format: take the files that transformers reads"),
     ("*.gguf", "is a GGUF file: give its path instead of the folder's"),
-    ("*.safetensors", "is not indexed: the checkpoint's other files are not here, or it goes by another name"),
-    ("*.bin", "is pickle, which is never read: convert it (save_pretrained of transformers writes safetensors)"),
-    ("*.pt*", "is pickle, which is never read: convert it (save_pretrained of transformers writes safetensors)"),
+    (
+        "*.safetensors",
+        "is not indexed: other files of the checkpoint are not here, or it was renamed",
+    ),
+    ("*.bin", _PICKLE),
+    ("*.pt*", _PICKLE),
     ("*.h5", "is TensorFlow's: convert it"),
     ("*.msgpack", "is Flax's: convert it"),
     ("checkpoint-*", "is a checkpoint inside this folder: give its path"),
-)  # fmt: skip
+)
 
 
 def _what_is_there(folder: pathlib.Path) -> str:

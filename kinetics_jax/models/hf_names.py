@@ -57,7 +57,7 @@ _STACKED = {
     "ffn.down.weight": ("mlp.experts.down_proj.weight", "experts model_dim expert_ffn"),
 }
 ExpertLayout = Literal["apart", "fused", "stacked"]
-"""How a checkpoint holds the experts of a layer: tensors of their own, or all in one with or without up in gate."""
+"""How a checkpoint holds a layer's experts: apart, or all in one tensor, with gate and up fused or not."""
 
 
 def expert_layout(tensors: Collection[str]) -> ExpertLayout:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -77,7 +77,11 @@ def _config(fields: dict[str, Any]) -> ModelConfig:
     def moe(dense_layers: Sequence[int] = (), **others: Any) -> MoE:
         return MoE(dense_layers=tuple(dense_layers), **others)  # JSON made a list of it
 
-    nested = {"yarn": Yarn, "llama3_rope": Llama3Rope, "moe": moe}
+    nested: dict[str, Callable[..., Any]] = {
+        "yarn": Yarn,
+        "llama3_rope": Llama3Rope,
+        "moe": moe,
+    }
     read = {name: nested[name](**value) if name in nested and value else value
             for name, value in fields.items()}  # fmt: skip
     return ModelConfig(**{**read, "eos_token_ids": tuple(read["eos_token_ids"])})

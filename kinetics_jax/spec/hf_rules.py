@@ -1,4 +1,4 @@
-"""Which fields of a ``config.json`` can change the mathematics of our four families, and to what they are held.
+"""Which fields of a ``config.json`` can change the mathematics of our families, and what they are held to.
 
 A field of a list here has the one meaning that is computed, or the model is refused. Fields that are read
 have their own code in ``hf_config`` and ``hf_rope``. Any other passes, with a warning unless it is known to

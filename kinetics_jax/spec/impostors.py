@@ -10,7 +10,7 @@ _SIGNS = (
     (b"<?xml", "is an XML answer of a server, not the file: download it again"),
     (b"entry not found", "is an error message of a server, not the file: download it again"),
     (b"repository not found", "is an error message of a server, not the file: download it again"),
-    (b"access to model", "is an error message of a server, not the file: ask for access, then download it again"),
+    (b"access to model", "is a server's refusal, not the file: ask for access, then download it again"),
     (b"invalid username or password", "is an error message of a server, not the file: download it again"),
     (b"invalid credentials", "is an error message of a server, not the file: download it again"),
     (b"pk\x03\x04", "is a zip archive (or a PyTorch pickle) under another name"),

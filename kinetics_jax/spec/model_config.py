@@ -159,8 +159,9 @@ class ModelConfig:
 
     def has_experts(self, layer: int) -> bool:
         """Whether the ffn of ``layer`` (from 0) is a mixture of experts."""
-        moe = self.moe
-        return bool(moe) and (layer + 1) % moe.every == 0 and layer not in moe.dense_layers
+        if self.moe is None:
+            return False
+        return (layer + 1) % self.moe.every == 0 and layer not in self.moe.dense_layers
 
     @property
     def num_moe_layers(self) -> int:
@@ -255,7 +256,7 @@ class ModelConfig:
         return layers + self.embedding_params + self._norm_params
 
     def _in_all_layers(self, ffn_params: int) -> int:
-        """Attention and ffn parameters of all layers, ``ffn_params`` in each that is not dense by exception."""
+        """Attention and ffn parameters of all layers, given those of an ffn that is the rule."""
         dense = self.num_dense_ffn_layers if self.moe else 0
         attention = self.num_layers * self.attention_params_per_layer
         return attention + (self.num_layers - dense) * ffn_params + dense * self.dense_ffn_params

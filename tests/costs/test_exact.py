@@ -1,5 +1,7 @@
 """The exact mode: laws it must obey, terms against brute force, and bad input."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -268,3 +270,21 @@ def test_bad_input_is_one_clear_line(change, message):
     with pytest.raises(InputError, match=message) as caught:
         price(**ask)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_dense_layers_among_experts_cost_what_they_are(batch):
+    """Of a model half of whose layers have experts, each term is half-way between all and none."""
+    experts = presets["qwen3-30b-a3b"]
+    half = dataclasses.replace(experts, moe=dataclasses.replace(experts.moe, every=2))
+    dense = dataclasses.replace(experts, moe=None)
+    assert 2 * half.total_params == experts.total_params + dense.total_params
+    assert 2 * half.active_params == experts.active_params + dense.active_params
+    costs = [
+        price(model, TopK(64), 512, 1000, 4, chip="h100", batch=batch, tensor_parallel=2)
+        for model in (half, experts, dense)
+    ]
+    for name in costs[0].terms:
+        for unit in ("flops", "bytes", "wire_bytes"):
+            mixed, most, least = (np.asarray(getattr(c.terms[name], unit)) for c in costs)
+            np.testing.assert_allclose(2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}")

@@ -21,7 +21,7 @@ _NAMES = {
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
     "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
+    "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ def metadata(arch: str, config: ModelConfig, rule: str = "smollm") -> dict[str, 
         f"{arch}.attention.value_length": config.head_dim,
         f"{arch}.rope.freq_base": config.rope_theta, f"{arch}.vocab_size": config.vocab_size,
         f"{arch}.rope.dimension_count": config.head_dim,
+        **_expert_fields(arch, config),
         "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": rule, "tokenizer.ggml.tokens": words,
         "tokenizer.ggml.token_type": [3 if w in SPECIAL else 5 if w.startswith("<unused") else 1
                                       for w in words],
@@ -53,6 +54,16 @@ def metadata(arch: str, config: ModelConfig, rule: str = "smollm") -> dict[str, 
         "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.padding_token_id": 2,
         "tokenizer.ggml.add_bos_token": False, "tokenizer.chat_template": TEMPLATE,
     }  # fmt: skip
+
+
+def _expert_fields(arch: str, config: ModelConfig) -> dict[str, Any]:
+    if config.moe is None:
+        return {}
+    return {
+        f"{arch}.expert_count": config.moe.num_experts,
+        f"{arch}.expert_used_count": config.moe.experts_per_token,
+        f"{arch}.expert_feed_forward_length": config.moe.expert_dim,
+    }
 
 
 def write(
@@ -93,7 +104,7 @@ def gguf_tensors(
 ) -> dict[str, np.ndarray]:
     """Hugging Face tensors renamed, and q and k of Llama reordered as llama.cpp's converter does."""
     found = {}
-    for key, tensor in theirs.items():
+    for key, tensor in _stacked_experts(config, theirs).items():
         stem, kind = key.rsplit(".", 1)
         layer = ""
         if stem.startswith("model.layers."):
@@ -102,5 +113,28 @@ def gguf_tensors(
         if arch == "llama" and stem in ("self_attn.q_proj", "self_attn.k_proj"):
             halves = tensor.reshape(-1, 2, config.head_dim // 2, *tensor.shape[1:])
             tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
-        found[f"{layer}{_NAMES[stem]}.{kind}"] = np.ascontiguousarray(tensor, np.float32)
+        found[f"{layer}{_NAMES.get(stem, stem)}.{kind}"] = np.ascontiguousarray(tensor, np.float32)
     return found
+
+
+def _stacked_experts(config: ModelConfig, theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All experts of a layer in one tensor, where there are experts."""
+    rest = {key: tensor for key, tensor in theirs.items() if ".experts." not in key}
+    for layer in range(config.num_layers if config.moe else 0):
+        for part in ("gate", "up", "down"):
+            keys = [f"model.layers.{layer}.mlp.experts.{e}.{part}_proj.weight"
+                    for e in range(config.moe.num_experts)]  # fmt: skip
+            rest[f"model.layers.{layer}.ffn_{part}_exps.weight"] = np.stack(
+                [theirs[k] for k in keys]
+            )
+    return rest
+
+
+def rope_divisors(config: ModelConfig, factor: float, context: int) -> np.ndarray:
+    """What llama.cpp's converter stores for Llama 3: written out pair by pair, as it is defined."""
+    found = []
+    for pair in range(config.head_dim // 2):
+        turns = context / (2 * np.pi * config.rope_theta ** (2 * pair / config.head_dim))
+        kept = min(max((turns - 1) / (4 - 1), 0), 1)
+        found.append(1 / ((1 - kept) / factor + kept))
+    return np.array(found, np.float32)

@@ -6,6 +6,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 
 import jax
@@ -15,14 +16,15 @@ from safetensors.numpy import load_file
 
 from kinetics_jax import models
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer
-from kinetics_jax.spec import InputError, ModelConfig, presets
+from kinetics_jax.spec import InputError, ModelConfig, Yarn, presets
+from kinetics_jax.spec.hf_fields import ConfigWarning
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are read with the gguf package")
 from tests.models import gguf_writer  # noqa: E402 - it needs gguf
 
 KINDS = gguf.GGMLQuantizationType
 TOKENS = np.random.default_rng(0).integers(0, 256, (2, 40))
-PRESETS = {"qwen3": "tiny-tied", "qwen2": "tiny-qwen2"}
+PRESETS = {"qwen3": "tiny-tied", "qwen2": "tiny-qwen2", "qwen3moe": "tiny-moe"}
 
 
 def _config(arch: str) -> ModelConfig:
@@ -35,7 +37,7 @@ def _config(arch: str) -> ModelConfig:
 def written(tmp_path_factory):
     """arch → (the safetensors folder, its tensors, the GGUF fields and tensors made from it)."""
     found = {}
-    for arch in ("llama", "qwen2", "qwen3"):
+    for arch in ("llama", "qwen2", "qwen3", "qwen3moe"):
         folder = tmp_path_factory.mktemp(arch)
         config = _config(arch)
         model = models.Qwen3.init(config, jax.random.key(3), dtype="float32")
@@ -45,7 +47,7 @@ def written(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("arch", ["llama", "qwen2", "qwen3", "qwen3moe"])
 def test_loads_as_the_safetensors_it_came_from(arch, written, tmp_path):
     folder, fields, tensors = written[arch]
     path = gguf_writer.write(tmp_path / "model.gguf", arch, fields, tensors)
@@ -57,12 +59,103 @@ def test_loads_as_the_safetensors_it_came_from(arch, written, tmp_path):
     np.testing.assert_array_equal(theirs(TOKENS), ours(TOKENS))
 
 
-def test_loads_onto_a_mesh_by_regions(written, tmp_path):
-    _, fields, tensors = written["llama"]
-    path = gguf_writer.write(tmp_path / "model.gguf", "llama", fields, tensors)
-    mesh = jax.make_mesh((1, 2, 1), ("data", "model", "expert"), devices=jax.devices()[:2])
+@pytest.mark.parametrize(("arch", "shape"), [("llama", (1, 2, 1)), ("qwen3moe", (1, 1, 2))])
+def test_loads_onto_a_mesh_by_regions(arch, shape, written, tmp_path):
+    _, fields, tensors = written[arch]
+    path = gguf_writer.write(tmp_path / "model.gguf", arch, fields, tensors)
+    mesh = jax.make_mesh(shape, ("data", "model", "expert"), devices=jax.devices()[:2])
     whole, split = models.load(path, dtype="float32"), models.load(path, mesh=mesh, dtype="float32")
     np.testing.assert_allclose(whole(TOKENS), split(TOKENS), atol=1e-5)
+
+
+@pytest.mark.parametrize("stretch", [None, (8.0, 8192), (32.0, 8192), (4.0, 256), (8.0, 64)])
+def test_rope_divisors_are_llama_3s_stretch(stretch, written, tmp_path):
+    """The config and the logits are those of the safetensors whose config.json says it in words."""
+    folder, fields, tensors = written["llama"]
+    config = dataclasses.replace(_config("llama"), rope_theta=500_000.0)
+    divisors = gguf_writer.rope_divisors(config, *(stretch or (1.0, 8192)))
+    path = gguf_writer.write(
+        tmp_path / "model.gguf", "llama", fields | {"llama.rope.freq_base": 500_000.0},
+        tensors | {"rope_freqs.weight": divisors},
+    )  # fmt: skip
+    said = json.loads((folder / "config.json").read_text()) | {"rope_theta": 500_000.0}
+    if stretch:
+        said["rope_scaling"] = {
+            "rope_type": "llama3", "factor": stretch[0], "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": stretch[1],
+        }  # fmt: skip
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "config.json").write_text(json.dumps(said))
+    (plain / "model.safetensors").symlink_to(folder / "model.safetensors")
+    theirs, ours = models.load(plain, dtype="float32"), models.load(path, dtype="float32")
+    np.testing.assert_array_equal(theirs(TOKENS), ours(TOKENS))
+    if stretch:
+        assert ours.config.llama3_rope.factor == stretch[0]
+        assert _convert(path, tmp_path / "out").returncode == 0
+        assert ModelConfig.from_hf(tmp_path / "out").llama3_rope == ours.config.llama3_rope
+
+
+def test_yarn_is_read(written, tmp_path):
+    _, fields, tensors = written["qwen3"]
+    yarn = {"qwen3.rope.scaling.type": "yarn", "qwen3.rope.scaling.factor": 4.0,
+            "qwen3.rope.scaling.original_context_length": 1024,
+            "qwen3.rope.scaling.finetuned": True}  # fmt: skip
+    path = gguf_writer.write(tmp_path / "m.gguf", "qwen3", fields | yarn, tensors)
+    config = models.load(path).config
+    assert config.yarn == Yarn(factor=4.0, original_context=1024)
+    assert config.max_context == 4096
+
+
+def test_fields_that_change_nothing_pass(written, tmp_path):
+    _, fields, tensors = written["llama"]
+    more = {"llama.rope.scaling.type": "none", "llama.attention.causal": True, "llama.logit_scale": 1.0,
+            "llama.attention.sliding_window": 4096, "llama.expert_shared_count": 0}  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.load(gguf_writer.write(tmp_path / "m.gguf", "llama", fields | more, tensors))
+    more = {"llama.converted_by": "me", "llama.attention.notes": 3}
+    with pytest.warns(
+        ConfigWarning, match=r"converted_by='me', llama\.attention\.notes=3$"
+    ) as caught:
+        models.load(gguf_writer.write(tmp_path / "m.gguf", "llama", fields | more, tensors))
+    assert len(caught) == 1
+
+
+def _split(folder, fields, tensors, parts=3) -> list[pathlib.Path]:
+    names = [list(names) for names in np.array_split(sorted(tensors), parts)]
+    found = []
+    for number, here in enumerate(names):
+        said = {"split.no": number, "split.count": parts, "split.tensors.count": len(tensors)}
+        path = folder / f"m-{number + 1:05}-of-{parts:05}.gguf"
+        said |= fields if number == 0 else {}
+        found.append(gguf_writer.write(path, "qwen2", said, {name: tensors[name] for name in here}))
+    return found
+
+
+def test_a_model_in_parts_is_one_model(written, tmp_path):
+    folder, fields, tensors = written["qwen2"]
+    parts = _split(tmp_path, fields, tensors)
+    expected = models.load(folder, dtype="float32")(TOKENS)
+    for part in parts:  # any of them names the model
+        np.testing.assert_array_equal(models.load(part, dtype="float32")(TOKENS), expected)
+        assert models.load_tokenizer(part).encode("the the")
+    parts[1].rename(tmp_path / "other.gguf")
+    with pytest.raises(
+        models.CheckpointError, match=r"m-00002-of-00003\.gguf: no such file; it is a part"
+    ):
+        models.load(parts[0])
+    (tmp_path / "other.gguf").rename(parts[1])
+    parts[2].write_bytes(parts[1].read_bytes())
+    with pytest.raises(
+        models.CheckpointError, match="is not the part of the model that its name says"
+    ):
+        models.load(parts[0])
+    odd = parts[0].rename(tmp_path / "renamed.gguf")
+    with pytest.raises(
+        models.CheckpointError, match=r"is part 1 of a model split into 3; its name"
+    ):
+        models.load(odd)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
@@ -111,6 +204,8 @@ def test_the_only_gguf_of_a_wheel(written, tmp_path):
         ("smollm", ["the", "Ġthe", "Ġ", "1", "2", "2", "'", "ll", "Ċ"]),
         ("gpt-2", ["the", "Ġthe", "Ġ", "12", "2", "'", "ll", "Ċ"]),
         ("qwen2", ["the", "Ġthe", "Ġ", "1", "2", "2", "'", "ll", "Ċ"]),
+        ("deepseek-r1-qwen", ["the", "Ġthe", "Ġ", "1", "2", "2", "'", "ll", "Ċ"]),
+        ("llama-bpe", ["the", "Ġthe", "Ġ", "12", "2", "'", "ll", "Ċ"]),
     ],
 )
 def test_tokenizer_rules(rule, pieces, written, tmp_path):
@@ -125,6 +220,36 @@ def test_tokenizer_rules(rule, pieces, written, tmp_path):
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.vocab_size == len(words)
     assert tokenizer.chat([{"role": "user", "content": "a"}])[:1] == [1]
+
+
+def test_llama_3_takes_three_digits_at_most_and_whole_words(written, tmp_path):
+    """Its words are never merged from parts: a token that merges cannot make is taken all the same."""
+    _, fields, tensors = written["llama"]
+    words = list(fields["tokenizer.ggml.tokens"])
+    words[words.index("<unused0>")], words[words.index("<unused1>")] = "2345", "Ġqz"
+    types = [1 if word in ("2345", "Ġqz") else kind for word, kind in
+             zip(words, fields["tokenizer.ggml.token_type"], strict=True)]  # fmt: skip
+    more = {"tokenizer.ggml.tokens": words, "tokenizer.ggml.token_type": types,
+            "tokenizer.ggml.eot_token_id": 0, "tokenizer.ggml.eom_token_id": 1}  # fmt: skip
+    of = {}
+    for rule in ("llama-bpe", "qwen2"):
+        path = tmp_path / f"{rule}.gguf"
+        told = fields | more | {"tokenizer.ggml.pre": rule}
+        told.pop("tokenizer.ggml.add_bos_token")
+        of[rule] = GgufFile(gguf_writer.write(path, "llama", told, tensors))
+    pieces = {rule: build_tokenizer(file).encode("a qz 12345").tokens for rule, file in of.items()}
+    assert pieces["llama-bpe"] == ["<|im_start|>", "a", "Ġqz", "Ġ", "12", "3", "4", "5"]
+    assert pieces["qwen2"] == ["a", "Ġ", "q", "z", "Ġ", "1", "2", "3", "4", "5"]
+    assert models.load(tmp_path / "llama-bpe.gguf").config.eos_token_ids == (2, 0, 1)
+
+
+def test_merges_that_make_no_token_are_passed_over(written, tmp_path):
+    _, fields, tensors = written["qwen2"]
+    more = {"tokenizer.ggml.merges": ["g h", *fields["tokenizer.ggml.merges"]]}
+    path = gguf_writer.write(tmp_path / "m.gguf", "qwen2", fields | more, tensors)
+    with pytest.warns(ConfigWarning, match="1 make no token of the vocabulary"):
+        found = models.load_tokenizer(path)
+    assert found.decode(found.encode("laugh the")) == "laugh the"
 
 
 def test_a_begin_of_text_token_is_written_down(written, tmp_path):
@@ -187,16 +312,37 @@ def test_the_gguf_loader_of_transformers_gives_the_same_logits(written, tmp_path
 
 NORM = np.ones(presets["tiny-dense"].model_dim, np.float32)
 BAD = [
-    ({"llama.rope.scaling.factor": 2.0}, {}, "rope.scaling.factor=2.0 is not a known field"),
+    ({"llama.rope.scaling.factor": 2.0}, {}, "rope_type='linear' is not supported"),
+    ({"llama.rope.scaling.type": "longrope"}, {}, "rope_type='longrope' is not supported"),
+    (
+        {"llama.rope.scaling.yarn_attn_factor": 0.5},
+        {},
+        "yarn_attn_factor=0.5 is not supported; only 1",
+    ),
+    ({"llama.attention.sliding_window": 64}, {}, "sliding_window=64 is not supported"),
+    (
+        {"llama.attention.causal": False},
+        {},
+        "llama.attention.causal=False is not supported; only True",
+    ),
+    ({"llama.attention.layer_norm_rms_epsilon": None}, {}, "layer_norm_rms_epsilon is missing"),
+    ({"llama.final_logit_softcapping": 30.0}, {}, "final_logit_softcapping=30.0"),
+    ({"llama.expert_shared_count": 1}, {}, "expert_shared_count=1"),
+    ({"general.architecture": "smollm3"}, {}, "architecture 'smollm3' is not supported"),
     ({"llama.rope.dimension_count": 16}, {}, "dimension_count=16 differs from the head's 32"),
     ({"llama.vocab_size": 1000}, {}, "vocab_size=1000 differs from the embedding's 272"),
-    ({"split.count": 2}, {}, "is one part of a split model"),
+    ({"split.count": 2}, {}, "is part 1 of a model split into 2; its name must end in"),
+    ({"split.count": "x"}, {}, "split.count='x' must be a number"),
+    ({"split.tensors.count": 3}, {}, "its parts do not make up one model"),
     ({"tokenizer.ggml.eos_token_id": 10_000}, {}, "is no id of the vocabulary"),
     ({"llama.block_count": 0}, {}, "num_hidden_layers=0 must be"),
     ({"llama.block_count": 4}, {}, "tensor 'model.layers.2.input_layernorm.weight' is missing"),
     ({}, {"blk.0.attn_norm.weight": NORM[:3]}, "has shape [3]"),
     ({}, {"blk.7.attn_norm.weight": NORM}, "'model.layers.7.input_layernorm.weight' is no weight"),
-    ({}, {"rope_freqs.weight": NORM}, "tensor 'rope_freqs.weight' is no weight"),
+    ({}, {"rope_freqs.weight": NORM}, "'rope_freqs.weight' holds 64 divisors; a head has 16 pairs"),
+    ({}, {"rope_freqs.weight": NORM[:16] * 3}, "'rope_freqs.weight' is not Llama 3's stretch"),
+    ({}, {"rope_freqs.weight": -NORM[:16]}, "'rope_freqs.weight' is not Llama 3's stretch"),
+    ({}, {"rope_factors_long.weight": NORM[:16]}, "'rope_factors_long.weight' is no weight"),
     ({}, {"model.norm.weight": NORM}, "tensor 'model.norm.weight' is there twice"),
     ({}, {"output_norm.weight": NORM.astype(np.float64)}, "is F64, which cannot be decoded"),
     ({"general.alignment": 48}, {}, "general.alignment=48 is not a power of two"),
@@ -206,8 +352,8 @@ BAD = [
 @pytest.mark.parametrize(("fields", "tensors", "problem"), BAD)
 def test_what_does_not_fit_is_refused(fields, tensors, problem, written, tmp_path):
     _, good_fields, good_tensors = written["llama"]
-    path = gguf_writer.write(tmp_path / "m.gguf", "llama", good_fields | fields,
-                             good_tensors | tensors)  # fmt: skip
+    fields = {name: value for name, value in (good_fields | fields).items() if value is not None}
+    path = gguf_writer.write(tmp_path / "m.gguf", "llama", fields, good_tensors | tensors)
     with pytest.raises(InputError) as caught:
         models.load(path)
     assert problem in str(caught.value)
@@ -218,7 +364,8 @@ def test_what_does_not_fit_is_refused(fields, tensors, problem, written, tmp_pat
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"tokenizer.ggml.pre": "llama-bpe"}, "with rule 'llama-bpe' is not supported"),
+        ({"tokenizer.ggml.pre": "tekken"}, "with rule 'tekken' is not supported"),
+        ({"tokenizer.ggml.pre": "default"}, "with rule 'default' is not supported"),
         ({"tokenizer.ggml.model": "llama"}, "tokenizer 'llama'"),
         ({"tokenizer.ggml.merges": ["t h", "q zz"]}, "merges"),
         ({"tokenizer.ggml.token_type": [1, 1]}, "token_type has another length"),

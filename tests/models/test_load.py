@@ -118,7 +118,8 @@ def test_a_link_to_nothing_is_called_that(checkpoint):
         ("adapter_model.safetensors", "is an adapter .LoRA. only: merge it"),
         ("consolidated.safetensors", "is in its maker's own format"),
         ("pytorch_model-00001-of-00002.bin", "is pickle, which is never read: convert it"),
-        ("model-00001-of-00003.safetensors", "is not indexed"), ("model-Q4_K_M.gguf", "is a GGUF file: give its path"),
+        ("model-00001-of-00003.safetensors", "is not indexed"),
+        ("model-Q4_K_M.gguf", "is a GGUF file: give its path"),
         ("tf_model.h5", "is TensorFlow's"), ("checkpoint-500", "is a checkpoint inside this folder"),
     ],
 )  # fmt: skip
@@ -226,14 +227,15 @@ def test_a_tied_head_may_be_stored_only_as_a_copy(folders, tmp_path):
     models.load(folder)
     for dtype in (ml_dtypes.bfloat16, np.float64, np.float16):  # rounded, or made wider
         table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
-        _change(folder, lambda t, h=table.astype(dtype): t.update({"lm_head.weight": h}))
+        head = {"lm_head.weight": table.astype(dtype)}
+        _change(folder, lambda t, h=head: t.update(h))
         plain, found = models.load(folders["tiny-tied"]).arrays(), models.load(folder).arrays()
         assert plain.keys() == found.keys()
         np.testing.assert_array_equal(plain["embed.weight"], found["embed.weight"])
     twice = table.astype(ml_dtypes.bfloat16).astype(np.float32)  # equal in bfloat16 alone
     _change(folder, lambda t: t.update({"lm_head.weight": twice}))
     models.load(folder)
-    with pytest.raises(models.CheckpointError, match="differs from the embedding.*set tie_word"):
+    with pytest.raises(models.CheckpointError, match=r"differs from the embedding.*set tie_word"):
         models.load(folder, dtype="float32")
     _change(folder, lambda t: t["lm_head.weight"].__setitem__((3, 4), 1))
     with pytest.raises(models.CheckpointError, match="differs from the embedding"):

@@ -21,9 +21,11 @@ V4 = {
     "max_window_layers": 36, "eos_token_id": 7, "bos_token_id": 3, "torch_dtype": "bfloat16",
     "transformers_version": "4.51.0", "initializer_range": 0.02, "use_cache": True,
 }  # fmt: skip
-MOE = {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
-       "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [],
-       "router_aux_loss_coef": 0.001}  # fmt: skip
+MOE = {
+    "model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "num_experts": 8,
+    "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True,
+    "decoder_sparse_step": 1, "mlp_only_layers": [], "router_aux_loss_coef": 0.001,
+}  # fmt: skip
 
 
 def _without(fields, *names):

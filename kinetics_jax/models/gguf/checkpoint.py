@@ -1,5 +1,6 @@
 """A GGUF file as a checkpoint: Hugging Face names and shapes, regions dequantised when they are read."""
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -7,8 +8,15 @@ import numpy as np
 
 from kinetics_jax.models.checkpoint import CheckpointError, Stored
 from kinetics_jax.models.gguf.file import SUFFIXES, GgufFile
-from kinetics_jax.models.gguf.names import TURNED_PAIRWISE, architecture, hf_fields, hf_name
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.models.gguf.names import (
+    ROPE_FACTORS,
+    TURNED_PAIRWISE,
+    architecture,
+    hf_fields,
+    hf_name,
+)
+from kinetics_jax.models.gguf.rope_factors import with_rope_factors
+from kinetics_jax.spec import InputError, ModelConfig
 from kinetics_jax.spec.hf_fields import ConfigError
 
 
@@ -37,16 +45,27 @@ class GgufCheckpoint:
             self.config = ModelConfig.from_hf(hf_fields(self.file))
         except ConfigError as error:
             raise CheckpointError(f"{self.file.where}: as a {error}") from error
+        if (
+            self._pairwise and ROPE_FACTORS in self.tensors
+        ):  # of Llama 3; other architectures have none
+            self._stretch_rope()
+
+    def _stretch_rope(self) -> None:
+        """Take the divisors of rotary frequencies from among the weights into the config."""
+        shape = self.tensors[ROPE_FACTORS].shape
+        whole = [slice(0, size) for size in shape]
+        try:
+            self.config = with_rope_factors(self.config, self.read(ROPE_FACTORS, whole))
+        except InputError as error:
+            raise CheckpointError(f"{self.file.where}: tensor {ROPE_FACTORS!r} {error}") from error
+        del self.tensors[ROPE_FACTORS]
 
     def read(self, key: str, region: Sequence[slice]) -> np.ndarray:
         """See ``Tensors.read``: only the rows of ``region`` are dequantised."""
-        stored = self.tensors[key]
-        if len(stored.shape) == 1:
-            return self.file.rows(self._names[key], [0])[0][region[0]]
-        if len(stored.shape) != 2:
-            raise CheckpointError(f"{stored.file}: tensor {key!r} has {len(stored.shape)} dims")
-        rows = self._row_order(key, stored.shape[0])[region[0]]
-        return self.file.rows(self._names[key], rows)[:, region[1]]
+        *leading, columns = self.tensors[key].shape
+        rows = self._row_order(key, math.prod(leading)).reshape(leading)[tuple(region[:-1])]
+        found = self.file.rows(self._names[key], rows.ravel())
+        return found.reshape(*rows.shape, columns)[..., region[-1]]
 
     def close(self) -> None:
         """Nothing to let go of: the file stays mapped while this object lives."""

@@ -6,7 +6,8 @@ GGUF names the rule that splits text before byte-pair merges; only rules that ar
 import functools
 import json
 import pathlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tokenizers
@@ -15,18 +16,20 @@ from tokenizers import decoders, normalizers, pre_tokenizers, processors
 from kinetics_jax.models.checkpoint import CheckpointError
 from kinetics_jax.models.gguf.file import GgufFile
 from kinetics_jax.models.gguf.names import special_ids, stop_ids
+from kinetics_jax.spec.hf_fields import ConfigWarning
 
 _CONTROL, _USER_DEFINED = 3, 4
 """GGUF's token types for special tokens and for text that is one token whatever surrounds it."""
-_QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+"""Of Qwen2, which takes digits one by one, and of Llama 3, which takes up to three."""
 
 
 def build_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
     """The byte-level BPE tokenizer of the file. Raises ``CheckpointError`` naming the field."""
-    kind, rule = file.text("tokenizer.ggml.model"), file.text("tokenizer.ggml.pre", "gpt-2")
+    kind, rule = file.text("tokenizer.ggml.model"), file.text("tokenizer.ggml.pre", "none")
     if kind != "gpt2" or rule not in _SPLITS:
         raise CheckpointError(
             f"{file.where}: tokenizer {kind[:40]!r} with rule {rule[:40]!r} is not supported; known: "
@@ -40,9 +43,10 @@ def build_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
     if len(types) != len(tokens) or len(vocab) != len(tokens):
         problem = "token_type has another length" if len(types) != len(tokens) else "tokens repeat"
         raise CheckpointError(f"{file.where}: tokenizer.ggml.{problem}")
-    merges = [tuple(merge.split(" ")) for merge in file.listed("tokenizer.ggml.merges", str)]
+    merges = _merges(file, vocab)
     try:
-        found = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, merges))
+        whole = rule in _WHOLE_WORDS
+        found = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, merges, ignore_merges=whole))
     except Exception as error:  # the library raises plain Exception
         raise CheckpointError(f"{file.where}: tokenizer.ggml.merges: {error}") from error
     found.decoder = decoders.ByteLevel()
@@ -54,9 +58,22 @@ def build_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
             if type_ == wanted
         ]
         (found.add_special_tokens if special else found.add_tokens)(added)
-    if file.fields.get("tokenizer.ggml.add_bos_token", False):
+    if file.fields.get("tokenizer.ggml.add_bos_token", rule in _WHOLE_WORDS):
         _begin_with_bos(file, found, tokens)
     return found
+
+
+def _merges(file: GgufFile, vocab: Mapping[str, int]) -> list[Any]:
+    """Pairs that merge, best first, without those that would make no token: nothing can come of them."""
+    merges = [tuple(merge.split(" ")) for merge in file.listed("tokenizer.ggml.merges", str)]
+    useful = [pair for pair in merges if "".join(pair) in vocab or not vocab.keys() >= set(pair)]
+    if len(useful) < len(merges):
+        warnings.warn(
+            f"{file.where}: tokenizer.ggml.merges: {len(merges) - len(useful)} make no token of the "
+            "vocabulary and are passed over",
+            ConfigWarning, stacklevel=4,
+        )  # fmt: skip
+    return useful
 
 
 def tokenizer_config(file: GgufFile) -> dict[str, Any]:
@@ -90,8 +107,16 @@ def _byte_level(found: tokenizers.Tokenizer, *, digits: bool) -> None:
 
 def _qwen2(found: tokenizers.Tokenizer) -> None:
     found.normalizer = normalizers.NFC()
+    _split(found, r"\p{N}")
+
+
+def _llama3(found: tokenizers.Tokenizer) -> None:
+    _split(found, r"\p{N}{1,3}")
+
+
+def _split(found: tokenizers.Tokenizer, digits: str) -> None:
     found.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(tokenizers.Regex(_QWEN2_SPLIT), "isolated"),
+        pre_tokenizers.Split(tokenizers.Regex(_SPLIT.replace("DIGITS", digits)), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
 
@@ -101,7 +126,12 @@ _SPLITS: dict[str, Callable[[tokenizers.Tokenizer], None]] = {
     "smollm": functools.partial(_byte_level, digits=True),
     "qwen2": _qwen2,
     "deepseek-r1-qwen": _qwen2,
+    "llama-bpe": _llama3,
+    "llama3": _llama3,
+    "llama-v3": _llama3,
 }
+_WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3")
+"""Rules under which a piece that is a token is never merged from parts, and texts begin with a token."""
 
 
 def _begin_with_bos(file: GgufFile, found: tokenizers.Tokenizer, tokens: list[str]) -> None:
