@@ -120,7 +120,10 @@ def _numeric_equal(gold: Any, answer: Any, places: int, precision: int) -> bool:
         if numbers.same(*bare):
             return True
     equal = numbers.same(gold, answer)
-    return gold.doit() == answer.doit() if equal is None else equal
+    if equal is None:
+        evaluate = math_verify.grader.safe_sympy_doit
+        return evaluate(gold) == evaluate(answer)
+    return equal
 
 
 def _symbolic_equal(gold: Any, answer: Any) -> bool:
