@@ -1,28 +1,36 @@
 """Rows of a benchmark: JSON Lines that the user has, or a data set of the Hugging Face hub."""
 
+import codecs
 import gzip
 import importlib
 import importlib.util
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 from kinetics_jax.spec import InputError
 
 Row = dict[str, Any]
+_BLANK = " \t\r\n\ufeff"  # a byte order mark also where files were joined
 
 
 def from_file(
     path: str | os.PathLike[str], names: tuple[str, ...], limit: int | None = None
-) -> Iterator[Row]:
+) -> Iterator[tuple[str, Row]]:
     """Rows of a JSON Lines file (``.jsonl``, ``.jsonl.gz``), or of the one called so in a folder.
+
+    A byte order mark, blank lines and the line ends of any system are no part of a row.
 
     Args:
         path: the file, or a folder that holds ``NAME.jsonl`` for one of ``names``.
         names: file names without ending, the first found counts.
         limit: stop after so many rows.
+
+    Yields:
+        Where a row stands, as FILE:LINE, and the row.
 
     Raises:
         InputError: no such file, or a line that is not a JSON object; the text opens with FILE:LINE.
@@ -30,16 +38,23 @@ def from_file(
     file = _locate(pathlib.Path(path), names)
     opener = gzip.open if file.suffix == ".gz" else open
     try:
+        with opener(file, "rb") as start:
+            if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise InputError(f"{file}: is UTF-16; save it as UTF-8")
         with opener(file, "rt", encoding="utf-8") as lines:
             count = 0
             for number, line in enumerate(lines, 1):
-                if not line.strip():
+                line = line.strip(_BLANK)
+                if not line:
                     continue
                 if count == limit:
                     return
-                yield _parse(line, f"{file}:{number}")
+                yield f"{file}:{number}", _parse(line, f"{file}:{number}")
                 count += 1
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x}: {error.reason}"
+        raise InputError(f"{file}: cannot be read ({byte}); save it as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: cannot be read ({error})") from error
 
 
@@ -59,15 +74,36 @@ def _locate(path: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path:
 
 def _parse(line: str, where: str) -> Row:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_object)
+    except _TwiceError as error:
+        raise InputError(f"{where}: {error.args[0]!r} is there twice in one object") from None
     except (ValueError, RecursionError):
-        raise InputError(
-            f"{where}: not a JSON object; a benchmark is JSON Lines, one problem a line"
-        ) from None
+        row = None
     if not isinstance(row, dict):
         raise InputError(
             f"{where}: not a JSON object; a benchmark is JSON Lines, one problem a line"
         )
+    if "\\ud" in line.lower():  # an escape of half a character, which no UTF-8 text can hold
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise InputError(
+                f"{where}: holds {half}, half of a surrogate pair, which is no character"
+            ) from None
+    return row
+
+
+class _TwiceError(Exception):
+    """A key that an object has twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    row: Row = {}
+    for key, value in pairs:
+        if key in row:
+            raise _TwiceError(key)
+        row[key] = value
     return row
 
 

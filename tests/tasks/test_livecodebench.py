@@ -132,6 +132,10 @@ def test_without_a_sandbox_nothing_is_run(write_rows, monkeypatch):
         ({"metadata": "["}, "metadata is not a JSON object"),
         ({"question_id": None}, "lacks question_id"),
         ({"public_test_cases": 5}, "lacks public_test_cases"),
+        ({"private_test_cases": [{"input": "1", "output": "2"}]}, "lacks private_test_cases"),
+        ({"metadata": '{"func_name": ["f"]}'}, "func_name in its metadata must be a text"),
+        ({"prompt": ["Say hi."], "id": 1}, "its prompt must be a text"),
+        ({"prompt": "Say hi.", "id": None}, "lacks id"),
     ],
 )
 def test_a_broken_row_says_where(write_rows, wrong, what):

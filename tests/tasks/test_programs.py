@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -22,22 +23,84 @@ from kinetics_jax.tasks.programs.stored_tests import Case, StoredTests
 CASES = [{"input": "1\n", "output": "2\n", "testtype": "stdin"}]
 
 
-@pytest.mark.parametrize(
-    ("text", "program"),
-    [
-        ("```python\nprint(1)\n```", "print(1)"),
-        (
-            "first\n```\na = 1\n```\nbetter:\n```python\na = 2\nprint(a)\n```\ndone",
-            "a = 2\nprint(a)",
-        ),
-        ("```python\nprint(1)\n", None),
-        ("print(1)", None),
-        ("```\n```", ""),
-        ("", None),
-    ],
-)
-def test_last_program(text, program):
+PROGRAM = "n = int(input())\nprint(3 * n)"
+
+
+def block(label="python", program=PROGRAM, fence="```", indent=""):
+    return "\n".join(indent + line for line in (fence + label, *program.split("\n"), fence))
+
+
+CUT = block().rpartition("\n")[0]
+EXTRACTED = {
+    "one block": (block(), PROGRAM),
+    "a draft without a label": (block("", "print(1)") + "\nbetter:\n" + block(), PROGRAM),
+    "a draft": (block(program="print(1)") + "\n" + block(), PROGRAM),
+    "a summary in words": (block() + "\n" + block("plaintext", "Time: O(1)"), PROGRAM),
+    "an example without a label": (block() + "\n" + block("", "6"), PROGRAM),
+    "a shell command": (block() + "\nRun it:\n" + block("bash", "python solution.py"), PROGRAM),
+    "another language": (block() + "\n" + block("c++", "int main() {}"), PROGRAM),
+    "a session": (block() + "\n" + block("pycon", ">>> 3 * 2\n6"), PROGRAM),
+    "no labels, output last": (block("") + "\nOutput:\n" + block("", "6"), PROGRAM),
+    "an unknown label": (block("solution"), PROGRAM),
+    "capitals": (block("Python"), PROGRAM),
+    "py": (block("py"), PROGRAM),
+    "a version": (block("python3.11"), PROGRAM),
+    "a space before the label": (block(" python"), PROGRAM),
+    "a file name": (block("python:answer.py"), PROGRAM),
+    "attributes": (block('python title="a b" {1,2}'), PROGRAM),
+    "pandoc": (block("{.python}"), PROGRAM),
+    "indented": (block(indent="      "), PROGRAM),
+    "tabs": (block(indent="\t"), PROGRAM),
+    "in a list": ("1. Read\n2. " + block(indent="   ").lstrip(), PROGRAM),
+    "in a list, tildes": ("* " + block(fence="~~~", indent="  ").lstrip(), PROGRAM),
+    "quoted": (block(indent="> ") + "\nas said", PROGRAM),
+    "quoted twice, open": (block(indent=">> ").rpartition("\n")[0] + "\n\nnot code", PROGRAM),
+    "tildes": (block(fence="~~~"), PROGRAM),
+    "four backticks": (block(fence="````"), PROGRAM),
+    "fences in a docstring": (
+        block(program='"""\n```\n1\n```\n"""\nprint(2)', fence="````"),
+        '"""\n```\n1\n```\n"""\nprint(2)',
+    ),
+    "within Markdown": (block("markdown", "# Title\n" + block(), fence="````"), PROGRAM),
+    "a fence in a text": (block(program="print('```')"), "print('```')"),
+    "indented as a whole": (block(program="  x = 1\n\n  print(x)"), "x = 1\n\nprint(x)"),
+    "spaces in a text stay": (block(program='x = """a\n   \nb"""'), 'x = """a\n   \nb"""'),
+    "words before the fence": ("My code: " + block(), PROGRAM),
+    "words after the end": (block() + " That is all.", PROGRAM),
+    "a tag after the end": (block() + "</answer>", PROGRAM),
+    "no line of its own for the end": (CUT + "```", PROGRAM),
+    "left open, then another": (block(program="print(1)")[:-3] + block(), PROGRAM),
+    "code in a line": ("Say ```input()``` or\n" + block(""), PROGRAM),
+    "cut": (CUT, PROGRAM),
+    "a draft, then cut": (block(program="print(1)") + "\n" + CUT, PROGRAM),
+    "Windows": (block().replace("\n", "\r\n"), PROGRAM),
+    "old Macs": (block().replace("\n", "\r"), PROGRAM),
+    "only another language": (block("cpp", "int main() {}"), "int main() {}"),
+    "no block": ("print(1)", None),
+    "an empty block": ("```\n```", ""),
+    "nothing": ("", None),
+}
+
+
+@pytest.mark.parametrize("name", EXTRACTED)
+def test_last_program(name):
+    text, program = EXTRACTED[name]
     assert last_program(text) == program
+
+
+@given(st.text(alphabet="`~>- \n\rpython1", max_size=80))
+def test_extraction_never_fails(text):
+    last_program(text)
+    assert last_program(text + "\n" + block()) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["```\n" * 60_000, "````md\n" * 40_000, "> " * 99_999 + "```", "~~~\n````\n" * 30_000]
+)
+def test_extraction_is_linear(text):
+    began = time.monotonic()
+    last_program(text)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -75,6 +138,10 @@ def test_same_output(expected, printed, same):
         ("[1]", "1", False),
         ("1", "", False),
         ("1", "[" * 100_000, False),
+        ("7" * 9_000, "7" * 9_000, True),
+        ("7" * 9_000, "7" * 8_999 + "8", False),
+        ("[10000000000000000000001]", "[10000000000000000000000]", False),
+        ("9007199254740993", "9007199254740992.0", False),
     ],
 )
 def test_same_value(expected, returned, same):

@@ -53,7 +53,7 @@ def load(
         raise InputError(f"seconds={seconds!r} must be positive")
     limits = Limits(seconds=seconds, clock_seconds=3 * seconds)
     grader = CodeGrader(limits, unsafe_local_exec=unsafe_local_exec)
-    problems = tuple(_problem(row, f"{file}: problem {n}") for n, row in enumerate(found, 1))
+    problems = tuple(_problem(row, f"{at}: problem {n}") for n, (at, row) in enumerate(found, 1))
     return Task(name=NAME, problems=problems, grader=grader, max_tokens=30_500)
 
 
@@ -69,16 +69,20 @@ _PUBLISHED = ("question_id", "question_content", "public_test_cases", "private_t
 def _problem(row: dict[str, Any], where: str) -> Problem:
     if "prompt" in row:
         rest = {key: value for key, value in row.items() if key not in ("id", "prompt")}
-        if "id" not in row:
+        if not isinstance(row.get("id"), str | int):
             raise InputError(f"{where} lacks id")
+        if not isinstance(row["prompt"], str):
+            raise InputError(f"{where}: its prompt must be a text")
         return Problem(task=NAME, problem_id=str(row["id"]), prompt=row["prompt"], extra=rest)
     missing = [key for key in _PUBLISHED if not isinstance(row.get(key), str)]
     if missing:
-        raise InputError(f"{where} lacks {', '.join(missing)}")
+        raise InputError(f"{where} lacks {', '.join(missing)} (a text each, as published)")
     try:
         function = json.loads(row.get("metadata") or "{}").get("func_name")
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise InputError(f"{where}: metadata is not a JSON object") from None
+    if not isinstance(function, str | None):
+        raise InputError(f"{where}: func_name in its metadata must be a text")
     tests = StoredTests(
         public=row["public_test_cases"], private=row["private_test_cases"], function=function
     )

@@ -9,19 +9,18 @@ import functools
 import json
 import math
 import os
+import re
 import resource
 import sys
 import time
 from typing import Any
 
 import math_verify
+import math_verify.grader
+import sympy
 
-from kinetics_jax.tasks.maths import answers
+from kinetics_jax.tasks.maths import answers, characters, numbers, qualifiers
 
-ROUNDING = 5
-"""Decimals to which a decimal number must agree (facts §4.4)."""
-SMALL = 1e-3
-"""Largest relative difference of two numbers that rounding may call equal."""
 MAX_ANSWER_CHARS = 200
 
 _LATEX = math_verify.LatexExtractionConfig(boxed_match_priority=0)
@@ -30,16 +29,19 @@ _EXPRESSION = math_verify.ExprExtractionConfig()
 
 def judge(gold: str, form: str, text: str) -> dict[str, Any]:
     """Whether ``text`` ends in the answer ``gold``, written as ``form`` (``latex`` or ``expression``)."""
-    part = answers.tidy(answers.final_part(text))
+    written = answers.final_part(text)
+    part = answers.tidy(written)
     found = _parse(part)
-    if not found and part != text:  # nothing after the reasoning: what stands in it counts
-        part = answers.tidy(text)
+    if not found and written != text:  # nothing after the reasoning: what stands in it counts
+        written, part = text, answers.tidy(text)
         found = _parse(part)
     box = answers.last_box(part)
     answer = box if box is not None else next((f for f in found if isinstance(f, str)), None)
     if not found and not box:
         return _verdict(False, answer, "no answer found")
-    correct = _equal_by_form(gold, box) if box is not None else None
+    correct = None
+    if box is not None:
+        correct = _equal_by_form(gold, box, answers.last_box(characters.fold(written)) or "")
     if correct is None:
         correct = _equal(gold, form, found)
     return _verdict(correct, answer, f"{'equals' if correct else 'is not'} {gold}")
@@ -49,8 +51,22 @@ def _parse(text: str) -> list[Any]:
     return math_verify.parse(text, [_LATEX, _EXPRESSION], parsing_timeout=None)
 
 
-def _equal_by_form(gold: str, answer: str) -> bool | None:
-    """Words and numerals with a base, which math-verify would take for products and plain numbers."""
+def _equal_by_form(gold: str, answer: str, written: str) -> bool | None:
+    """Words, numerals with a base, residues: what math-verify takes for products and plain numbers.
+
+    ``answer`` is tidied, ``written`` is how it was written; None where neither form is there.
+    """
+    if qualifiers.is_wider(written) and not qualifiers.is_wider(gold):
+        return False
+    residue, other = qualifiers.modulus(gold), qualifiers.modulus(written)
+    if residue and other:
+        if residue[1] != other[1]:
+            return False
+        if residue[0] is not None and other[0] is not None and residue[1]:
+            return (residue[0] - other[0]) % residue[1] == 0
+    choice = answers.choice(gold)
+    if choice and answers.choice(written, labelled=True):
+        return choice == answers.choice(written, labelled=True)
     if answers.is_text(gold):
         expected, got = answers.in_words(gold), answers.in_words(answer)
         if expected and got:
@@ -72,36 +88,68 @@ def _equal(gold: str, form: str, found: list[Any]) -> bool:
             if math_verify.verify(
                 one,
                 other,
-                float_rounding=ROUNDING,
+                float_rounding=numbers.PLACES,
                 allow_set_relation_comp=True,
                 timeout_seconds=None,
-            ) and not _rounded_away(one, other):
+            ):
                 return True
     return False
+
+
+_PLAIN = re.compile(r"[-+\u2212]?[$€£¥₹]?[\d.,/ ]+%?")
+"""A known answer that is a plain number; any other is read as LaTeX, whatever its form."""
 
 
 @functools.lru_cache(maxsize=256)
 def _gold(gold: str, form: str) -> tuple[Any, ...]:
     """The known answer, parsed; its text where it cannot be."""
-    if form == "latex":
+    if form == "latex" or not _PLAIN.fullmatch(gold):
         text, configs = answers.tidy(rf"\boxed{{{gold}}}"), [_LATEX]
     else:
-        text, configs = answers.tidy_answer(gold), [_EXPRESSION]
+        text, configs = answers.tidy_answer(answers.tidy(gold)), [_EXPRESSION]
     return tuple(math_verify.parse(text, configs, parsing_timeout=None)) or (gold,)
 
 
-def _rounded_away(one: Any, other: Any) -> bool:
-    """Whether two numbers are equal only because both are small against the rounding."""
-    if not all(getattr(n, "is_Number", False) and n.is_finite for n in (one, other)):
-        return False
-    size = max(abs(one), abs(other))
-    return bool(abs(one - other) > SMALL * size)
+def _numeric_equal(gold: Any, answer: Any, places: int, precision: int) -> bool:
+    """Stands in for ``math_verify.grader.sympy_numeric_eq``; elements of sets and tuples come here too."""
+    if all(isinstance(m, sympy.MatrixBase | sympy.MatrixExpr) for m in (gold, answer)):
+        return _MATRICES_EQUAL(gold, answer, places, precision)
+    shares = numbers.percent(gold), numbers.percent(answer)
+    if any(share is not None for share in shares):  # 50 and 50 % are equal
+        bare = [s if s is not None else e for s, e in zip(shares, (gold, answer), strict=True)]
+        if numbers.same(*bare):
+            return True
+    equal = numbers.same(gold, answer)
+    if equal is None:
+        evaluate = math_verify.grader.safe_sympy_doit
+        return evaluate(gold) == evaluate(answer)
+    return equal
+
+
+def _symbolic_equal(gold: Any, answer: Any) -> bool:
+    """Stands in for ``math_verify.grader.sympy_symbolic_eq``: what values decide needs no algebra."""
+    equal = numbers.same(gold, answer)
+    return _ALGEBRA_EQUAL(gold, answer) if equal is None else equal
+
+
+def _symbol_equal(gold: Any, answer: Any) -> bool:
+    """Stands in for ``math_verify.grader.sympy_compare_symbols``, which compares names: n = n²/n."""
+    return _NAMES_EQUAL(gold, answer) or numbers.same(gold, answer) is True
+
+
+# math-verify has no hook for its comparisons of numbers and functions; its release is pinned.
+_NAMES_EQUAL = math_verify.grader.sympy_compare_symbols
+_MATRICES_EQUAL = math_verify.grader.sympy_numeric_eq
+_ALGEBRA_EQUAL = math_verify.grader.sympy_symbolic_eq
+math_verify.grader.sympy_compare_symbols = _symbol_equal
+math_verify.grader.sympy_numeric_eq = _numeric_equal
+math_verify.grader.sympy_symbolic_eq = _symbolic_equal
 
 
 def _verdict(correct: bool, answer: str | None, reason: str) -> dict[str, Any]:
     if answer is not None:
         answer = answer.strip()[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode()
-    reason = " ".join(reason.split())[:MAX_ANSWER_CHARS]
+    reason = " ".join(reason.split())[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode()
     return {"correct": bool(correct), "answer": answer, "reason": reason}
 
 
