@@ -21,6 +21,7 @@ from kinetics_jax.spec import (
     ThinkingBudget,
 )
 from kinetics_jax.spec.sample import SampleKey
+from pallas_kernels import self_test
 
 DEFAULT_PAGE = 64
 """Tokens in a page where the policy does not say."""
@@ -172,6 +173,8 @@ class Engine:
             free = capacity.least_free_bytes(_devices(self.model))
             slots = capacity.slots_that_fit(each, free, self._rows, self._fraction)
         plan = self._plan(slots, pool_pages=1 + (slots + self._rows) * pages)
+        if self._platform != "cpu":  # a driver and a compiler may agree on nothing but zeros
+            self_test(_devices(self.model)[0], implementation=self._implementation)
         return Device(
             self.model, plan, slots=slots, prompt_rows=self._rows, pages_per_sequence=pages,
             stop_ids=MOST_STOP_IDS, rule=self.repetition, cache_dtype=self._dtype, head_dim=head_dim,
