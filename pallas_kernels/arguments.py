@@ -31,11 +31,8 @@ class Numbers:
     optional: bool = False
 
     def __str__(self) -> str:
-        names = [
-            f"{dtype} (the bits of bfloat16)" if dtype == BF16_BITS else str(dtype)
-            for dtype in self.dtypes
-        ]
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+        bits = {BF16_BITS: f"{BF16_BITS} (the bits of bfloat16)"}
+        return " or ".join(bits.get(dtype, str(dtype)) for dtype in self.dtypes)
 
     def or_none(self) -> "Numbers":
         """The same, of an argument that may be left out."""
@@ -52,7 +49,8 @@ FLOATS = _numbers(jnp.bfloat16, jnp.float32)
 SINGLE = _numbers(jnp.float32)
 PAGES = _numbers(jnp.bfloat16, BF16_BITS, jnp.float32, jnp.int8, jnp.float8_e4m3fn)
 SUMMARIES = _numbers(jnp.bfloat16, BF16_BITS, jnp.float32)
-WEIGHTS = _numbers(jnp.bfloat16, BF16_BITS, jnp.float32, jnp.int8)
+ROWS = _numbers(jnp.bfloat16, jnp.float32, jnp.float16)
+WEIGHTS = _numbers(jnp.bfloat16, BF16_BITS, jnp.float32, jnp.int8, jnp.float16)
 
 
 def take(op: str, table: Mapping[str, Numbers], given: Mapping[str, Any]) -> dict[str, Any]:

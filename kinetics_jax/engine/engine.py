@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import capacity
@@ -82,6 +83,8 @@ class Engine:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
         if policy is not None and not isinstance(policy, Policy):
             raise InputError(f"policy={policy!r} must be a policy of kinetics_jax.spec")
+        if model.dtype == jnp.float16:
+            raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
         self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
         self.tokenizer = tokenizer

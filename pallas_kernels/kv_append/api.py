@@ -142,6 +142,7 @@ def _check_summaries(shape: tuple[int, ...], rows: int, arrays: Mapping[str, Any
     pool_shape, pages = arrays["kv_pages"].shape, arrays["page_table_bp"].shape[1]
     expect(
         len(shape) == 5
+        and shape[0] > 0
         and shape[2] in (1, 2)
         and (shape[1], *shape[3:]) == (pool_shape[1], pages, pool_shape[4]),
         OP.name,

@@ -57,7 +57,8 @@ def _append_to_page(
     new_bkcph = jnp.take_along_axis(new_bkcth, pick_bp[:, None, None, :, None], axis=3)
     column_b = jnp.clip(page_b, 0, page_table_bp.shape[1] - 1)
     physical_b = jnp.take_along_axis(page_table_bp, column_b[:, None], axis=1)[:, 0]
-    touched_b = fresh_bp.any(axis=1) & (page_b == column_b) & (physical_b >= 0)
+    there_b = (page_b == column_b) & (physical_b >= 0) & (physical_b < kv_pages.shape[0])
+    touched_b = fresh_bp.any(axis=1) & there_b
     # What is not touched is written out of bounds, which a scatter drops.
     target_b = jnp.where(touched_b, physical_b, kv_pages.shape[0])
 

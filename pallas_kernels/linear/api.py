@@ -6,11 +6,11 @@ Letters: M rows · C summed numbers of a row · N results of a row.
 import jax
 
 from pallas_kernels._dispatch import Op
-from pallas_kernels.arguments import FLOATS, WEIGHTS, flag, take
+from pallas_kernels.arguments import ROWS, WEIGHTS, flag, take
 from pallas_kernels.errors import expect
 
 OP = Op("linear", kernels=("cpu",), differentiable=True)
-ARGUMENTS = {"x_mc": FLOATS, "weight": WEIGHTS}
+ARGUMENTS = {"x_mc": ROWS, "weight": WEIGHTS}
 
 
 def linear(
@@ -23,9 +23,9 @@ def linear(
     """``x · weight``, summed in f32: a decode step's products, which reading the weight bounds.
 
     Args:
-        x_mc: ``[M, C]`` bf16 or f32.
+        x_mc: ``[M, C]`` bf16, f32 or f16.
         weight: ``[C, N]``, or ``[N, C]`` where ``transposed`` (an embedding read as a projection). f32, bf16,
-            int8 (the caller multiplies by its scales), or on CPUs `BF16_BITS`.
+            f16, int8 (the caller multiplies by its scales), or on CPUs `BF16_BITS`.
         transposed: see ``weight``.
         implementation: None, or a name of ``OP.implementations``.
 

@@ -19,7 +19,8 @@ def look_up(
     """Rows ``ids_m`` of ``table_vd``, as f32: what `linear` is to a projection, this is to an embedding.
 
     Args:
-        table_vd: ``[V, D]`` f32, bf16, int8 (the caller multiplies by its scales), or on CPUs `BF16_BITS`.
+        table_vd: ``[V, D]`` f32, bf16, f16, int8 (the caller multiplies by its scales), or on CPUs
+            `BF16_BITS`.
         ids_m: ``[M]`` int32; one outside the table counts as the nearest row.
         implementation: None, or a name of ``OP.implementations``.
 
