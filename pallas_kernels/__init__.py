@@ -3,9 +3,13 @@
 from pallas_kernels.errors import (
     ArgumentError,
     KernelError,
+    LibtpuError,
+    NotDifferentiableError,
+    SelfTestError,
     UnknownImplementationError,
     UnsupportedError,
 )
+from pallas_kernels.explain import Explanation, explain
 from pallas_kernels.kv_append.api import Appended, kv_append
 from pallas_kernels.linear.api import linear
 from pallas_kernels.look_up.api import look_up
@@ -14,16 +18,22 @@ from pallas_kernels.page_scores.api import page_scores
 from pallas_kernels.paged_attention.api import paged_attention
 from pallas_kernels.prefix_attention.api import prefix_attention
 from pallas_kernels.select_pages.api import select_pages
+from pallas_kernels.self_test import self_test
 from pallas_kernels.stored import BF16_BITS, narrow, widen
 
 __all__ = [
     "BF16_BITS",
     "Appended",
     "ArgumentError",
+    "Explanation",
     "KernelError",
+    "LibtpuError",
+    "NotDifferentiableError",
+    "SelfTestError",
     "UnknownImplementationError",
     "UnsupportedError",
     "combine_partials",
+    "explain",
     "kv_append",
     "linear",
     "look_up",
@@ -32,5 +42,6 @@ __all__ = [
     "paged_attention",
     "prefix_attention",
     "select_pages",
+    "self_test",
     "widen",
 ]

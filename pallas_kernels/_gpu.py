@@ -10,6 +10,9 @@ from jax.experimental.pallas import mosaic_gpu
 
 plgpu: Any = mosaic_gpu  # a checker sees one jax; the names differ between 0.10 and 0.12
 
+# What the kernels use and jax 0.10 lacks; 0.11 has a part of it.
+NEEDED = ("InterpretGPUParams", "load", "mma", "store")
+
 # JAX names a device that is not here by its kind alone.
 HOPPER_AND_LATER = (
     "H100",
@@ -25,13 +28,19 @@ HOPPER_AND_LATER = (
 )
 
 
+def missing() -> tuple[str, ...]:
+    """What the kernels use of Mosaic GPU and this jax does not have."""
+    return tuple(name for name in NEEDED if not hasattr(plgpu, name))
+
+
 def refusal() -> str | None:
     """Why no Mosaic GPU kernel can run, or None: the version of jax, or the GPU that is being compiled for.
 
     On a host without a GPU the answer is None, as the kernel may be lowered for one elsewhere.
     """
-    if not hasattr(plgpu, "mma"):
-        return f"its kernels need jax 0.12 (warp-level mma and an interpreter), this is {jax.__version__}"
+    if missing():
+        names = ", ".join(missing())
+        return f"its kernels need jax 0.12 (Mosaic GPU has no {names}), this is {jax.__version__}"
     kind = _device_kind()
     if kind is not None and not any(name in kind for name in HOPPER_AND_LATER):
         return f"its kernels copy with TMA, which {kind} lacks (Hopper or later has it)"

@@ -24,6 +24,18 @@ class UnsupportedError(KernelError, NotImplementedError):
         self.reason = reason
 
 
+class NotDifferentiableError(KernelError, TypeError):
+    """A derivative of an op was asked for that has none."""
+
+
+class LibtpuError(KernelError, RuntimeError):
+    """The installed TPU compiler is one that compiles kernels wrongly."""
+
+
+class SelfTestError(KernelError, RuntimeError):
+    """A device gave a wrong result for a small problem whose result is known."""
+
+
 def expect(ok: bool, op: str, message: str) -> None:
     """Raise `ArgumentError` with ``op: message`` unless ``ok``."""
     if not ok:

@@ -6,6 +6,8 @@ Letters: B sequences · N query heads · H head dim · s partials of the same qu
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels._calls import our_rules
+
 
 def combine_partials(out_sbnh: jax.Array, lse_sbn: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Attention over the union of disjoint token sets, from the attention over each.
@@ -18,6 +20,11 @@ def combine_partials(out_sbnh: jax.Array, lse_sbn: jax.Array) -> tuple[jax.Array
         ``(out [B, N, H], lse [B, N])``; zeros and −inf where no partial has a token.
 
     """
+    with our_rules():
+        return _combined(out_sbnh, lse_sbn)
+
+
+def _combined(out_sbnh: jax.Array, lse_sbn: jax.Array) -> tuple[jax.Array, jax.Array]:
     top_bn = lse_sbn.max(axis=0)
     # −inf − −inf is NaN: rows without any token are shifted by 0 instead.
     shift_bn = jnp.where(jnp.isneginf(top_bn), 0.0, top_bn)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import capacity
@@ -21,6 +22,7 @@ from kinetics_jax.spec import (
     ThinkingBudget,
 )
 from kinetics_jax.spec.sample import SampleKey
+from pallas_kernels import self_test
 
 DEFAULT_PAGE = 64
 """Tokens in a page where the policy does not say."""
@@ -81,6 +83,8 @@ class Engine:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
         if policy is not None and not isinstance(policy, Policy):
             raise InputError(f"policy={policy!r} must be a policy of kinetics_jax.spec")
+        if model.dtype == jnp.float16:
+            raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
         self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
         self.tokenizer = tokenizer
@@ -172,6 +176,8 @@ class Engine:
             free = capacity.least_free_bytes(_devices(self.model))
             slots = capacity.slots_that_fit(each, free, self._rows, self._fraction)
         plan = self._plan(slots, pool_pages=1 + (slots + self._rows) * pages)
+        if self._platform != "cpu":  # a driver and a compiler may agree on nothing but zeros
+            self_test(_devices(self.model)[0], implementation=self._implementation)
         return Device(
             self.model, plan, slots=slots, prompt_rows=self._rows, pages_per_sequence=pages,
             stop_ids=MOST_STOP_IDS, rule=self.repetition, cache_dtype=self._dtype, head_dim=head_dim,

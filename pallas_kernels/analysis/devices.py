@@ -12,6 +12,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType, Mesh
 
+from pallas_kernels._tpu import require_sound_libtpu
 from pallas_kernels.analysis.chips import CHIPS, Chip, GpuChip, TpuChip
 from pallas_kernels.analysis.errors import CompilerMissingError, UnknownChipError
 
@@ -39,13 +40,14 @@ def find_chip(name: str) -> Chip:
 
 
 def require_compiler(chip: Chip) -> None:
-    """Raise `CompilerMissingError` unless the compiler of ``chip`` is installed."""
+    """Raise `CompilerMissingError` unless the chip's compiler is installed, `LibtpuError` for a bad one."""
     if isinstance(chip, TpuChip):
         if not _installed("libtpu"):
             raise CompilerMissingError(
                 f"compile_for {chip.name}: libtpu is not installed; "
                 "pip install 'kinetics-jax[aot]' (or pip install libtpu)"
             )
+        require_sound_libtpu()
         return
     for what, modules in _CUDA_PACKAGES.items():
         if not any(map(_installed, modules)):

@@ -4,16 +4,29 @@ Letters: B sequences · T new tokens · K KV heads · H head dim · p page size 
 R summary vectors of a page · M rows of summaries.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from pallas_kernels._dispatch import Op
+from pallas_kernels.arguments import FLOATS, PAGES, SINGLE, SUMMARIES, WHOLE, take
 from pallas_kernels.errors import expect
-from pallas_kernels.paged_attention.api import SCALED_DTYPES
+from pallas_kernels.paged_attention.api import check_pool
 
 OP = Op("kv_append", kernels=("tpu", "gpu", "cpu"))
+ARGUMENTS = {
+    "kv_pages": PAGES,
+    "key_btkh": FLOATS,
+    "value_btkh": FLOATS,
+    "page_table_bp": WHOLE,
+    "lengths_b": WHOLE,
+    "new_tokens_b": WHOLE.or_none(),
+    "summaries_mkrph": SUMMARIES.or_none(),
+    "rows_b": WHOLE.or_none(),
+    "kv_scales": SINGLE.or_none(),
+}
 
 
 class Appended(NamedTuple):
@@ -70,23 +83,7 @@ def kv_append(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    _check(kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, kv_scales)
-    B, T, K, _ = key_btkh.shape
-    if new_tokens_b is None:
-        new_tokens_b = jnp.full((B,), T, jnp.int32)
-    expect(new_tokens_b.shape == (B,), OP.name, f"new_tokens is [{B}], not {new_tokens_b.shape}")
-    if summaries_mkrph is not None:
-        M, _, R, _, _ = summaries_mkrph.shape
-        want = (M, K, R, page_table_bp.shape[1], kv_pages.shape[4])
-        expect(
-            summaries_mkrph.shape == want and R in (1, 2),
-            OP.name,
-            f"summaries are [M, K, 1 or 2, P, Hs] = {want}, not {summaries_mkrph.shape}",
-        )
-        expect(rows_b is not None or M == B, OP.name, f"without rows_b the summaries need {B} rows")
-    if rows_b is None:
-        rows_b = jnp.arange(B, dtype=jnp.int32)
-    arrays = {
+    given = {
         "kv_pages": kv_pages,
         "key_btkh": key_btkh,
         "value_btkh": value_btkh,
@@ -97,6 +94,13 @@ def kv_append(
         "rows_b": rows_b,
         "kv_scales": kv_scales,
     }
+    arrays = take(OP.name, ARGUMENTS, given)
+    _check(arrays)
+    B, T = arrays["key_btkh"].shape[:2]
+    if new_tokens_b is None:
+        arrays["new_tokens_b"] = jnp.full((B,), T, jnp.int32)
+    if rows_b is None:
+        arrays["rows_b"] = jnp.arange(B, dtype=jnp.int32)
     return Appended(*OP(implementation, arrays))
 
 
@@ -105,45 +109,48 @@ def touched_pages(T: int, page_size: int) -> int:
     return (T + page_size - 2) // page_size + 1
 
 
-def _check(
-    kv_pages: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    page_table: jax.Array,
-    lengths: jax.Array,
-    kv_scales: jax.Array | None,
-) -> None:
-    op = OP.name
+def _check(arrays: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` unless the shapes fit together."""
+    op, pool, key = OP.name, arrays["kv_pages"], arrays["key_btkh"]
+    check_pool(op, pool, arrays["kv_scales"])
+    heads, stored = pool.shape[1], pool.shape[4]
     expect(
-        kv_pages.ndim == 5 and kv_pages.shape[2] == 2,
-        op,
-        f"kv_pages is [pages, K, 2, page size, H], not {kv_pages.shape}",
-    )
-    total, heads, _, _, stored = kv_pages.shape
-    expect(
-        key.ndim == 4 and key.shape[2] == heads and key.shape[3] <= stored,
+        key.ndim == 4 and key.shape[1] > 0 and key.shape[2] == heads and key.shape[3] <= stored,
         op,
         f"keys are [B, T, {heads}, at most {stored}], not {key.shape}",
     )
+    value, B = arrays["value_btkh"], key.shape[0]
     expect(
         key.shape == value.shape and key.dtype == value.dtype,
         op,
         f"keys {key.shape} {key.dtype} and values {value.shape} {value.dtype} differ",
     )
-    rows = key.shape[0]
+    table = arrays["page_table_bp"]
     expect(
-        page_table.ndim == 2 and page_table.shape[0] == rows,
+        table.ndim == 2 and table.shape[0] == B and table.shape[1] > 0,
         op,
-        f"page table is [{rows}, P], not {page_table.shape}",
+        f"page table is [{B}, P], not {table.shape}",
     )
-    expect(lengths.shape == (rows,), op, f"lengths is [{rows}], not {lengths.shape}")
+    for name in ("lengths", "new_tokens", "rows"):
+        shape = getattr(arrays[f"{name}_b"], "shape", (B,))  # None is for all
+        expect(shape == (B,), op, f"{name} is [{B}], not {shape}")
+    if arrays["summaries_mkrph"] is not None:
+        _check_summaries(arrays["summaries_mkrph"].shape, B, arrays)
+
+
+def _check_summaries(shape: tuple[int, ...], rows: int, arrays: Mapping[str, Any]) -> None:
+    pool_shape, pages = arrays["kv_pages"].shape, arrays["page_table_bp"].shape[1]
     expect(
-        (kv_pages.dtype in SCALED_DTYPES) == (kv_scales is not None),
-        op,
-        f"kv_scales go with int8 and float8 pages, and only with them (pages: {kv_pages.dtype})",
+        len(shape) == 5
+        and shape[0] > 0
+        and shape[2] in (1, 2)
+        and (shape[1], *shape[3:]) == (pool_shape[1], pages, pool_shape[4]),
+        OP.name,
+        f"summaries are [M, K, 1 or 2, P, Hs] = [M, {pool_shape[1]}, 1 or 2, {pages}, "
+        f"{pool_shape[4]}], not {shape}",
     )
     expect(
-        kv_scales is None or kv_scales.shape == (total, heads, 2),
-        op,
-        f"kv_scales is [pages, K, 2] = {(total, heads, 2)}, not {getattr(kv_scales, 'shape', None)}",
+        arrays["rows_b"] is not None or shape[0] == rows,
+        OP.name,
+        f"without rows_b the summaries need {rows} rows",
     )

@@ -59,17 +59,27 @@ def _append(operands: int, results: int, b: int, stored: Any, summarized: Any) -
     table = carray(data(operands, 4), (B, P), np.int32)[b]
     length = carray(data(operands, 5), (B,), np.int32)[b]
     count = carray(data(operands, 6), (B,), np.int32)[b]
+    total = dim(operands, 2, 0)
+    # What lies past the arrays' ends is not there: such tokens are dropped, as a scatter drops them.
+    length = max(length, 0)
+    count = min(count, T, P * p - length)
     for t in range(count):
         page, place = table[(length + t) // p], (length + t) % p
+        if page < 0 or page >= total:
+            continue
         for k in range(K):
             _write(key[t, k], pool[page, k, 0, place])
             _write(value[t, k], pool[page, k, 1, place])
-    if M == 0 or count == 0:
+    if M == 0 or count <= 0:
         return
     summaries = carray(data(results, 1), (M, K, R, P, room), summarized)
     row = carray(data(operands, 7), (B,), np.int32)[b]
+    if row < 0 or row >= M:
+        return
     scratch = np.empty((R, room), np.float32)
     for column in range(length // p, (length + count - 1) // p + 1):
+        if table[column] < 0 or table[column] >= total:
+            continue
         held = min(length + count - column * p, p)
         for k in range(K):
             _summarize(pool[table[column], k, 0], held, scratch)

@@ -51,14 +51,15 @@ def _append_to_page(
     kv_pages, summaries, scales = cache
     T, p = new_bkcth.shape[3], kv_pages.shape[3]
     token_bp = page_b[:, None] * p + jnp.arange(p) - lengths_b[:, None]
-    fresh_bp = (token_bp >= 0) & (token_bp < new_tokens_b[:, None])
+    fresh_bp = (token_bp >= 0) & (token_bp < jnp.minimum(new_tokens_b, T)[:, None])
     old_bp = token_bp < 0
-    touched_b = fresh_bp.any(axis=1)
     pick_bp = jnp.clip(token_bp, 0, T - 1)
     new_bkcph = jnp.take_along_axis(new_bkcth, pick_bp[:, None, None, :, None], axis=3)
     column_b = jnp.clip(page_b, 0, page_table_bp.shape[1] - 1)
     physical_b = jnp.take_along_axis(page_table_bp, column_b[:, None], axis=1)[:, 0]
-    # Untouched sequences write out of bounds, which a scatter drops.
+    there_b = (page_b == column_b) & (physical_b >= 0) & (physical_b < kv_pages.shape[0])
+    touched_b = fresh_bp.any(axis=1) & there_b
+    # What is not touched is written out of bounds, which a scatter drops.
     target_b = jnp.where(touched_b, physical_b, kv_pages.shape[0])
 
     old_bkcph = kv_pages[physical_b]
@@ -76,7 +77,7 @@ def _append_to_page(
     if summaries is not None:
         held_b1p1 = (fresh_bp | old_bp)[:, None, :, None]
         summary_bkrh = summarize(stored_bkcph[:, :, 0], held_b1p1, summaries.shape[2])
-        row_b = jnp.where(touched_b, rows_b, summaries.shape[0])
+        row_b = jnp.where(touched_b & (rows_b >= 0), rows_b, summaries.shape[0])
         summaries = summaries.at[row_b, :, :, column_b].set(
             narrow(summary_bkrh, summaries.dtype), mode="drop"
         )

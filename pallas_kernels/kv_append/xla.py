@@ -54,23 +54,25 @@ def _append_rows(
         b: jax.Array, cache: tuple[jax.Array, jax.Array | None]
     ) -> tuple[jax.Array, jax.Array | None]:
         pool, summaries = cache
-        active = new_tokens_b[b] > 0
+        active = (new_tokens_b[b] > 0) & (lengths_b[b] < page_table_bp.shape[1] * p)
         # An inactive sequence may be full: look at its last page, and write back what is there.
         position = jnp.where(active, lengths_b[b], jnp.maximum(lengths_b[b] - 1, 0))
         column, row = lax.div(position, p), lax.rem(position, p)
         page = page_table_bp[b, column]
+        active &= (page >= 0) & (page < pool.shape[0])  # a slice would move to the nearest page
         at = (page, 0, 0, row, 0)
         old = lax.dynamic_slice(pool, at, (1, *new_bkch.shape[1:3], 1, stored))
         new = jnp.where(active, new_bkch[b][None, :, :, None], old)
         pool = lax.dynamic_update_slice(pool, new, at)
         if summaries is not None:
-            _, K, R, _, _ = summaries.shape
+            M, K, R, _, _ = summaries.shape
             key_kph = lax.dynamic_slice(pool, (page, 0, 0, 0, 0), (1, K, 1, p, stored))[:, :, 0]
             held = (jnp.arange(p) <= row)[None, None, :, None]
             fresh = summarize(widen(key_kph), held, R)[:, :, :, None]
             spot = (rows_b[b], 0, 0, column, 0)
             kept = lax.dynamic_slice(summaries, spot, fresh.shape)
-            fresh = jnp.where(active, narrow(fresh, summaries.dtype), kept)
+            known = active & (rows_b[b] >= 0) & (rows_b[b] < M)
+            fresh = jnp.where(known, narrow(fresh, summaries.dtype), kept)
             summaries = lax.dynamic_update_slice(summaries, fresh, spot)
         return pool, summaries
 

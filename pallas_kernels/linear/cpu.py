@@ -3,13 +3,10 @@
 Letters: M rows · C summed numbers of a row · N results of a row.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from pallas_kernels import _cpu
-from pallas_kernels.linear import xla
 
 KINDS = ("float32", "bfloat16", "int8")
 MOST_ROWS = 32
@@ -17,6 +14,8 @@ MOST_ROWS = 32
 
 def check(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> str | None:
     """Why the kernel cannot run this call, or None."""
+    if _cpu.kind(weight.dtype) not in KINDS:
+        return f"it reads float32, bfloat16 and int8 weights, not {weight.dtype}"
     if x_mc.shape[0] > MOST_ROWS:
         return f"it is for up to {MOST_ROWS} rows, not {x_mc.shape[0]}: XLA's is faster with more"
     return _cpu.refusal()
@@ -24,13 +23,7 @@ def check(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> str | None
 
 def linear(x_mc: jax.Array, weight: jax.Array, *, transposed: bool) -> jax.Array:
     """See `pallas_kernels.linear`."""
-    return _linear(x_mc, weight, transposed)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _linear(x_mc: jax.Array, weight: jax.Array, transposed: bool) -> jax.Array:
     kind = _cpu.kind(weight.dtype)
-    assert kind in KINDS, kind  # as the public function checked
     M, N = x_mc.shape[0], weight.shape[0 if transposed else 1]
     x_mc = jnp.pad(x_mc.astype(jnp.float32), ((0, -M % 4), (0, 0)))
     (out_mn,) = _cpu.call(
@@ -40,15 +33,3 @@ def _linear(x_mc: jax.Array, weight: jax.Array, transposed: bool) -> jax.Array:
         (x_mc, weight),
     )
     return out_mn[:M]
-
-
-@_linear.defjvp
-def _linear_jvp(
-    transposed: bool, primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
-) -> tuple[jax.Array, jax.Array]:
-    """Derivatives are XLA's."""
-    (x_mc, weight), (dx_mc, dweight) = primals, tangents
-    change = xla.linear(dx_mc, weight, transposed=transposed)
-    if jnp.issubdtype(weight.dtype, jnp.floating):
-        change += xla.linear(x_mc, dweight, transposed=transposed)
-    return _linear(x_mc, weight, transposed), change

@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels._dispatch import Op
+from pallas_kernels.arguments import FLOATS, SUMMARIES, WHOLE, take, whole_number
 from pallas_kernels.errors import expect
 
 OP = Op("page_scores", kernels=("tpu", "gpu", "cpu"))
+ARGUMENTS = {
+    "query_bnh": FLOATS,
+    "summaries_mkrph": SUMMARIES,
+    "lengths_b": WHOLE,
+    "rows_b": WHOLE.or_none(),
+}
 
 
 def page_scores(
@@ -47,9 +54,21 @@ def page_scores(
         UnsupportedError: the named implementation cannot run this call.
 
     """
+    given = {
+        "query_bnh": query_bnh,
+        "summaries_mkrph": summaries_mkrph,
+        "lengths_b": lengths_b,
+        "rows_b": rows_b,
+    }
+    arrays = take(OP.name, ARGUMENTS, given)
+    query_bnh, summaries_mkrph, lengths_b, rows_b = arrays.values()
+    page_size = whole_number(OP.name, "page_size", page_size, 1)
+    expect(query_bnh.ndim == 3, OP.name, f"query_bnh is [B, N, H], not {query_bnh.shape}")
     B, N, H = query_bnh.shape
     expect(
-        summaries_mkrph.ndim == 5 and summaries_mkrph.shape[2] in (1, 2),
+        summaries_mkrph.ndim == 5
+        and summaries_mkrph.shape[2] in (1, 2)
+        and 0 not in summaries_mkrph.shape,
         OP.name,
         f"summaries are [M, K, 1 or 2, P, H], not {summaries_mkrph.shape}",
     )
@@ -57,17 +76,10 @@ def page_scores(
     expect(N % K == 0, OP.name, f"{N} query heads are not a multiple of {K} KV heads")
     expect(stored >= H, OP.name, f"summaries store {stored} numbers a head, the query has {H}")
     expect(lengths_b.shape == (B,), OP.name, f"lengths is [{B}], not {lengths_b.shape}")
-    expect(page_size > 0, OP.name, f"page_size is at least 1, not {page_size}")
     if rows_b is None:
         expect(M == B, OP.name, f"without rows_b the summaries need {B} rows, not {M}")
-        rows_b = jnp.arange(B, dtype=jnp.int32)
+        rows_b = arrays["rows_b"] = jnp.arange(B, dtype=jnp.int32)
     expect(rows_b.shape == (B,), OP.name, f"rows_b is [{B}], not {rows_b.shape}")
-    arrays = {
-        "query_bnh": query_bnh,
-        "summaries_mkrph": summaries_mkrph,
-        "lengths_b": lengths_b,
-        "rows_b": rows_b,
-    }
     return OP(implementation, arrays, page_size=page_size)
 
 

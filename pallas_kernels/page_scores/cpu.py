@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from pallas_kernels import _cpu
 from pallas_kernels.page_scores.api import scoring_query
+from pallas_kernels.select_pages.api import count_pages
 
 KINDS = ("float32", "bfloat16")
 
@@ -40,7 +41,7 @@ def page_scores(
     _, K, R, P, stored = summaries_mkrph.shape
     query_bkrh = scoring_query(query_bnh, K, R)
     query_bkrh = jnp.pad(query_bkrh, [(0, 0)] * 3 + [(0, stored - H)])
-    pages_b = (lengths_b + page_size - 1) // page_size
+    pages_b = count_pages(lengths_b, page_size)
     (scores_bkp,) = _cpu.call(
         "page_scores.cpu_kernel",
         _cpu.kind(summaries_mkrph.dtype),

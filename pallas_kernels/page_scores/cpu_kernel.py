@@ -43,6 +43,8 @@ def _score(operands: int, results: int, row: int, storage: Any) -> None:
     pages = carray(data(operands, 2), (B,), np.int32)[b]
     place = carray(data(operands, 3), (B,), np.int32)[b]
     scores = carray(data(results, 0), (B * K, P), np.float32)[row]
+    # Rows and pages past the ends are not there; the nearest row stands for one, as in a gather.
+    pages, place = min(max(pages, 0), P), min(max(place, 0), M - 1)
     _dot_each(queries[row, 0], summaries[place, k, 0], pages, scores)
     if R == 2:
         second = np.empty(pages, np.float32)

@@ -3,18 +3,22 @@
 Letters: B sequences · N query heads · K KV heads · G = N/K · H head dim · p page size · J listed pages.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from pallas_kernels._dispatch import Op
+from pallas_kernels.arguments import FLOATS, PAGES, SINGLE, WHOLE, score_scale, take
 from pallas_kernels.errors import expect
-from pallas_kernels.stored import BF16_BITS
 
 OP = Op("paged_attention", kernels=("tpu", "gpu", "cpu"))
-QUERY_DTYPES = (jnp.bfloat16, jnp.float32)
-PLAIN_DTYPES = (jnp.bfloat16, jnp.float32, BF16_BITS)
+ARGUMENTS = {
+    "query_bnh": FLOATS,
+    "kv_pages": PAGES,
+    "page_ids_bkj": WHOLE,
+    "num_pages_bk": WHOLE,
+    "lengths_b": WHOLE,
+    "kv_scales": SINGLE.or_none(),
+}
 SCALED_DTYPES = (jnp.int8, jnp.float8_e4m3fn)
 
 
@@ -58,9 +62,7 @@ def paged_attention(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    check_arguments(OP.name, query_bnh, kv_pages, kv_scales)
-    check_list(OP.name, query_bnh.shape[0], kv_pages, page_ids_bkj, num_pages_bk, lengths_b)
-    arrays = {
+    given = {
         "query_bnh": query_bnh,
         "kv_pages": kv_pages,
         "page_ids_bkj": page_ids_bkj,
@@ -68,26 +70,21 @@ def paged_attention(
         "lengths_b": lengths_b,
         "kv_scales": kv_scales,
     }
-    return OP(implementation, arrays, scale=resolve_scale(OP.name, scale, query_bnh))
-
-
-def resolve_scale(op: str, scale: float | None, query_bnh: jax.Array) -> float:
-    """The scale of the scores: the one given, or ``1/sqrt(H)``."""
-    expect(scale is None or scale > 0, op, f"scale is positive, not {scale}")
-    return 1 / math.sqrt(query_bnh.shape[-1]) if scale is None else float(scale)
+    arrays = take(OP.name, ARGUMENTS, given)
+    query_bnh, kv_pages, *listed, kv_scales = arrays.values()
+    check_arguments(OP.name, query_bnh, kv_pages, kv_scales)
+    check_list(OP.name, query_bnh.shape[0], kv_pages, *listed)
+    return OP(implementation, arrays, scale=score_scale(OP.name, scale, query_bnh.shape[-1]))
 
 
 def check_arguments(
     op: str, query_bnh: jax.Array, kv_pages: jax.Array, kv_scales: jax.Array | None
 ) -> None:
     """Raise `ArgumentError` unless query, pool and scales fit together."""
-    expect(query_bnh.ndim == 3, op, f"query_bnh is [B, N, H], not {query_bnh.shape}")
-    expect(
-        kv_pages.ndim == 5 and kv_pages.shape[2] == 2,
-        op,
-        f"kv_pages is [pages, K, 2, page size, H], not {kv_pages.shape}",
-    )
-    total, heads, _, _, stored = kv_pages.shape
+    whole = query_bnh.ndim == 3 and query_bnh.shape[2] > 0
+    expect(whole, op, f"query_bnh is [B, N, H], not {query_bnh.shape}")
+    check_pool(op, kv_pages, kv_scales)
+    heads, stored = kv_pages.shape[1], kv_pages.shape[4]
     expect(
         query_bnh.shape[1] % heads == 0,
         op,
@@ -98,18 +95,18 @@ def check_arguments(
         op,
         f"kv_pages store {stored} numbers a head, the query has {query_bnh.shape[2]}",
     )
+
+
+def check_pool(op: str, kv_pages: jax.Array, kv_scales: jax.Array | None) -> None:
+    """Raise `ArgumentError` unless a pool and its scales fit together."""
     expect(
-        query_bnh.dtype in QUERY_DTYPES, op, f"query is bfloat16 or float32, not {query_bnh.dtype}"
-    )
-    scaled = kv_pages.dtype in SCALED_DTYPES
-    expect(
-        scaled or kv_pages.dtype in PLAIN_DTYPES,
+        kv_pages.ndim == 5 and kv_pages.shape[2] == 2 and 0 not in kv_pages.shape,
         op,
-        "kv_pages are bfloat16 (or its bits in uint16), float32, int8 or float8_e4m3fn, not "
-        f"{kv_pages.dtype}",
+        f"kv_pages is [pages, K, 2, page size, H], not {kv_pages.shape}",
     )
+    total, heads = kv_pages.shape[:2]
     expect(
-        scaled == (kv_scales is not None),
+        (kv_pages.dtype in SCALED_DTYPES) == (kv_scales is not None),
         op,
         f"kv_scales go with int8 and float8 pages, and only with them (pages: {kv_pages.dtype})",
     )
@@ -141,5 +138,3 @@ def check_list(
         f"num_pages is [{rows}, {heads}], not {num_pages.shape}",
     )
     expect(lengths.shape == (rows,), op, f"lengths is [{rows}], not {lengths.shape}")
-    for name, array in (("page ids", page_ids), ("num_pages", num_pages), ("lengths", lengths)):
-        expect(array.dtype == jnp.int32, op, f"{name} are int32, not {array.dtype}")

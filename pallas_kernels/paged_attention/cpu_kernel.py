@@ -74,6 +74,7 @@ def _attend_row(
     """All query heads of one KV head over its list of pages."""
     G, H = queries.shape
     p = pool.shape[3]
+    pages = min(pages, ids.shape[0])
     scores = np.empty((2, p), np.float32)
     mix = np.empty((2, H), np.float32)
     for first in range(0, G, 2):
@@ -82,11 +83,12 @@ def _attend_row(
         total0, total1 = np.float32(0), np.float32(0)
         mix[:] = np.float32(0)
         for j in range(pages):
-            page, following = pool[ids[j], k], pool[ids[min(j + 1, pages - 1)], k]
+            at, then = _inside(ids[j], pool), _inside(ids[min(j + 1, pages - 1)], pool)
+            page, following = pool[at, k], pool[then, k]
             tokens = fill if j == 0 else p
             _score(queries[first], queries[second], page[0], following[0], tokens, scores)
             if scaled:
-                _scale(scores, tokens, scales[ids[j], k, 0])
+                _scale(scores, tokens, scales[at, k, 0])
             new0 = max(top0, _largest(scores[0], tokens))
             new1 = max(top1, _largest(scores[1], tokens))
             if new0 != top0 or new1 != top1:
@@ -100,10 +102,16 @@ def _attend_row(
             total0 += _weigh(scores[0], tokens, top0)
             total1 += _weigh(scores[1], tokens, top1)
             if scaled:
-                _scale(scores, tokens, scales[ids[j], k, 1])
+                _scale(scores, tokens, scales[at, k, 1])
             _mix(scores, page[1], following[1], tokens, mix)
         _finish(mix[0], total0, top0, out[first], lse, first)
         _finish(mix[1], total1, top1, out[second], lse, second)
+
+
+@njit
+def _inside(page: int, pool: Any) -> int:
+    """The page, or the nearest that the pool has, as in a gather."""
+    return min(max(page, 0), pool.shape[0] - 1)
 
 
 @njit(fastmath=FAST, error_model="numpy")

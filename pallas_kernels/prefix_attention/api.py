@@ -7,10 +7,22 @@ J listed pages.
 import jax
 
 from pallas_kernels._dispatch import Op
+from pallas_kernels.arguments import FLOATS, PAGES, SINGLE, WHOLE, score_scale, take
 from pallas_kernels.errors import expect
-from pallas_kernels.paged_attention.api import check_arguments, check_list, resolve_scale
+from pallas_kernels.paged_attention.api import check_arguments, check_list
 
 OP = Op("prefix_attention", kernels=("tpu", "gpu", "cpu"))
+ARGUMENTS = {
+    "query_bnh": FLOATS,
+    "kv_pages": PAGES,
+    "prefix_ids_ukj": WHOLE,
+    "prefix_num_pages_uk": WHOLE,
+    "prefix_lengths_u": WHOLE,
+    "page_ids_bkj": WHOLE,
+    "num_pages_bk": WHOLE,
+    "lengths_b": WHOLE,
+    "kv_scales": SINGLE.or_none(),
+}
 
 
 def prefix_attention(
@@ -55,12 +67,7 @@ def prefix_attention(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    check_arguments(OP.name, query_bnh, kv_pages, kv_scales)
-    B, U = query_bnh.shape[0], prefix_lengths_u.shape[0]
-    expect(U > 0 and B % U == 0, OP.name, f"{B} sequences are not a multiple of {U} prompts")
-    check_list(OP.name, U, kv_pages, prefix_ids_ukj, prefix_num_pages_uk, prefix_lengths_u)
-    check_list(OP.name, B, kv_pages, page_ids_bkj, num_pages_bk, lengths_b)
-    arrays = {
+    given = {
         "query_bnh": query_bnh,
         "kv_pages": kv_pages,
         "prefix_ids_ukj": prefix_ids_ukj,
@@ -71,7 +78,14 @@ def prefix_attention(
         "lengths_b": lengths_b,
         "kv_scales": kv_scales,
     }
-    return OP(implementation, arrays, scale=resolve_scale(OP.name, scale, query_bnh))
+    arrays = take(OP.name, ARGUMENTS, given)
+    query_bnh, kv_pages, *listed, kv_scales = arrays.values()
+    check_arguments(OP.name, query_bnh, kv_pages, kv_scales)
+    B, U = query_bnh.shape[0], arrays["prefix_lengths_u"].size
+    expect(U > 0 and B % U == 0, OP.name, f"{B} sequences are not a multiple of {U} prompts")
+    check_list(OP.name, U, kv_pages, *listed[:3])
+    check_list(OP.name, B, kv_pages, *listed[3:])
+    return OP(implementation, arrays, scale=score_scale(OP.name, scale, query_bnh.shape[-1]))
 
 
 def stack_samples(query_bnh: jax.Array, prompts: int, kv_heads: int) -> jax.Array:

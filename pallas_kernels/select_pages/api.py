@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels._dispatch import Op
+from pallas_kernels.arguments import SINGLE, WHOLE, take, whole_number
 from pallas_kernels.errors import expect
 
 OP = Op("select_pages", kernels=("tpu", "gpu", "cpu"))
+ARGUMENTS = {"scores_bkp": SINGLE, "lengths_b": WHOLE, "page_table_bp": WHOLE.or_none()}
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 
@@ -51,13 +53,18 @@ def select_pages(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    expect(scores_bkp.ndim == 3, OP.name, f"scores are [B, K, P], not {scores_bkp.shape}")
+    given = {"scores_bkp": scores_bkp, "lengths_b": lengths_b, "page_table_bp": page_table_bp}
+    arrays = take(OP.name, ARGUMENTS, given)
+    scores_bkp, lengths_b, page_table_bp = arrays.values()
+    least = {"page_size": 1, "top_k": 1, "sink_pages": 0, "local_pages": 1}
+    page_size, top_k, sink_pages, local_pages = (
+        whole_number(OP.name, name, value, least[name])
+        for name, value in zip(least, (page_size, top_k, sink_pages, local_pages), strict=True)
+    )
+    rows = scores_bkp.ndim == 3 and scores_bkp.shape[2] > 0
+    expect(rows, OP.name, f"scores are [B, K, P], not {scores_bkp.shape}")
     B, _, P = scores_bkp.shape
-    expect(scores_bkp.dtype == jnp.float32, OP.name, f"scores are f32, not {scores_bkp.dtype}")
     expect(lengths_b.shape == (B,), OP.name, f"lengths is [{B}], not {lengths_b.shape}")
-    expect(page_size > 0, OP.name, f"page_size is at least 1, not {page_size}")
-    expect(local_pages >= 1, OP.name, f"local_pages is at least 1, not {local_pages}")
-    expect(sink_pages >= 0, OP.name, f"sink_pages is not negative, not {sink_pages}")
     expect(
         sink_pages + local_pages <= top_k,
         OP.name,
@@ -68,7 +75,6 @@ def select_pages(
         OP.name,
         f"page_table_bp is [{B}, {P}], not {getattr(page_table_bp, 'shape', None)}",
     )
-    arrays = {"scores_bkp": scores_bkp, "lengths_b": lengths_b, "page_table_bp": page_table_bp}
     return OP(
         implementation,
         arrays,
@@ -127,4 +133,4 @@ def finish(
 
 def count_pages(lengths_b: jax.Array, page_size: int) -> jax.Array:
     """``[B]`` pages that exist: ``ceil(length / page_size)``."""
-    return (lengths_b + page_size - 1) // page_size
+    return lengths_b // page_size + (lengths_b % page_size > 0)

@@ -37,6 +37,7 @@ def _float32(operands: int, results: int, row: int) -> None:
     always = carray(data(operands, 3), (2,), np.int32)
     ids = carray(data(results, 0), (B * K, J), np.int32)[row]
     num_pages = carray(data(results, 1), (B * K,), np.int32)
+    pages = min(max(pages, 0), P)  # no others are there
     num_pages[row] = min(pages, J)
     ids[:] = 0
     if pages <= J:

@@ -41,6 +41,25 @@ def tuned(op: str, device_kind: str | None = None) -> dict[str, Any]:
     return constants | _OVERRIDES.get().get(op, {})
 
 
+Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+
+def overrides() -> Overrides:
+    """The constants that hold here in place of the tables', hashable."""
+    held = _OVERRIDES.get()
+    return tuple((op, tuple(sorted(held[op].items()))) for op in sorted(held))
+
+
+@contextlib.contextmanager
+def restored(held: Overrides) -> Iterator[None]:
+    """Within it, the `overrides` of another place hold."""
+    token = _OVERRIDES.set({op: dict(constants) for op, constants in held})
+    try:
+        yield
+    finally:
+        _OVERRIDES.reset(token)
+
+
 @contextlib.contextmanager
 def overridden(op: str, **constants: Any) -> Iterator[None]:
     """Within it, calls of ``op`` are traced with these constants in place of the tables'."""

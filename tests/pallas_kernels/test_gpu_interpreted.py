@@ -23,7 +23,7 @@ from tests.pallas_kernels.gpu_interpreter import call
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case, ragged
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(plgpu, "InterpretGPUParams"), reason=f"no GPU interpreter in jax {jax.__version__}"
+    bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}"
 )
 
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pallas_kernels import errors
-from pallas_kernels._gpu import plgpu
+from pallas_kernels import _gpu, errors
 from pallas_kernels.kv_append import gpu as append_gpu
 from pallas_kernels.kv_append import gpu_kernel as append_kernel
 from pallas_kernels.select_pages import gpu as select_gpu
@@ -19,7 +18,7 @@ from tests.pallas_kernels.gpu_interpreter import call
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(plgpu, "InterpretGPUParams"), reason=f"no GPU interpreter in jax {jax.__version__}"
+    bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}"
 )
 
 SELECT_CASES = (  # pages, listed, always listed (sinks, local), with a page table

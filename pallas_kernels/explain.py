@@ -1,0 +1,84 @@
+"""`explain`: which back end a call would run on, platform by platform, and why not the others."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from pallas_kernels import _primitive
+from pallas_kernels._calls import PLATFORMS, Call
+from pallas_kernels.errors import ArgumentError, KernelError
+from pallas_kernels.kv_append.api import kv_append
+from pallas_kernels.linear.api import linear
+from pallas_kernels.look_up.api import look_up
+from pallas_kernels.page_scores.api import page_scores
+from pallas_kernels.paged_attention.api import paged_attention
+from pallas_kernels.prefix_attention.api import prefix_attention
+from pallas_kernels.select_pages.api import select_pages
+
+OPS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        kv_append, linear, look_up, page_scores, paged_attention, prefix_attention, select_pages,
+    )
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What ``implementation=None`` (or a named kernel) does with a call; printed, it is a line a platform."""
+
+    op: str
+    back_ends: Mapping[str, str | None]
+    """By platform (``tpu``, ``gpu``, ``cpu``), what would run there; None: the call would raise."""
+    reasons: Mapping[str, str]
+    """Why a platform's kernel would not run, where it would not."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.op}:"]
+        for platform, back_end in self.back_ends.items():
+            why = f" ({self.reasons[platform]})" if platform in self.reasons else ""
+            lines.append(f"  {platform}: {back_end or 'an error'}{why}")
+        return "\n".join(lines)
+
+
+def explain(op: str, *arrays: Any, **arguments: Any) -> Explanation:
+    """Which back end ``op`` would run on for these arguments, and why not another. Computes nothing.
+
+    Args:
+        op: the name of a public op, such as ``"paged_attention"``.
+        arrays: its arguments by position; `jax.ShapeDtypeStruct`s will do.
+        arguments: its other arguments by name, options and ``implementation`` too.
+
+    Raises:
+        ArgumentError: there is no such op, or the call itself would be refused.
+        UnsupportedError: ``implementation`` names a kernel that refuses the call wherever it is lowered.
+
+    """
+    if op not in OPS:
+        raise ArgumentError(f"explain: no op {op!r}; known: {', '.join(OPS)}")
+    given = {name: value for name, value in arguments.items() if hasattr(value, "shape")}
+    options = {name: value for name, value in arguments.items() if name not in given}
+
+    def call(*positional: Any, **named: Any) -> Any:
+        return OPS[op](*positional, **named, **options)
+
+    equations = jax.make_jaxpr(call)(*arrays, **given).eqns
+    bound = [equation for equation in equations if equation.primitive is _primitive.CALL]
+    if not bound:  # a path that is the same everywhere
+        name = options["implementation"]
+        return Explanation(op, dict.fromkeys(PLATFORMS, name), {})
+    found: Call = bound[0].params["call"]
+    avals = _primitive.avals_of([variable.aval for variable in bound[0].invars])
+    back_ends: dict[str, str | None] = {}
+    reasons: dict[str, str] = {}
+    for platform, jax_name in PLATFORMS.items():
+        try:
+            back_ends[platform], why = found.choose(jax_name, avals)
+        except KernelError as error:
+            back_ends[platform], why = None, {platform: getattr(error, "reason", str(error))}
+        if back_ends[platform] == "xla":
+            reasons[platform] = why.get(platform, "the op has no kernel there")
+        reasons |= why
+    return Explanation(op, back_ends, reasons)
