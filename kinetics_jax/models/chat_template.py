@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kinetics_jax.models.text_process import TextProcess, TextRefused
+from kinetics_jax.models.text_process import TextProcess, TextProcessError
 from kinetics_jax.spec import InputError
 
 Message = Mapping[str, Any]
@@ -79,7 +79,7 @@ class ChatTemplate:
     def _ask(self, action: str, **request: Any) -> Any:
         try:
             return self._process.ask(action, source=self.source, **request)
-        except TextRefused as error:
+        except TextProcessError as error:
             raise ChatTemplateError(f"{self._label}: {error}") from error
         except (TypeError, ValueError, RecursionError) as error:  # what JSON has no form for
             raise ChatTemplateError(f"a message or variable is not plain data ({error})") from error

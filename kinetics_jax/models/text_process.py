@@ -33,7 +33,7 @@ _PATIENCE = 60
 """Seconds of the clock that a second of CPU time may take."""
 
 
-class TextRefused(Exception):
+class TextProcessError(Exception):
     """A question that was not answered, and why; whoever asked says of what file that is."""
 
 
@@ -48,11 +48,11 @@ class TextProcess:
         weakref.finalize(self, _end, self._running)
 
     def load(self, names: list[str]) -> Any:
-        """``vocab_size`` of the tokenizer, and ``ids`` of some tokens. Raises ``TextRefused``."""
+        """``vocab_size`` of the tokenizer, and ``ids`` of some tokens. Raises ``TextProcessError``."""
         return self.ask("load", seconds=LOAD_SECONDS, recipe=self._recipe, names=names)
 
     def ask(self, action: str, *, seconds: float = SECONDS, **request: Any) -> Any:
-        """The answer of ``text_worker``. Raises ``TextRefused``: why there is none, in one line."""
+        """The answer of ``text_worker``. Raises ``TextProcessError``: why there is none, in one line."""
         question = json.dumps({"do": action, "seconds": seconds, **request}).encode() + b"\n"
         with self._busy:
             try:
@@ -67,7 +67,7 @@ class TextProcess:
                 _end(self._running)
                 raise
         if "refused" in answer:
-            raise TextRefused(answer["refused"])
+            raise TextProcessError(answer["refused"])
         return answer["value"]
 
     def _start(self) -> None:
@@ -79,10 +79,10 @@ class TextProcess:
                 env=environment,
             )  # fmt: skip
         except OSError as error:
-            raise TextRefused(f"no process could be started for it ({error})") from error
+            raise TextProcessError(f"no process could be started for it ({error})") from error
         self._running.append(process)
         if self._read_line(process, _START_SECONDS) != b"ready\n":
-            raise TextRefused(f"its process did not start; run {' '.join(command)} to see why")
+            raise TextProcessError(f"its process did not start; run {' '.join(command)} to see why")
 
     def _exchange(self, question: bytes, seconds: float) -> Any:
         (process,) = self._running
@@ -95,7 +95,7 @@ class TextProcess:
             line = b""
         if line.endswith(b"\n"):
             return json.loads(line)
-        raise TextRefused(_why_it_died(process, seconds))
+        raise TextProcessError(_why_it_died(process, seconds))
 
     @staticmethod
     def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:

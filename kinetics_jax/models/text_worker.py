@@ -46,7 +46,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of this progr
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """``{% generation %}…{% endgeneration %}`` marks what training learns from; prompts hold its text as it is."""
+    """``{% generation %}…{% endgeneration %}`` marks what training learns from; a prompt holds its text."""
 
     tags = {"generation"}  # noqa: RUF012 - as jinja2 asks
 
@@ -59,10 +59,10 @@ class _GenerationTag(jinja2.ext.Extension):
         return caller()
 
 
-class _Namespace(jinja2.utils.Namespace):  # type: ignore[name-defined]
+class _Namespace(jinja2.utils.Namespace):
     """A namespace that takes no names of Python's own: they have led out of the sandbox."""
 
-    def __init__(*args: Any, **names: Any) -> None:  # noqa: N805 - ``self`` may be one of the names
+    def __init__(*args: Any, **names: Any) -> None:  # ``self`` may be one of the names
         given = dict(*args[1:], **names)
         for name in given:
             _check_name(name)
@@ -160,11 +160,13 @@ class Tokenizer:
         return {"vocab_size": size, "ids": [self._made.token_to_id(name) for name in names]}
 
     def encode(self, text: str) -> list[int]:
+        """Ids of a text, special tokens spelled in it recognised, none added."""
         ids: list[int] = self._made.encode(text, add_special_tokens=False).ids
         _check_growth(len(ids), len(text), "ids of a text", "characters")
         return ids
 
     def decode(self, ids: list[int], skip_special: bool) -> str:
+        """The text of ids."""
         text: str = self._made.decode(ids, skip_special_tokens=skip_special)
         _check_growth(len(text), len(ids), "characters of a text", "ids")
         return text
@@ -279,8 +281,10 @@ def serve(requests: TextIO, replies: TextIO) -> None:
                 value: Any = tokenizer.about(request["names"])
             elif action in ("encode", "decode"):
                 value = getattr(tokenizer, action)(**request)
+            elif action == "compile":
+                value = compile_template(**request)
             else:
-                value = {"compile": compile_template, "render": render}[action](**request)
+                value = render(**request)
             reply = json.dumps({"value": value})
         # The Rust library's panics are no ``Exception``; here they end one answer and nothing else.
         except BaseException as error:  # noqa: BLE001

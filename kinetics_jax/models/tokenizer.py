@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from kinetics_jax.models.chat_template import ChatTemplate, Message, check_messages
 from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
-from kinetics_jax.models.text_process import PER_SECOND, SECONDS, TextProcess, TextRefused
+from kinetics_jax.models.text_process import PER_SECOND, SECONDS, TextProcess, TextProcessError
 from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
 
 
@@ -113,7 +113,7 @@ class CheckpointTokenizer:
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None) -> list[int]:
         """See ``Tokenizer.chat``. ``thinking`` is ``ChatTemplate.render``'s.
 
-        Raises ``CheckpointError`` where the checkpoint has no template, ``ChatTemplateError`` where that refuses.
+        Raises ``CheckpointError`` where the checkpoint has no template, ``ChatTemplateError`` if it refuses.
         """
         if self.template is None:
             others = ", ".join(self._template_names)
@@ -129,7 +129,7 @@ class CheckpointTokenizer:
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except TextRefused as error:
+        except TextProcessError as error:
             raise CheckpointError(f"{self._where}: the tokenizer refuses: {error}") from error
 
 

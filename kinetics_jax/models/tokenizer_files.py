@@ -54,7 +54,7 @@ def read_tokenizer_files(folder: pathlib.Path) -> TokenizerFiles:
     family = _family(folder, config)
     tokens = _Tokens(str(config_file))
     config = _DEFAULTS.get(family, {}) | config
-    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+    extra: Any = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     named = {name: config.get(name) for name in _NAMED} | {
         name: value for name, value in config.items()
         if name.endswith("_token") and isinstance(value, str | dict)
