@@ -117,9 +117,9 @@ def _why_it_died(process: subprocess.Popen[bytes], seconds: float) -> str:
     try:
         status = process.wait(5.0)
     except subprocess.TimeoutExpired:
-        return f"it did not answer within {_PATIENCE * seconds:g} s"
+        return f"it did not answer within {_PATIENCE * seconds:.0f} s"
     if status == -signal.SIGXCPU:
-        return f"it took more than {seconds:g} s of CPU time"
+        return f"it took more than {seconds:.0f} s of CPU time"
     if status == -signal.SIGABRT:  # how the Rust library ends where memory is refused
         return f"it needs more than {MEMORY_BYTES >> 30} GiB of memory"
     ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -298,12 +298,6 @@ def _words(error: BaseException) -> str:
         return "it needs more memory than it may have"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, UnicodeEncodeError):
-        half = ord(str(error.object)[error.start])
-        return (
-            f"character {error.start + 1} of the text is half of a surrogate pair (U+{half:04X}), "
-            "which is no character; mend the text"
-        )
     text = " ".join(str(error).split())[:500]
     plain = isinstance(error, Refusal | jinja2.TemplateError) and text
     return text if plain else f"{type(error).__name__}: {text}"

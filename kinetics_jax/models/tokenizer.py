@@ -10,6 +10,7 @@ from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
 from kinetics_jax.models.text_process import PER_SECOND, SECONDS, TextProcess, TextProcessError
 from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
+from kinetics_jax.spec import InputError
 
 
 class Tokenizer(Protocol):
@@ -89,9 +90,10 @@ class CheckpointTokenizer:
     def encode(self, text: str) -> list[int]:
         """See ``Tokenizer.encode``. No begin-of-text token is added; a template adds its own.
 
-        Raises ``CheckpointError`` for a text that is none (half of a surrogate pair), and where the tokenizer
-        fails or goes beyond its limits.
+        Raises ``InputError`` for half of a surrogate pair, which is no text, and ``CheckpointError`` where
+        the tokenizer fails or goes beyond its limits.
         """
+        check_text(text)
         seconds = SECONDS + len(text) / PER_SECOND
         found: list[int] = self._ask(
             lambda: self._process.ask("encode", seconds=seconds, text=text)
@@ -131,6 +133,17 @@ class CheckpointTokenizer:
             return question()
         except TextProcessError as error:
             raise CheckpointError(f"{self._where}: the tokenizer refuses: {error}") from error
+
+
+def check_text(text: str) -> None:
+    """Raise ``InputError`` for a text that UTF-8 has no bytes for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"character {error.start + 1} of the text is half of a surrogate pair "
+            f"(U+{ord(text[error.start]):04X}); mend the text where it comes from"
+        ) from None
 
 
 class ByteTokenizer:
