@@ -33,6 +33,11 @@ _PATIENCE = 60
 """Seconds of the clock that a second of CPU time may take."""
 
 
+def seconds_for(size: int) -> float:
+    """Limit of CPU time of a question about so many characters or ids."""
+    return SECONDS + size / PER_SECOND
+
+
 class TextProcessError(Exception):
     """A question that was not answered, and why; whoever asked says of what file that is."""
 
@@ -51,8 +56,12 @@ class TextProcess:
         """``vocab_size`` of the tokenizer, and ``ids`` of some tokens. Raises ``TextProcessError``."""
         return self.ask("load", seconds=LOAD_SECONDS, recipe=self._recipe, names=names)
 
-    def ask(self, action: str, *, seconds: float = SECONDS, **request: Any) -> Any:
-        """The answer of ``text_worker``. Raises ``TextProcessError``: why there is none, in one line."""
+    def ask(self, action: str, *, seconds: float | None = None, **request: Any) -> Any:
+        """The answer of ``text_worker``. Raises ``TextProcessError``: why there is none, in one line.
+
+        ``seconds`` of CPU time are its limit; None: ``SECONDS``.
+        """
+        seconds = SECONDS if seconds is None else seconds
         question = json.dumps({"do": action, "seconds": seconds, **request}).encode() + b"\n"
         with self._busy:
             try:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from kinetics_jax.models.chat_template import ChatTemplate, Message, check_messages
 from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
-from kinetics_jax.models.text_process import PER_SECOND, SECONDS, TextProcess, TextProcessError
+from kinetics_jax.models.text_process import TextProcess, TextProcessError, seconds_for
 from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
 from kinetics_jax.spec import InputError
 
@@ -94,7 +94,7 @@ class CheckpointTokenizer:
         the tokenizer fails or goes beyond its limits.
         """
         check_text(text)
-        seconds = SECONDS + len(text) / PER_SECOND
+        seconds = seconds_for(len(text))
         found: list[int] = self._ask(
             lambda: self._process.ask("encode", seconds=seconds, text=text)
         )
@@ -103,7 +103,7 @@ class CheckpointTokenizer:
     def decode(self, tokens: Sequence[int], *, skip_special: bool = False) -> str:
         """See ``Tokenizer.decode``; incomplete UTF-8 at the end decodes to U+FFFD. Raises as ``encode``."""
         ids = [int(token) for token in tokens]
-        seconds = SECONDS + len(ids) / PER_SECOND
+        seconds = seconds_for(len(ids))
         return str(
             self._ask(
                 lambda: self._process.ask(

@@ -339,7 +339,9 @@ def test_text_and_ids_are_theirs(pair, name):
         assert ours.decode(ids) == theirs.decode(ids)
         assert ours.decode(ids, skip_special=True) == theirs.decode(ids, skip_special_tokens=True)
         compared += 1
-    assert compared or not {"bos_token", "eos_token"} <= set(ours._special)  # both are added to texts
+    assert compared or not {"bos_token", "eos_token"} <= set(
+        ours._special
+    )  # both are added to texts
 
 
 def test_special_tokens_and_vocabulary_are_theirs(pair):
