@@ -120,10 +120,7 @@ def _problems() -> list[Problem]:
             for number, line in enumerate(file):
                 fields = json.loads(line)
                 name = str(fields.get("problem_id", number))
-                if ("prompt" in fields) == ("messages" in fields):
-                    raise KeyError
-                prompt = fields["prompt"] if "prompt" in fields else tuple(fields["messages"])
-                problems.append(Problem(task="prompt", problem_id=name, prompt=prompt))
+                problems.append(Problem(task="prompt", problem_id=name, prompt=_prompt(fields)))
     except OSError as error:
         raise InputError(f"{_PROMPTS.value}: cannot be read ({error.strerror})") from None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
@@ -133,6 +130,17 @@ def _problems() -> list[Problem]:
     if not problems:
         raise InputError(f"{_PROMPTS.value}: holds no prompts")
     return problems
+
+
+def _prompt(fields: dict[str, Any]) -> Any:
+    """What one line asks: its text, or its turns. Raises ``TypeError`` for both, neither or no list."""
+    if ("prompt" in fields) == ("messages" in fields):
+        raise TypeError
+    if "prompt" in fields:
+        return fields["prompt"]
+    if not all(isinstance(message, dict) for message in fields["messages"]):
+        raise TypeError
+    return tuple(fields["messages"])
 
 
 def _load(path: str) -> models.Qwen3:

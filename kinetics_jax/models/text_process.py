@@ -19,7 +19,7 @@ from typing import Any
 
 from kinetics_jax.models import text_worker
 
-MEMORY_BYTES = 4 << 30
+MEMORY_BYTES = 2 << 30
 """Address space of a process; the largest vocabularies in use (262,144 tokens) need a fourth of it."""
 SECONDS = 10.0
 """CPU time of a question; a prompt takes milliseconds."""
