@@ -51,7 +51,7 @@ def read_tokenizer_files(folder: pathlib.Path) -> TokenizerFiles:
     listed = config.get("added_tokens_decoder")
     if listed is None:
         config |= _optional(folder / "special_tokens_map.json")
-    family = _family(folder, config)
+    family, likely = _family(folder, config)
     tokens = _Tokens(str(config_file))
     config = _DEFAULTS.get(family, {}) | config
     extra: Any = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
@@ -65,7 +65,7 @@ def read_tokenizer_files(folder: pathlib.Path) -> TokenizerFiles:
         raise CheckpointError(f"{config_file}: extra_special_tokens must be a list or an object")
     by_name = {name: tokens.read(name, v) for name, v in named.items() if v is not None}
     special = {name: fields["content"] for name, fields in by_name.items()}
-    kind = _kind(folder, family, config)
+    kind = _kind(folder, family or likely, config)
     where = str(kind.get("file") or kind["vocab"])
     recipe = {
         **kind, "split_special_tokens": config.get("split_special_tokens") is True,
@@ -117,12 +117,17 @@ def _templates(given: Any, where: str) -> dict[str, str]:
     return given
 
 
-def _family(folder: pathlib.Path, config: Fields) -> str:
-    """How the tokenizer's class splits text, where that is known: by its name, else by the model's."""
+def _family(folder: pathlib.Path, config: Fields) -> tuple[str, str]:
+    """(the tokenizer's class, what its model's kind makes likely); empty where not known.
+
+    A Qwen2 model's own class counts over a name beside it, which is often wrong (R1 distillations say Llama).
+    """
     named = str(config.get("tokenizer_class") or "").removesuffix("Fast")
-    if named in _FAMILIES:
-        return _FAMILIES[named]
-    return _MODEL_TYPES.get(str(_optional(folder / "config.json").get("model_type")), "")
+    model = str(_optional(folder / "config.json").get("model_type"))
+    likely = _MODEL_TYPES.get(model, "")
+    if model == "qwen2" or not named:
+        return likely, likely
+    return _FAMILIES.get(named, ""), likely
 
 
 def _kind(folder: pathlib.Path, family: str, config: Fields) -> Fields:
