@@ -7,7 +7,7 @@ the machine does. A process that was lost is started again by the next question.
 import json
 import os
 import pathlib
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -112,13 +112,15 @@ class TextProcess:
         assert process.stdout is not None
         deadline = time.monotonic() + seconds
         parts = [b""]
-        while not parts[-1].endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                break
-            parts.append(os.read(process.stdout.fileno(), 1 << 20))
-            if not parts[-1]:
-                break
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            while not parts[-1].endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not waiting.select(left):
+                    break
+                parts.append(os.read(process.stdout.fileno(), 1 << 20))
+                if not parts[-1]:
+                    break
         return b"".join(parts)
 
 

@@ -260,7 +260,8 @@ def _token(fields: Mapping[str, Any]) -> tokenizers.AddedToken:
 def main() -> None:
     """Answer lines until standard input ends."""
     limit_memory(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the process that asks
+        signal.signal(number, signal.SIG_IGN)
     # Replies leave by a descriptor of their own: whatever a library prints cannot mix with them.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

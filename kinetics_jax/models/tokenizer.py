@@ -10,7 +10,7 @@ from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
 from kinetics_jax.models.text_process import TextProcess, TextProcessError, seconds_for
 from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
-from kinetics_jax.spec import InputError
+from kinetics_jax.spec import InputError, KineticsError
 
 
 class Tokenizer(Protocol):
@@ -81,7 +81,7 @@ class CheckpointTokenizer:
         file = GgufFile(path)
         fields = tokenizer_config(file)
         source = fields.pop("chat_template", None)
-        recipe = {"kind": "json", "json": build_tokenizer(file).to_str(), "add_tokens": False,
+        recipe = {"kind": "json", "json": _built(file), "add_tokens": False,
                   "split_special_tokens": False}  # fmt: skip
         special = {name: text for name, text in fields.items() if name.endswith("_token")}
         templates = {} if source is None else {"default": (source, file.where)}
@@ -133,6 +133,17 @@ class CheckpointTokenizer:
             return question()
         except TextProcessError as error:
             raise CheckpointError(f"{self._where}: the tokenizer refuses: {error}") from error
+
+
+def _built(file: GgufFile) -> str:
+    """The tokenizer of a GGUF file as JSON."""
+    try:
+        return str(build_tokenizer(file).to_str())
+    except (KineticsError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the Rust library's panics are no ``Exception``
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(f"{file.where}: the tokenizer refuses: {reason}") from error
 
 
 def check_text(text: str) -> None:

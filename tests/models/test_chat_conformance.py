@@ -355,8 +355,8 @@ def folder(request, tmp_path_factory):
 def pair(folder):
     """Our tokenizer and theirs, of one folder, both by its ``tokenizer.json`` where it has one.
 
-    For ``GPT2Tokenizer`` transformers 5 keeps the file's pieces and puts the class's rule for splitting text in
-    place of the file's, which SmolLM2 was trained with: there the class that reads the file is the oracle.
+    For ``GPT2Tokenizer`` transformers 5 keeps the file's pieces and puts the class's rule for splitting
+    text in place of the file's, which SmolLM2 was trained with: there a class that reads the file is asked.
     """
     kind = transformers.AutoTokenizer
     if folder.name.startswith("smollm2"):
