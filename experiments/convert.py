@@ -23,8 +23,10 @@ _DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float16", "float32
                            "Dtype of the weights (a Hugging Face or GGUF source).")  # fmt: skip
 _INT8 = flags.DEFINE_bool("int8", False, "Quantise to int8 (with --to=orbax).")
 
-_CARRIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "vocab.json",
-            "merges.txt", "generation_config.json")  # fmt: skip
+_CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+            "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+            "generation_config.json")  # fmt: skip
+_TEMPLATES = "additional_chat_templates"
 
 
 def _read(source: str) -> models.Qwen3:
@@ -51,6 +53,8 @@ def main(_: list[str]) -> None:
     for name in _CARRIED:
         if (file := pathlib.Path(source) / name).is_file():
             shutil.copy(file, out / name)
+    if (templates := pathlib.Path(source) / _TEMPLATES).is_dir():
+        shutil.copytree(templates, out / _TEMPLATES, dirs_exist_ok=True)
     size = sum(array.nbytes for array in jax.tree.leaves(model)) / 1e9
     print(f"wrote {model.config.name}, {model.config.total_params / 1e9:.3f}B parameters, "
           f"{size:.2f} GB in memory, to {out}")  # fmt: skip

@@ -28,8 +28,9 @@ from kinetics_jax.spec import (
 _MODEL = flags.DEFINE_string("model", None, "Checkpoint: folder, GGUF file or hub name.")
 _PROMPT = flags.DEFINE_string("prompt", None, "The user's turn; - reads standard input.")
 _PROMPTS = flags.DEFINE_string(
-    "prompts", None, "File of JSON lines, each with 'prompt' and perhaps 'problem_id'."
+    "prompts", None, "File of JSON lines, each with 'prompt' or 'messages', perhaps 'problem_id'."
 )
+_SYSTEM = flags.DEFINE_string("system", "", "System turn before every prompt.")
 _POLICY = flags.DEFINE_string("policy", "dense", "Attention policy, such as block_topk(16, 64).")
 _N = flags.DEFINE_integer("n", 1, "Samples per prompt.")
 _MAX_TOKENS = flags.DEFINE_integer("max_tokens", 1024, "Most tokens to generate.")
@@ -39,7 +40,9 @@ _TOP_K = flags.DEFINE_integer("top_k", 20, "Most likely tokens to choose from; 0
 _MIN_P = flags.DEFINE_float("min_p", 0.0, "Least probability relative to the likeliest; 0 is off.")
 _SEED = flags.DEFINE_integer("seed", 0, "Names the random streams.")
 _STOP = flags.DEFINE_multi_string("stop", [], "Text that ends a sample; may be repeated.")
-_THINKING = flags.DEFINE_bool("thinking", True, "What the chat template is told.")
+_THINKING = flags.DEFINE_bool(
+    "thinking", None, "Reason first, or (--nothinking) not; default: as the chat template has it."
+)
 _CONTEXT = flags.DEFINE_integer("max_context", 4096, "Longest prompt and generation together.")
 _SLOTS = flags.DEFINE_integer(
     "slots", None, "Samples at once per share of the mesh; default: what fits."
@@ -84,7 +87,7 @@ def _run(stack: contextlib.ExitStack) -> None:
         stack.enter_context(jax.profiler.trace(_PROFILE.value))
     drawn: Iterator[Any] = engine.generate(
         problems, n=_N.value, sampling=sampling, max_tokens=_MAX_TOKENS.value,
-        stop_strings=_STOP.value, thinking=_THINKING.value, stream=alone,
+        stop_strings=_STOP.value, thinking=_THINKING.value, system=_SYSTEM.value, stream=alone,
         done=log.done if log else (),
     )  # fmt: skip
     for item in drawn:
@@ -117,16 +120,27 @@ def _problems() -> list[Problem]:
             for number, line in enumerate(file):
                 fields = json.loads(line)
                 name = str(fields.get("problem_id", number))
-                problems.append(Problem(task="prompt", problem_id=name, prompt=fields["prompt"]))
+                problems.append(Problem(task="prompt", problem_id=name, prompt=_prompt(fields)))
     except OSError as error:
         raise InputError(f"{_PROMPTS.value}: cannot be read ({error.strerror})") from None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
         raise InputError(
-            f"{_PROMPTS.value}: line {len(problems) + 1} is not a JSON object with a 'prompt'"
+            f"{_PROMPTS.value}: line {len(problems) + 1} is not a JSON object with 'prompt' or 'messages'"
         ) from None
     if not problems:
         raise InputError(f"{_PROMPTS.value}: holds no prompts")
     return problems
+
+
+def _prompt(fields: dict[str, Any]) -> Any:
+    """What one line asks: its text, or its turns. Raises ``TypeError`` for both, neither or no list."""
+    if ("prompt" in fields) == ("messages" in fields):
+        raise TypeError
+    if "prompt" in fields:
+        return fields["prompt"]
+    if not all(isinstance(message, dict) for message in fields["messages"]):
+        raise TypeError
+    return tuple(fields["messages"])
 
 
 def _load(path: str) -> models.Qwen3:

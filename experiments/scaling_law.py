@@ -209,11 +209,14 @@ def _tokenizer(path: str) -> Any:
     from tokenizers import Tokenizer  # heavy, and needed for one of three formats only
 
     try:
-        return Tokenizer.from_str(Path(path).read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--tokenizer={path}: cannot be read ({error})") from None
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for a bad file
         raise InputError(f"--tokenizer={path}: not a tokenizer.json ({error})") from None
+    tokenizer.no_truncation()  # what a training script left in the file must not cut the counts
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ Axis letters: B slots · t steps of a chunk.
 
 import collections
 import dataclasses
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from kinetics_jax.engine.programs import Drawn
 from kinetics_jax.engine.state import FINISH_REASON, REPETITION, STOP
 from kinetics_jax.models import Tokenizer
-from kinetics_jax.spec import RepetitionRule
+from kinetics_jax.spec import InputError, RepetitionRule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,10 +104,19 @@ class Collector:
             kept = rule.kept_tokens(len(tokens))
             tokens, logprobs = tokens[:kept], logprobs[:kept]
         if text is None and self._tokenizer is not None:
-            text = self._tokenizer.decode(tokens.tolist())
+            text = self._text(tokens.tolist())
         del self._begun[slot]
         self._forget()
         return tuple(tokens.tolist()), tuple(logprobs.tolist()), text, reason
+
+    def _text(self, tokens: list[int]) -> str | None:
+        """What a finished sample says; a tokenizer that fails costs the text, not the sample."""
+        assert self._tokenizer is not None
+        try:
+            return self._tokenizer.decode(tokens)
+        except InputError as error:
+            warnings.warn(f"a sample is kept without its text ({error})", stacklevel=2)
+            return None
 
     def _forget(self) -> None:
         """Drop chunks that no running sample needs."""

@@ -10,7 +10,13 @@ from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import capacity
 from kinetics_jax.engine.device import Device, default_cache_dtype, head_dim_stored
 from kinetics_jax.engine.progress import Progress
-from kinetics_jax.engine.requests import Decoding, Prompt, Request, RequestReader
+from kinetics_jax.engine.requests import (
+    Decoding,
+    Prompt,
+    Request,
+    RequestReader,
+    default_stop_ids,
+)
 from kinetics_jax.engine.run import Run, RunOptions
 from kinetics_jax.models import Qwen3, Tokenizer
 from kinetics_jax.spec import (
@@ -88,6 +94,8 @@ class Engine:
         self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
         self.tokenizer = tokenizer
+        self.stop_ids = default_stop_ids(self.config, tokenizer)
+        """Where samples end unless ``generate`` is told."""
         asked = policy or Dense()
         self.page_size = page_size or asked.natural_page or DEFAULT_PAGE
         self.policy = asked if exact_masks else asked.on_pages(self.page_size)
@@ -116,7 +124,7 @@ class Engine:
         sampling: SamplingParams | None = None, max_tokens: int | None = None,
         stop_ids: Sequence[int] | None = None, stop_strings: Sequence[str] = (),
         thinking_budget: ThinkingBudget | None = None, logprobs: bool = False,
-        thinking: bool = True, done: Iterable[SampleKey] = (),
+        thinking: bool | None = None, system: str = "", done: Iterable[SampleKey] = (),
         stream: bool = False,
     ) -> Iterator[Any]:  # fmt: skip
         """Finished ``Sample``s of every problem, in the order in which they finish.
@@ -125,15 +133,18 @@ class Engine:
         down before going on loses none. Closing the iterator drops what is running.
 
         Args:
-          problems: texts (one user turn each), token ids, or ``spec.Problem``s; or a single one.
+          problems: texts (one user turn each), lists of messages (``role``, ``content``), token ids, or
+            ``spec.Problem``s; or a single one.
           n: samples per problem, or the trial numbers wanted.
           sampling: temperature, filters and seed; the paper's unless given.
           max_tokens: most tokens to generate; None: what the context leaves.
-          stop_ids: tokens that end a sample; None: the model's end-of-text tokens.
+          stop_ids: tokens that end a sample; None: the model's end-of-text tokens and the tokenizer's.
           stop_strings: texts that end a sample.
           thinking_budget: how long the model may or must think (s1's budget forcing).
           logprobs: whether samples carry log-probabilities.
-          thinking: for text prompts, what the chat template is told.
+          thinking: whether the model shall reason before it answers, as its chat template words it; None:
+            what the template does by itself. False is refused where the template knows no such switch.
+          system: system turn put before every prompt that is text or messages; empty: none.
           done: keys of samples not to make again.
           stream: yield ``Piece``s of a single sample as they come, its ``Sample`` last.
 
@@ -144,7 +155,10 @@ class Engine:
             stop_ids=None if stop_ids is None else tuple(stop_ids),
             stop_strings=tuple(stop_strings), thinking_budget=thinking_budget, logprobs=logprobs,
         )  # fmt: skip
-        reader = RequestReader(self.config, self.tokenizer, self.max_context, thinking=thinking)
+        reader = RequestReader(
+            self.config, self.tokenizer, self.max_context, stop_ids=self.stop_ids,
+            thinking=thinking, system=system,
+        )  # fmt: skip
         requests = reader.read(problems, n, decoding, done)
         if len(requests[0].stop_ids if requests else ()) > MOST_STOP_IDS:
             raise InputError(f"at most {MOST_STOP_IDS} stop_ids, got {len(requests[0].stop_ids)}")

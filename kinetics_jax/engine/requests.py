@@ -1,7 +1,8 @@
 """What callers may ask for, checked before anything is compiled, in the form that the schedule takes."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class Decoding:
     max_tokens: int | None = None
     """Most tokens to generate; None: what the engine's context leaves after the prompt."""
     stop_ids: tuple[int, ...] | None = None
-    """Tokens that end a sample; None: the model's end-of-text tokens. Empty: none."""
+    """Tokens that end a sample; None: those of ``default_stop_ids``. Empty: none."""
     stop_strings: tuple[str, ...] = ()
     """Texts that end a sample, looked for in the generated text; they need a tokenizer."""
     thinking_budget: ThinkingBudget | None = None
@@ -53,18 +54,45 @@ class Request:
     max_tokens: int
 
 
-Prompt = str | Sequence[int] | Problem
-"""What may stand for a problem: a text (one user turn), token ids, or a ``spec.Problem``."""
+Message = Mapping[str, Any]
+Prompt = str | Sequence[int] | Sequence[Message] | Problem
+"""What may stand for a problem: a text (one user turn), messages, token ids, or a ``spec.Problem``."""
+
+
+def default_stop_ids(config: ModelConfig, tokenizer: Tokenizer | None) -> tuple[int, ...]:
+    """Where samples end unless told: at the model's end-of-text tokens, and at the tokenizer's own.
+
+    Checkpoints differ in which of ``config.json``, ``generation_config.json`` and ``tokenizer_config.json``
+    names the token that ends a turn. Warns where only the tokenizer names it.
+    """
+    named = [int(token) for token in getattr(tokenizer, "eos_token_ids", ())]
+    more = tuple(token for token in named if token not in config.eos_token_ids)
+    for token in more:
+        text = "" if tokenizer is None else f" {tokenizer.decode([token])!r}"
+        warnings.warn(
+            f"samples of {config.name} also end at token {token}{text}, which only the tokenizer calls the "
+            f"end of a text; the model's own are {list(config.eos_token_ids)}; give stop_ids to choose",
+            stacklevel=3,
+        )
+    return *config.eos_token_ids, *more
+
+
+def prompt_tokens(
+    tokenizer: Tokenizer, messages: Sequence[Message], thinking: bool | None
+) -> list[int]:
+    """Ids of a conversation; a tokenizer is told of ``thinking`` only where somebody asked."""
+    return tokenizer.chat(messages, **({} if thinking is None else {"thinking": thinking}))
 
 
 class RequestReader:
     """Turns what callers give into checked ``Request``s."""
 
     def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer | None, max_context: int, *, thinking: bool
-    ) -> None:
+        self, config: ModelConfig, tokenizer: Tokenizer | None, max_context: int, *,
+        stop_ids: tuple[int, ...], thinking: bool | None = None, system: str = "",
+    ) -> None:  # fmt: skip
         self.config, self.tokenizer, self.max_context = config, tokenizer, max_context
-        self.thinking = thinking
+        self.stop_ids, self.thinking, self.system = stop_ids, thinking, system
 
     def read(
         self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int], decoding: Decoding,
@@ -92,7 +120,11 @@ class RequestReader:
     def _problem(self, given: Prompt, number: int) -> Problem:
         if isinstance(given, Problem):
             return given
-        prompt = given if isinstance(given, str) else tuple(int(token) for token in given)
+        prompt: Any = given
+        if not isinstance(given, str):
+            listed: tuple[Any, ...] = tuple(given)
+            turns = any(isinstance(part, Mapping) for part in listed)
+            prompt = listed if turns else tuple(int(token) for token in listed)
         return Problem(task="prompt", problem_id=str(number), prompt=prompt)
 
     def _request(
@@ -118,19 +150,26 @@ class RequestReader:
                 f"{where}: {len(tokens)} prompt tokens and max_tokens={decoding.max_tokens} do not fit "
                 f"the engine's context of {self.max_context}"
             )
-        stops = self.config.eos_token_ids if decoding.stop_ids is None else decoding.stop_ids
+        stops = self.stop_ids if decoding.stop_ids is None else decoding.stop_ids
         return Request(
             problem=problem, trials=trials, tokens=tokens, decoding=decoding,
             stop_ids=tuple(stops), max_tokens=decoding.max_tokens or room,
         )  # fmt: skip
 
     def _tokens(self, problem: Problem, where: str) -> tuple[int, ...]:
-        if isinstance(problem.prompt, tuple):
-            return problem.prompt
+        if isinstance(problem.prompt, tuple) and not problem.has_turns and not self.system:
+            return tuple(int(token) for token in problem.prompt)  # type: ignore[arg-type]
+        messages = problem.turns(self.system)
         if self.tokenizer is None:
             raise InputError(f"{where}: its prompt is text; give the engine a tokenizer")
-        turn = [{"role": "user", "content": problem.prompt}]
-        return tuple(self.tokenizer.chat(turn, thinking=self.thinking))
+        try:
+            tokens = tuple(prompt_tokens(self.tokenizer, messages, self.thinking))
+        except InputError as error:
+            error.args = (f"{where}: {error}", *error.args[1:])
+            raise
+        if not tokens:
+            raise InputError(f"{where}: its prompt makes no tokens with this tokenizer")
+        return tokens
 
 
 def _several(problems: Iterable[Prompt] | Prompt) -> list[Any]:
@@ -138,7 +177,8 @@ def _several(problems: Iterable[Prompt] | Prompt) -> list[Any]:
     if isinstance(problems, str | Problem):
         return [problems]
     listed = list(problems)
-    return [listed] if listed and isinstance(listed[0], int | np.integer) else listed
+    one = listed and isinstance(listed[0], int | np.integer | Mapping)
+    return [listed] if one else listed
 
 
 def _trials(n: int | Sequence[int]) -> tuple[int, ...]:

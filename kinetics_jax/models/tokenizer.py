@@ -1,19 +1,23 @@
 """Text ↔ token ids: a checkpoint's own tokenizer, or the built-in byte tokenizer of the tiny models."""
 
+import datetime
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
-import tokenizers
-
-from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError, Message
+from kinetics_jax.models.chat_template import ChatTemplate, Message, check_messages
 from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
-from kinetics_jax.spec.hf_fields import read_json
+from kinetics_jax.models.text_process import TextProcess, TextProcessError, seconds_for
+from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
+from kinetics_jax.spec import InputError, KineticsError
 
 
 class Tokenizer(Protocol):
-    """What the engine needs of a tokenizer."""
+    """What the engine needs of a tokenizer.
+
+    One that knows how texts end may also have ``eos_token_ids``, a tuple of ids: the engine stops there too.
+    """
 
     vocab_size: int
 
@@ -25,99 +29,132 @@ class Tokenizer(Protocol):
         """Text of token ids."""
         ...
 
-    def chat(self, messages: Sequence[Message], *, thinking: bool = True) -> list[int]:
+    def chat(self, messages: Sequence[Message], *, thinking: bool | None = None) -> list[int]:
         """Token ids of a conversation, ready for the assistant's turn."""
         ...
 
 
 class CheckpointTokenizer:
-    """A checkpoint's own tokenizer and chat template."""
+    """A checkpoint's own tokenizer and chat template, run in a process with limits (``text_process``)."""
 
     def __init__(
-        self, tokenizer: tokenizers.Tokenizer, template: ChatTemplate | None,
-        special: Mapping[str, str],
+        self, recipe: Mapping[str, Any], special: Mapping[str, str], *, where: str,
+        templates: Mapping[str, tuple[str, str]], today: datetime.date | None = None,
     ) -> None:  # fmt: skip
-        """``special`` are the ``bos_token`` and its like that the template may print."""
-        self._tokenizer, self.template, self._special = tokenizer, template, special
-        self.vocab_size = tokenizer.get_vocab_size(with_added_tokens=True)
+        """Raises ``CheckpointError`` or ``ChatTemplateError`` where the files are not right.
 
-    @classmethod
-    def from_folder(cls, folder: pathlib.Path) -> Self:
-        """From ``tokenizer.json`` and the files beside it.
-
-        Raises ``CheckpointError`` or ``ChatTemplateError``, naming the file.
+        Args:
+          recipe: what ``text_worker`` makes the tokenizer from.
+          special: the ``bos_token`` and its like that templates may print.
+          where: the tokenizer's file, for errors.
+          templates: by name, source and file of each.
+          today: what templates that print the date take for it; None: the day at hand.
         """
-        file = folder / "tokenizer.json"
-        if not file.is_file():
-            raise CheckpointError(f"{file}: no such file")
-        try:
-            found = tokenizers.Tokenizer.from_file(str(file))
-        except Exception as error:
-            raise CheckpointError(f"{file}: not a readable tokenizer ({error})") from error
-        config = folder / "tokenizer_config.json"
-        fields = read_json(config) if config.is_file() else {}
-        return cls(found, _template(folder), _special_tokens(fields))
+        self._process, self._where, self._special = TextProcess(recipe), where, special
+        self._template_names = sorted(templates)
+        eos = special.get("eos_token")
+        about = self._ask(lambda: self._process.load([] if eos is None else [eos]))
+        self.vocab_size: int = about["vocab_size"]
+        self.eos_token_ids: tuple[int, ...] = tuple(i for i in about["ids"] if i is not None)
+        """What ends a text as the tokenizer has it: one id or none."""
+        self.template = None
+        """The chat template, where there is one."""
+        if "default" in templates:
+            source, file = templates["default"]
+            self.template = ChatTemplate(source, where=file, process=self._process, today=today)
 
     @classmethod
-    def from_gguf(cls, path: pathlib.Path) -> Self:
+    def from_folder(cls, folder: pathlib.Path, *, today: datetime.date | None = None) -> Self:
+        """From ``tokenizer.json`` (or ``vocab.json`` and ``merges.txt``) and the files beside it.
+
+        Raises ``CheckpointError``, ``ConfigError`` or ``ChatTemplateError``, naming the file.
+        """
+        files = read_tokenizer_files(folder)
+        return cls(
+            files.recipe, files.special, where=files.where, templates=read_templates(folder),
+            today=today,
+        )  # fmt: skip
+
+    @classmethod
+    def from_gguf(cls, path: pathlib.Path, *, today: datetime.date | None = None) -> Self:
         """From the metadata of a GGUF file. Raises as ``from_folder``."""
         file = GgufFile(path)
         fields = tokenizer_config(file)
-        source = fields.get("chat_template")
-        template = None if source is None else _compiled(source, file.where)
-        return cls(build_tokenizer(file), template, _special_tokens(fields))
+        source = fields.pop("chat_template", None)
+        recipe = {"kind": "json", "json": _built(file), "add_tokens": False,
+                  "split_special_tokens": False}  # fmt: skip
+        special = {name: text for name, text in fields.items() if name.endswith("_token")}
+        templates = {} if source is None else {"default": (source, file.where)}
+        return cls(recipe, special, where=file.where, templates=templates, today=today)
 
     def encode(self, text: str) -> list[int]:
-        """See ``Tokenizer.encode``. No begin-of-text token is added; a template adds its own."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        """See ``Tokenizer.encode``. No begin-of-text token is added; a template adds its own.
+
+        Raises ``InputError`` for half of a surrogate pair, which is no text, and ``CheckpointError`` where
+        the tokenizer fails or goes beyond its limits.
+        """
+        check_text(text)
+        seconds = seconds_for(len(text))
+        found: list[int] = self._ask(
+            lambda: self._process.ask("encode", seconds=seconds, text=text)
+        )
+        return found
 
     def decode(self, tokens: Sequence[int], *, skip_special: bool = False) -> str:
-        """See ``Tokenizer.decode``; incomplete UTF-8 at the end decodes to U+FFFD."""
-        return self._tokenizer.decode(list(tokens), skip_special_tokens=skip_special)
+        """See ``Tokenizer.decode``; incomplete UTF-8 at the end decodes to U+FFFD. Raises as ``encode``."""
+        ids = [int(token) for token in tokens]
+        seconds = seconds_for(len(ids))
+        return str(
+            self._ask(
+                lambda: self._process.ask(
+                    "decode", seconds=seconds, ids=ids, skip_special=skip_special
+                )
+            )
+        )
 
-    def chat(self, messages: Sequence[Message], *, thinking: bool = True) -> list[int]:
-        """See ``Tokenizer.chat``. Raises ``CheckpointError`` where the checkpoint has no template."""
+    def chat(self, messages: Sequence[Message], *, thinking: bool | None = None) -> list[int]:
+        """See ``Tokenizer.chat``. ``thinking`` is ``ChatTemplate.render``'s.
+
+        Raises ``CheckpointError`` where the checkpoint has no template, ``ChatTemplateError`` if it refuses.
+        """
         if self.template is None:
-            raise CheckpointError("this checkpoint has no chat template; encode the text yourself")
-        text = self.template.render(messages, thinking=thinking, variables=self._special)
-        return self.encode(text)
+            others = ", ".join(self._template_names)
+            raise CheckpointError(
+                f"{self._where}: none of its chat templates ({others}) is called 'default'"
+                if others
+                else "this checkpoint has no chat template; encode the text yourself"
+            )
+        return self.encode(
+            self.template.render(messages, thinking=thinking, variables=self._special)
+        )
 
-
-def _template(folder: pathlib.Path) -> ChatTemplate | None:
-    """``chat_template.jinja`` (transformers 5), else the field of ``tokenizer_config.json`` (4)."""
-    file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
-    if file.is_file():
+    def _ask(self, question: Callable[[], Any]) -> Any:
         try:
-            return _compiled(file.read_text("utf-8"), str(file))
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{file}: not UTF-8 ({error})") from error
-    source = read_json(config).get("chat_template") if config.is_file() else None
-    if isinstance(source, list):  # several named templates
-        named = {t.get("name"): t.get("template") for t in source if isinstance(t, dict)}
-        source = named.get("default")
-    if source is None:
-        return None
-    if not isinstance(source, str):
-        raise CheckpointError(f"{config}: chat_template is not text")
-    return _compiled(source, str(config))
+            return question()
+        except TextProcessError as error:
+            raise CheckpointError(f"{self._where}: the tokenizer refuses: {error}") from error
 
 
-def _compiled(source: str, where: str) -> ChatTemplate:
+def _built(file: GgufFile) -> str:
+    """The tokenizer of a GGUF file as JSON."""
     try:
-        return ChatTemplate(source)
-    except ChatTemplateError as error:
-        raise ChatTemplateError(f"{where}: {error}") from error
+        return str(build_tokenizer(file).to_str())
+    except (KineticsError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the Rust library's panics are no ``Exception``
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(f"{file.where}: the tokenizer refuses: {reason}") from error
 
 
-def _special_tokens(fields: Mapping[str, Any]) -> dict[str, str]:
-    """The ``bos_token`` and its like of a ``tokenizer_config.json``."""
-    found = {}
-    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        token = fields.get(name)
-        token = token.get("content") if isinstance(token, dict) else token
-        if isinstance(token, str):
-            found[name] = token
-    return found
+def check_text(text: str) -> None:
+    """Raise ``InputError`` for a text that UTF-8 has no bytes for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"character {error.start + 1} of the text is half of a surrogate pair "
+            f"(U+{ord(text[error.start]):04X}); mend the text where it comes from"
+        ) from None
 
 
 class ByteTokenizer:
@@ -155,22 +192,21 @@ class ByteTokenizer:
                 parts += (self.SYMBOLS[token - 256] if known else "\ufffd").encode()
         return parts.decode("utf-8", "replace")
 
-    def chat(self, messages: Sequence[Message], *, thinking: bool = True) -> list[int]:
-        """See ``Tokenizer.chat``: ChatML, an empty reasoning block where ``thinking`` is off."""
-        text = _CHATML.render(messages, thinking=thinking)
-        return self.encode(text)
+    def chat(self, messages: Sequence[Message], *, thinking: bool | None = None) -> list[int]:
+        """See ``Tokenizer.chat``: ChatML, an empty reasoning block where ``thinking`` is False."""
+        check_messages(messages)
+        turns = [f"<|im_start|>{m['role']}\n{m.get('content', '')}<|im_end|>\n" for m in messages]
+        closed = "<think></think>" if thinking is False else ""
+        return self.encode("".join([*turns, "<|im_start|>assistant\n", closed]))
 
 
-_CHATML = ChatTemplate(
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "<|im_start|>assistant\n{% if not enable_thinking %}<think></think>{% endif %}"
-)
+def load_tokenizer(path: str | pathlib.Path, *, today: datetime.date | None = None) -> Tokenizer:
+    """The tokenizer of a checkpoint (folder, hub name or GGUF file); ``"bytes"`` is the built-in one.
 
-
-def load_tokenizer(path: str | pathlib.Path) -> Tokenizer:
-    """The tokenizer of a checkpoint (folder, hub name or GGUF file); ``"bytes"`` is the built-in one."""
+    ``today`` is what chat templates that print the date take for it; None: the day at hand.
+    """
     if path == "bytes":
         return ByteTokenizer()
     if is_gguf(path):
-        return CheckpointTokenizer.from_gguf(pathlib.Path(path))
-    return CheckpointTokenizer.from_folder(locate(path))
+        return CheckpointTokenizer.from_gguf(pathlib.Path(path), today=today)
+    return CheckpointTokenizer.from_folder(locate(path), today=today)

@@ -30,7 +30,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():  # a pipe or a device might never end
         raise ConfigError(f"{path}: cannot be read (not a plain file)")
     try:
-        found = json.loads(path.read_text("utf-8"), parse_constant=refuse)
+        found = json.loads(path.read_text("utf-8-sig"), parse_constant=refuse)
     except OSError as error:
         problem = impostor(path) or f"cannot be read ({error.strerror or error})"
         raise ConfigError(f"{path}: {problem}") from error

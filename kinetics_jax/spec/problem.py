@@ -14,9 +14,9 @@ class Problem:
     task: str
     """Benchmark, such as ``aime24``."""
     problem_id: str
-    prompt: str | tuple[int, ...]
-    """Text: one user turn, to which whoever tokenises applies the chat template. Tuple: token ids
-    that are decoded from as they stand."""
+    prompt: str | tuple[int, ...] | tuple[Mapping[str, Any], ...]
+    """Text: one user turn. Tuple of messages (``role``, ``content``): several turns. To both, whoever
+    tokenises applies the chat template. Tuple of ids: decoded from as they stand."""
     answer: Any = None
     """What the task's grader compares with; None where the tests are elsewhere."""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -28,14 +28,49 @@ class Problem:
             if not isinstance(value, str) or not value:
                 raise InputError(f"problem {field}={value!r} must be a text that is not empty")
         where = f"problem {self.task}/{self.problem_id}"
-        if isinstance(self.prompt, tuple):
+        if self.has_turns:
+            _check_turns(self.prompt, where)
+        elif isinstance(self.prompt, tuple):
             wrong = [t for t in self.prompt if type(t) is not int or t < 0]
             if wrong:
                 raise InputError(f"{where}: prompt holds {wrong[0]!r}; token ids are ints ≥ 0")
         elif not isinstance(self.prompt, str):
             kind = type(self.prompt).__name__
-            raise InputError(f"{where}: prompt is a {kind}; give a text or a tuple of token ids")
+            raise InputError(
+                f"{where}: prompt is a {kind}; give a text, or a tuple of messages or token ids"
+            )
         if not (self.prompt.strip() if isinstance(self.prompt, str) else self.prompt):
             raise InputError(f"{where}: the prompt is empty")
         if not isinstance(self.extra, Mapping):
             raise InputError(f"{where}: extra={self.extra!r} must be a mapping")
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether the prompt is a tuple of messages."""
+        return isinstance(self.prompt, tuple) and any(isinstance(m, Mapping) for m in self.prompt)
+
+    def turns(self, system: str = "") -> tuple[Mapping[str, Any], ...]:
+        """The prompt as messages, a system turn before them where ``system`` is not empty.
+
+        Raises ``InputError`` for token ids, which have no turns, and for a second system turn.
+        """
+        where = f"problem {self.task}/{self.problem_id}"
+        if isinstance(self.prompt, str):
+            found: tuple[Any, ...] = ({"role": "user", "content": self.prompt},)
+        elif self.has_turns:
+            found = self.prompt
+        else:
+            what = "take no system prompt" if system else "have no turns"
+            raise InputError(f"{where}: its prompt is token ids, which {what}")
+        if not system:
+            return found
+        if found[0]["role"] == "system":
+            raise InputError(f"{where}: its prompt has a system turn already; give none beside it")
+        return ({"role": "system", "content": system}, *found)
+
+
+def _check_turns(messages: Any, where: str) -> None:
+    for number, message in enumerate(messages, 1):
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if not isinstance(role, str) or "content" not in message:
+            raise InputError(f"{where}: message {number} needs a 'role' and a 'content'")

@@ -109,7 +109,8 @@ def _decode_cell(
         samples = engine.generate(
             [problem for problem in task.problems if problem.problem_id in wanted],
             n=cell.model.trials, sampling=experiment.sampling, max_tokens=experiment.cap(task),
-            stop_strings=experiment.stop_strings, thinking=experiment.thinking, done=skip,
+            stop_strings=experiment.stop_strings, thinking=experiment.thinking,
+            system=experiment.system_prompt, done=skip,
         )  # fmt: skip
         with contextlib.closing(samples):  # type: ignore[type-var]  # it is a generator
             for sample in samples:

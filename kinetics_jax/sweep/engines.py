@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kinetics_jax.engine import Engine, Progress
+from kinetics_jax.engine.requests import prompt_tokens
 from kinetics_jax.models import Qwen3, Tokenizer
 from kinetics_jax.spec import InputError, Policy, Problem
 from kinetics_jax.sweep.experiment import Experiment, ModelChoice
@@ -24,7 +25,7 @@ class Engines:
     def tokenizer(self, choice: ModelChoice) -> Tokenizer | None:
         """The model's tokenizer; opened once."""
         if choice.name not in self._tokenizers:
-            self._tokenizers[choice.name] = open_tokenizer(choice)
+            self._tokenizers[choice.name] = open_tokenizer(choice, self._experiment.date)
         return self._tokenizers[choice.name]
 
     def engine(self, choice: ModelChoice, policy: Policy, max_context: int) -> Engine:
@@ -59,12 +60,13 @@ class Engines:
         return max(longest, min(rounded, shape(choice).max_context))
 
     def _prompt_tokens(self, choice: ModelChoice, problem: Problem) -> int:
-        if isinstance(problem.prompt, tuple):
+        system = self._experiment.system_prompt
+        if isinstance(problem.prompt, tuple) and not problem.has_turns and not system:
             return len(problem.prompt)
+        turns = problem.turns(system)
         tokenizer = self.tokenizer(choice)
         if tokenizer is None:
             raise InputError(
                 f"{choice.name} has no tokenizer, and {problem.task}'s prompts are text"
             )
-        turn = [{"role": "user", "content": problem.prompt}]
-        return len(tokenizer.chat(turn, thinking=self._experiment.thinking))
+        return len(prompt_tokens(tokenizer, turns, self._experiment.thinking))

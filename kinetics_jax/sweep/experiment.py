@@ -5,6 +5,7 @@ shorter lengths are the same samples cut and graded again: neither is a cell of 
 """
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,7 +122,11 @@ class Experiment:
     sampling: SamplingParams = dataclasses.field(default_factory=SamplingParams)
     stop_strings: tuple[str, ...] = ()
     thinking: bool = True
-    """What chat templates are told."""
+    """Whether models shall reason first: what chat templates that know the switch are told."""
+    system_prompt: str = ""
+    """System turn put before every prompt; empty: none."""
+    date: str = ""
+    """YYYY-MM-DD: what chat templates that print the date take for today; empty: the day at hand."""
     repetition: RepetitionRule | None = dataclasses.field(default_factory=RepetitionRule)
     engine: EngineChoice = dataclasses.field(default_factory=EngineChoice)
     expected_tokens: int | None = None
@@ -151,6 +156,11 @@ class Experiment:
             check_whole("lengths", length, 1)
         if len(set(self.lengths)) < len(self.lengths):
             raise InputError(f"lengths={self.lengths} names one twice")
+        if self.date:
+            try:
+                datetime.date.fromisoformat(self.date)
+            except ValueError:
+                raise InputError(f"date={self.date!r} must be a date such as 2025-01-31") from None
         if self.report and not self.grade:
             raise InputError("grade=False leaves nothing to report: set report=False too")
 

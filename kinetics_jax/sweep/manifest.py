@@ -5,6 +5,7 @@ and tasks may be added and trials raised. ``sessions-….jsonl`` says when, wher
 """
 
 import dataclasses
+import datetime
 import hashlib
 import importlib.metadata
 import json
@@ -53,12 +54,30 @@ def describe(experiment: Experiment, tasks: Mapping[str, Task]) -> dict[str, Any
         "sampling": dataclasses.asdict(experiment.sampling),
         "stop_strings": list(experiment.stop_strings),
         "thinking": experiment.thinking,
+        **_given(system_prompt=experiment.system_prompt, date=experiment.date),
         "repetition": experiment.repetition and dataclasses.asdict(experiment.repetition),
         "page_size": experiment.engine.page_size,
         "exact_masks": experiment.engine.exact_masks,
         "dtype": experiment.engine.dtype,
         "quantize": experiment.engine.quantize,
     }  # fmt: skip
+
+
+def _given(**options: str) -> dict[str, str]:
+    """Options that are newer than some directories: what is not given is not written down."""
+    return {name: value for name, value in options.items() if value}
+
+
+def date_of(folder: PathLike, given: str) -> str:
+    """The day that chat templates take for today: as given, else as it was when the sweep began.
+
+    Empty for a directory from before dates were written down, whose templates saw the day at hand.
+    """
+    if given:
+        return given
+    if (epath.Path(folder) / FILE).exists():
+        return str(read(folder).get("date", ""))
+    return datetime.date.today().isoformat()
 
 
 def problems_hash(task: Task) -> str:

@@ -1,6 +1,7 @@
 """Models of a sweep: shape without weights (for plans), fingerprint, and the opened model itself."""
 
 import dataclasses
+import datetime
 import hashlib
 import math
 import pathlib
@@ -63,15 +64,21 @@ def fingerprint(choice: ModelChoice) -> str:
     return digest.hexdigest()
 
 
-def open_tokenizer(choice: ModelChoice) -> "Tokenizer | None":
-    """What turns texts into the model's ids and back; random models speak bytes."""
+def open_tokenizer(choice: ModelChoice, date: str = "") -> "Tokenizer | None":
+    """What turns texts into the model's ids and back; random models speak bytes.
+
+    ``date`` (YYYY-MM-DD) is what chat templates take for today; empty: the day at hand.
+    """
     from kinetics_jax.models import load_tokenizer
 
     if choice.name.startswith(_SUITE):
         from kinetics_jax.tasks.registers.tokenizer import SymbolTokenizer
 
         return SymbolTokenizer()
-    return load_tokenizer("bytes" if _is_random(choice.source) else choice.source)
+    return load_tokenizer(
+        "bytes" if _is_random(choice.source) else choice.source,
+        today=datetime.date.fromisoformat(date) if date else None,
+    )
 
 
 def open_model(choice: ModelChoice, engine: EngineChoice) -> "Qwen3":

@@ -45,7 +45,9 @@ OPTIONS: dict[str, Option] = {
     "min_p": Option(0.0, "Least share of the likeliest token; 0 is off."),
     "seed": Option(0, "Of the samples, and of the laws' resamples."),
     "stop_strings": Option((), "Texts that end a sample."),
-    "thinking": Option(True, "What chat templates are told."),
+    "thinking": Option(True, "False asks chat templates for answers without reasoning."),
+    "system_prompt": Option("", "System turn before every prompt; empty: none."),
+    "date": Option("", "YYYY-MM-DD, today for chat templates; empty: the day the sweep began."),
     "repetition": Option(True, "Stop samples that are caught in a loop."),
     "chip": Option(("b200",), "Chips to price on: names, or chip files (.toml)."),
     "slices": Option((), "NAME=CHIP data=D model=M expert=E slots=S, for each model."),
@@ -98,6 +100,7 @@ def read(options: Mapping[str, Any]) -> Experiment:
             **{name: given[name] for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
         ),
         stop_strings=given["stop_strings"], thinking=given["thinking"],
+        system_prompt=given["system_prompt"], date=given["date"],
         repetition=RepetitionRule() if given["repetition"] else None,
         engine=EngineChoice(
             page_size=given["page_size"] or None, max_context=given["max_context"] or None,

@@ -86,7 +86,9 @@ def make_plan(experiment: Experiment, tasks: Mapping[str, Task | str]) -> list[C
 
 def _load(experiment: Experiment, choice: TaskChoice, task: Task | str) -> Load:
     if isinstance(task, Task):
-        prompts = tuple(_prompt_tokens(problem) for problem in task.problems)
+        prompts = tuple(
+            _prompt_tokens(problem, experiment.system_prompt) for problem in task.problems
+        )
         return Load(prompts=prompts, cap=experiment.cap(task))
     if choice.name not in _KNOWN:
         raise InputError(task)
@@ -95,10 +97,11 @@ def _load(experiment: Experiment, choice: TaskChoice, task: Task | str) -> Load:
     return Load(prompts=(tokens,) * count, cap=experiment.max_tokens or cap, assumed=task)
 
 
-def _prompt_tokens(problem: Problem) -> int:
-    if isinstance(problem.prompt, tuple):
+def _prompt_tokens(problem: Problem, system: str) -> int:
+    if isinstance(problem.prompt, tuple) and not problem.has_turns and not system:
         return len(problem.prompt)
-    return TEMPLATE_TOKENS + round(len(problem.prompt) / CHARACTERS_PER_TOKEN)
+    letters = sum(len(str(turn["content"])) for turn in problem.turns(system))
+    return TEMPLATE_TOKENS + round(letters / CHARACTERS_PER_TOKEN)
 
 
 def _plan_cell(experiment: Experiment, cell: Cell, load: Load) -> CellPlan:

@@ -87,7 +87,9 @@ class Sweep:
         Raises ``InputError`` for whatever cannot be run, as ``make_plan``.
         """
         check_folders(experiment)
-        self.experiment, self.root, self.share = experiment, root, share or Share()
+        date = manifest.date_of(root, experiment.date)
+        self.experiment = dataclasses.replace(experiment, date=date)
+        self.root, self.share = root, share or Share()
         self.tasks = load_tasks(experiment)
         self.plan = make_plan(experiment, self.tasks)
         self._settings, self._quiet = dict(settings or {}), quiet

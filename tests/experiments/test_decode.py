@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -66,6 +67,38 @@ def test_several_are_kept_and_not_made_again(checkpoint, tmp_path):
     assert last["samples_done"] == 2
 
 
+def test_several_turns_and_a_system_prompt(checkpoint, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint, folder)
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ 'w2' if m.role == 'user' else 'w3' }} {{ m.content }} {% endfor %}"
+    )
+    prompts = tmp_path / "prompts.jsonl"
+    turns = [("user", "w5"), ("assistant", "w6 w7"), ("user", "w8")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    prompts.write_text(json.dumps({"messages": messages}) + '\n{"prompt": "w5"}\n')
+    done = run(
+        f"--model={folder}", f"--prompts={prompts}", f"--out={tmp_path / 'out'}", "--system=w9 w9",
+        "--max_tokens=2", "--max_context=64", "--slots=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    samples = merged_samples(tmp_path / "out")
+    assert [sample.prompt_tokens for sample in samples] == [3 + 2 + 3 + 2, 3 + 2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"problem_id": 1}', '{"prompt": "a", "messages": []}', '{"messages": "w1"}', '{"messages": [1, 2]}',
+     '{"messages": 3}', '["prompt"]'],
+)  # fmt: skip
+def test_lines_of_prompts_that_are_none(tmp_path, line):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "w1"}\n' + line + "\n")
+    done = run("--model=nowhere", f"--prompts={file}")
+    assert done.returncode == 2
+    assert "line 2 is not a JSON object with 'prompt' or 'messages'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,6 +109,7 @@ def test_several_are_kept_and_not_made_again(checkpoint, tmp_path):
         (["--model=M", "--prompt=w1", "--top_p=0"], "top_p=0.0"),
         (["--model=M", "--prompt=w1", "--mesh=data"], "not like data=2"),
         (["--model=M", "--prompt=w1", "--max_context=99999999"], "max_context"),
+        (["--model=M", "--prompt=w1", "--nothinking"], "thinking=False would change nothing"),
         (["--model=M", "--prompt=w1", "--max_tokens=5000", "--max_context=64"], "do not fit"),
     ],
 )

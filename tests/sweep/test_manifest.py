@@ -8,7 +8,7 @@ from kinetics_jax.spec import InputError
 from kinetics_jax.sweep import lock, manifest
 from kinetics_jax.sweep.lock import DirectoryLock
 from kinetics_jax.sweep.models import fingerprint
-from kinetics_jax.sweep.run import load_tasks
+from kinetics_jax.sweep.run import Sweep, load_tasks
 
 
 @pytest.fixture
@@ -129,3 +129,25 @@ def test_a_claim_on_an_object_store_is_renewed_released_and_outlived(bucket, mon
     second.close()
     DirectoryLock(bucket).close()
     first.close()
+
+
+def test_a_system_prompt_is_part_of_the_experiment(written, describe):
+    with pytest.raises(InputError, match=r'its system_prompt is null, not "Be brief\."'):
+        manifest.check(written, describe(system_prompt="Be brief."))
+    assert "system_prompt" not in describe()
+
+
+def test_the_day_that_templates_print_is_the_one_the_sweep_began_on(small, tmp_path):
+    began = Sweep(small(date="2024-07-26"), tmp_path)
+    manifest.write(tmp_path, began._described)
+    assert Sweep(small(), tmp_path).experiment.date == "2024-07-26"
+    assert manifest.read(tmp_path)["date"] == "2024-07-26"
+    with pytest.raises(InputError, match='its date is "2024-07-26", not "2025-01-01"'):
+        manifest.check(tmp_path, Sweep(small(date="2025-01-01"), tmp_path)._described)
+    assert Sweep(small(), tmp_path / "new").experiment.date
+
+
+def test_a_directory_from_before_dates_were_written_down_goes_on(small, written):
+    sweep = Sweep(small(), written)
+    assert sweep.experiment.date == ""
+    manifest.check(written, sweep._described)

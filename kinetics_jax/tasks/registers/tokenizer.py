@@ -21,7 +21,7 @@ class SymbolTokenizer:
         del skip_special
         return write_text(tokens)
 
-    def chat(self, messages: Sequence[Any], *, thinking: bool = True) -> list[int]:
+    def chat(self, messages: Sequence[Any], *, thinking: bool | None = None) -> list[int]:
         """Refused: the suite's prompts are token ids, and its models know no chat."""
         del messages, thinking
         raise InputError("the built-in models know the registers task only, not texts")

@@ -1,0 +1,150 @@
+"""The process in which a stranger's template or tokenizer runs, as the library sees it: ask, and be answered.
+
+Limits are of memory (address space) and of CPU time, so that what is refused does not depend on what else
+the machine does. A process that was lost is started again by the next question.
+"""
+
+import json
+import os
+import pathlib
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from kinetics_jax.models import text_worker
+
+MEMORY_BYTES = 2 << 30
+"""Address space of a process; the largest vocabularies in use (262,144 tokens) need a fourth of it."""
+SECONDS = 10.0
+"""CPU time of a question; a prompt takes milliseconds."""
+LOAD_SECONDS = 120.0
+"""CPU time to read a tokenizer."""
+PER_SECOND = 100_000
+"""Characters or ids for which a question gets one second more."""
+_START_SECONDS = 120.0
+"""How long a process may take to say that it is ready (imports on a loaded machine)."""
+_PATIENCE = 60
+"""Seconds of the clock that a second of CPU time may take."""
+
+
+def seconds_for(size: int) -> float:
+    """Limit of CPU time of a question about so many characters or ids."""
+    return SECONDS + size / PER_SECOND
+
+
+class TextProcessError(Exception):
+    """A question that was not answered, and why; whoever asked says of what file that is."""
+
+
+class TextProcess:
+    """One process, started by the first question. Threads may share it."""
+
+    def __init__(self, tokenizer: Mapping[str, Any] | None = None) -> None:
+        """``tokenizer`` is the recipe of the tokenizer that the process loads first, if any."""
+        self._recipe = tokenizer
+        self._busy = threading.RLock()
+        self._running: list[subprocess.Popen[bytes]] = []  # none or one
+        weakref.finalize(self, _end, self._running)
+
+    def load(self, names: list[str]) -> Any:
+        """``vocab_size`` of the tokenizer, and ``ids`` of some tokens. Raises ``TextProcessError``."""
+        return self.ask("load", seconds=LOAD_SECONDS, recipe=self._recipe, names=names)
+
+    def ask(self, action: str, *, seconds: float | None = None, **request: Any) -> Any:
+        """The answer of ``text_worker``. Raises ``TextProcessError``: why there is none, in one line.
+
+        ``seconds`` of CPU time are its limit; None: ``SECONDS``.
+        """
+        seconds = SECONDS if seconds is None else seconds
+        question = json.dumps({"do": action, "seconds": seconds, **request}).encode() + b"\n"
+        with self._busy:
+            try:
+                if self._running and self._running[0].poll() is not None:  # it died while idle
+                    _end(self._running)
+                if not self._running:
+                    self._start()
+                    if self._recipe is not None and action != "load":
+                        self.load([])
+                answer = self._exchange(question, seconds)
+            except BaseException:  # an answer that comes late must not meet the next question
+                _end(self._running)
+                raise
+        if "refused" in answer:
+            raise TextProcessError(answer["refused"])
+        return answer["value"]
+
+    def _start(self) -> None:
+        command = [sys.executable, "-P", str(pathlib.Path(text_worker.__file__)), str(MEMORY_BYTES)]
+        environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=environment,
+            )  # fmt: skip
+        except OSError as error:
+            raise TextProcessError(f"no process could be started for it ({error})") from error
+        self._running.append(process)
+        if self._read_line(process, _START_SECONDS) != b"ready\n":
+            raise TextProcessError(f"its process did not start; run {' '.join(command)} to see why")
+
+    def _exchange(self, question: bytes, seconds: float) -> Any:
+        (process,) = self._running
+        assert process.stdin is not None
+        try:
+            process.stdin.write(question)
+            process.stdin.flush()
+            line = self._read_line(process, _PATIENCE * seconds)
+        except BrokenPipeError:
+            line = b""
+        if line.endswith(b"\n"):
+            return json.loads(line)
+        raise TextProcessError(_why_it_died(process, seconds))
+
+    @staticmethod
+    def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
+        """The next line; what there is of it where the process ends or time runs out."""
+        assert process.stdout is not None
+        deadline = time.monotonic() + seconds
+        parts = [b""]
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(process.stdout, selectors.EVENT_READ)
+            while not parts[-1].endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not waiting.select(left):
+                    break
+                parts.append(os.read(process.stdout.fileno(), 1 << 20))
+                if not parts[-1]:
+                    break
+        return b"".join(parts)
+
+
+def _why_it_died(process: subprocess.Popen[bytes], seconds: float) -> str:
+    try:
+        status = process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {_PATIENCE * seconds:.0f} s"
+    if status == -signal.SIGXCPU:
+        return f"it took more than {seconds:.0f} s of CPU time"
+    if status == -signal.SIGABRT:  # how the Rust library ends where memory is refused
+        return f"it needs more than {MEMORY_BYTES >> 30} GiB of memory"
+    ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    return f"its process died ({ending})"
+
+
+def _end(running: list[subprocess.Popen[bytes]]) -> None:
+    while running:
+        process = running.pop()
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except OSError:  # unsent bytes of a broken pipe
+                continue
+        process.wait()
