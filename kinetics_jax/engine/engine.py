@@ -12,6 +12,7 @@ from kinetics_jax.engine.progress import Progress
 from kinetics_jax.engine.requests import Decoding, Prompt, Request, RequestReader
 from kinetics_jax.engine.run import Run, RunOptions
 from kinetics_jax.models import Qwen3, Tokenizer
+from kinetics_jax.models.memory import memory_in_one_line
 from kinetics_jax.spec import (
     Dense,
     InputError,
@@ -25,6 +26,7 @@ from kinetics_jax.spec.sample import SampleKey
 DEFAULT_PAGE = 64
 """Tokens in a page where the policy does not say."""
 MOST_STOP_IDS = 8
+_LESS_MEMORY = "give the engine fewer slots, a shorter max_context or more devices"
 
 
 class Engine:
@@ -188,12 +190,13 @@ class Engine:
     def _run(self, requests: list[Request], stream: bool) -> Iterator[Any]:
         if self._busy:
             raise InputError("this engine is generating already; close that iterator first")
-        self._busy = True
         try:
-            self._device = self._device or self._make_device()
-            yield from Run(
-                self.model, self._run_options(), self._device, requests, stream
-            ).samples()
+            self._busy = True
+            with memory_in_one_line(f"samples of up to {self.max_context} tokens", _LESS_MEMORY):
+                self._device = self._device or self._make_device()
+                yield from Run(
+                    self.model, self._run_options(), self._device, requests, stream
+                ).samples()
         finally:
             self._busy = False
 

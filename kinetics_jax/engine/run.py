@@ -69,16 +69,21 @@ class Run:
         self.mine = owned_lanes(model, device.plan.lanes)
 
     def samples(self) -> Iterator[Any]:
-        """Run to the end, yielding finished samples (or pieces of the one, when streaming)."""
+        """Run to the end, yielding finished samples (or pieces of the one, when streaming).
+
+        Whatever ends it early, a device error or Ctrl-C, the next run on this device begins afresh.
+        """
+        self.device.clear()
         try:
             for item in self._items():
                 handed_over = time.perf_counter()
                 yield item
                 self.caller_seconds += time.perf_counter() - handed_over
-        finally:
-            if self.schedule.unfinished:
-                self.schedule.abort()
-                self.device.admit([], range(self.device.num_slots))
+        except GeneratorExit:  # between two chunks, where the state is whole
+            raise
+        except BaseException:
+            self.device.clear(anew=True)
+            raise
 
     def _items(self) -> Iterator[Any]:
         while self.schedule.unfinished:
