@@ -161,15 +161,8 @@ def note_session(folder: PathLike, **more: Any) -> None:
         "host": socket.gethostname(), "command": sys.argv, "kinetics_jax": __version__,
         "commit": _commit(), "python": platform.python_version(), "libraries": _libraries(), **more,
     }  # fmt: skip
-    with LineLog(folder, "sessions", _parse) as log:
+    with LineLog(folder, "sessions") as log:
         log.append(json.dumps(session))
-
-
-def _parse(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})") from None
 
 
 def _libraries() -> dict[str, str]:
