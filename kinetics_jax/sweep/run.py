@@ -228,10 +228,14 @@ class Sweep:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            summary = write_report(
-                self.root, self.experiment, settings=self._settings, on_progress=on_law,
-                jobs=os.cpu_count() or 1,
-            )  # fmt: skip
+            try:
+                with stop.at_once():
+                    summary = write_report(
+                        self.root, self.experiment, settings=self._settings, on_progress=on_law,
+                        jobs=os.cpu_count() or 1,
+                    )  # fmt: skip
+            except Stopped:
+                return dataclasses.replace(outcome, signal=stop.received)
         return dataclasses.replace(outcome, summary=summary)
 
     def _outcome(self) -> Outcome:
