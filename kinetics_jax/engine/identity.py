@@ -7,12 +7,13 @@ whether layers are stacked, and each device reads only what it holds.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.engine.requests import Request
 from kinetics_jax.models import Qwen3, Tokenizer
@@ -91,13 +92,22 @@ def _sums(array: jax.Array) -> np.ndarray:
         bits = np.asarray(array)
         kind = np.dtype(f"u{bits.dtype.itemsize}")
         return _hash(np.ascontiguousarray(bits).view(kind), np)
-    return np.asarray(_hash_on_device(array))
+    place = array.sharding
+    everywhere = None
+    if isinstance(place, NamedSharding):
+        everywhere = NamedSharding(place.mesh, PartitionSpec())
+    return np.asarray(_hash_on_devices(everywhere)(array))
 
 
-@jax.jit
-def _hash_on_device(array: jax.Array) -> jax.Array:
-    kind = jnp.dtype(f"uint{8 * array.dtype.itemsize}")
-    return _hash(jax.lax.bitcast_convert_type(array, kind), jnp)
+@functools.cache
+def _hash_on_devices(out: NamedSharding | None) -> Callable[[jax.Array], jax.Array]:
+    """The compiled hash; where devices share an array each of them gets the whole sum."""
+
+    def run(array: jax.Array) -> jax.Array:
+        kind = jnp.dtype(f"uint{8 * array.dtype.itemsize}")
+        return _hash(jax.lax.bitcast_convert_type(array, kind), jnp)
+
+    return jax.jit(run, out_shardings=out)
 
 
 def _hash(bits: Any, xp: Any) -> Any:
