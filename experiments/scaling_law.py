@@ -28,6 +28,7 @@ from kinetics_jax.scaling import Trials, read_trials
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.scaling.run import find_results
 from kinetics_jax.spec import InputError, KineticsError, parse_policy, presets
+from kinetics_jax.sweep.stop import Stopped, StopSignal
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; see configs/.")
 _DEFAULTS = defaults.get_config()
@@ -142,7 +143,7 @@ def run(config: ConfigDict) -> Path:
     return out
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
+class DecodingStopped(Exception):  # noqa: N818 - it is no error
     """A signal ended the decoding; what is finished is kept."""
 
 
@@ -158,7 +159,7 @@ def _decode(config: ConfigDict, options: LawOptions) -> str:
     print(f"decoding the built-in suite; its samples are kept in {root}", flush=True)
     outcome = Sweep(read(chosen), root, settings=chosen).run()
     if outcome.signal is not None:
-        raise Stopped(outcome.signal)
+        raise DecodingStopped(outcome.signal)
     return os.path.join(root, "records.jsonl")
 
 
@@ -220,20 +221,22 @@ def _tokenizer(path: str) -> Any:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Entry point: bad input is one line on stderr and exit code 2."""
+    """Entry point: bad input is one line on stderr and exit code 2; stopped by a signal it is 128 + that."""
+    stop = StopSignal()
     try:
         if len(argv) > 1:
             raise InputError(f"unexpected argument {argv[1]!r}: options start with --")
-        out = run(options_from_flags())
+        with stop, stop.at_once():
+            out = run(options_from_flags())
     except KineticsError as error:
         print(f"scaling_law: {error}", file=sys.stderr)
         sys.exit(2)
-    except Stopped as stop:
+    except DecodingStopped as decoding:
         print("scaling_law: stopped; the same command goes on from there", file=sys.stderr)
-        sys.exit(130 if stop.args[0] == signal.SIGINT else 0)
-    except KeyboardInterrupt:
-        print("scaling_law: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + decoding.args[0])
+    except (Stopped, KeyboardInterrupt):
+        print("scaling_law: stopped; no report was written", file=sys.stderr)
+        sys.exit(128 + (stop.received or signal.SIGINT))
     print(f"\nreport: {out / 'report.html'}")
 
 

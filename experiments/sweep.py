@@ -6,7 +6,6 @@ Options come from the config file and are overridden by flags of the same names.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -103,9 +102,9 @@ def main(argv: Sequence[str]) -> None:
         print(f"\nreport: {os.path.join(out, 'report', 'report.html')}")
     print(f"{out}: {outcome.done:,} of {outcome.wanted:,} samples")
     if outcome.signal is not None:
-        print("stopped; the same command goes on from here")
+        print("stopped; every finished sample is kept, and the same command goes on from here")
         sys.stdout.flush()
-        _leave(130 if outcome.signal == signal.SIGINT else 0)
+        _leave(128 + outcome.signal)  # 143: preempted; 130: Ctrl-C
 
 
 def _leave(status: int) -> None:

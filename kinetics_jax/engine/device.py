@@ -53,10 +53,14 @@ class Device:
         self._prefill_chunk = prefill_chunk
         # Flattening a model costs more than a small model's step, so it is done once.
         self._leaves, self._model = jax.tree.flatten(model)
-        self._state = empty_state(
-            model, plan, slots=slots, prompt_rows=prompt_rows, stop_ids=stop_ids, rule=rule,
-            pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype, head_dim=head_dim,
+        self._empty = functools.partial(
+            empty_state, model, plan, slots=slots, prompt_rows=prompt_rows, stop_ids=stop_ids,
+            rule=rule, pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype,
+            head_dim=head_dim,
         )  # fmt: skip
+        self._state: EngineState = self._empty()
+        self._whole = True
+        """False while a program has the state's buffers, and ever after if it did not bring new ones."""
         self._places = _places(self._state)
         idle = _nothing_new(self.num_slots, pages_per_sequence, stop_ids)
         self._packing = Packing(idle)
@@ -67,8 +71,33 @@ class Device:
 
     @property
     def state(self) -> EngineState:
-        """The state as it is; donated by the next call."""
+        """The state as it is; donated by the next call. An empty one where the last was lost."""
+        if not self._whole:
+            for array in jax.tree.leaves(self._state):
+                if not array.is_deleted():  # a traceback may hold it, and memory is for one
+                    array.delete()
+            self._keep(self._empty())
         return self._state
+
+    def clear(self, *, anew: bool = False) -> None:
+        """Forget every sample and prompt, whatever ended the run before.
+
+        ``anew``: not even the state is to be trusted; the next call begins with an empty one.
+        """
+        self._waiting_bw = None
+        if anew:
+            self._whole = False
+        else:
+            self.admit([], range(self.num_slots))
+
+    def _lend(self) -> EngineState:
+        """The state for a program that takes its buffers; lost unless ``_keep`` follows."""
+        state = self.state
+        self._whole = False
+        return state
+
+    def _keep(self, state: EngineState) -> None:
+        self._state, self._whole = state, True
 
     @property
     def compilations(self) -> int:
@@ -104,9 +133,9 @@ class Device:
             table_dp[lane, : len(prompt.pages)] = prompt.pages
             prompt.read += len(part)
         run = self._program("read", programs.read_prompts, view_pages=view_pages)
-        self._state = run(
-            self._leaves, self._state, row_d, token_dc, count_d, fresh_d.astype(bool), table_dp
-        )
+        self._keep(run(
+            self._leaves, self._lend(), row_d, token_dc, count_d, fresh_d.astype(bool), table_dp
+        ))  # fmt: skip
 
     def admit(self, starts: Sequence[Start], drops: Sequence[int] = ()) -> None:
         """Start samples, and end those in the slots ``drops`` (of all B): with the next chunk."""
@@ -134,9 +163,11 @@ class Device:
         """Decode up to ``steps`` tokens in every slot; NumPy arrays, on the host when this returns."""
         run = self._program("decode", programs.decode, steps=steps, packing=self._packing)
         words_bw = self._idle_bw if self._waiting_bw is None else self._waiting_bw
-        self._state, drawn = run(self._leaves, self._state, words_bw, np.int32(min_active))
+        state, drawn = run(self._leaves, self._lend(), words_bw, np.int32(min_active))
+        found = jax.tree.map(np.asarray, jax.device_get(drawn))
+        self._keep(state)  # now that nothing on the device has failed
         self._waiting_bw = None
-        return jax.tree.map(np.asarray, jax.device_get(drawn))
+        return found
 
     def _program(self, name: str, function: Any, **options: Any) -> Any:
         """The jitted program of these options; its state is donated and comes back where it was."""

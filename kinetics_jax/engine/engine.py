@@ -1,5 +1,6 @@
 """``Engine``: many long samples of many prompts, sparse, sharded, each independent of its neighbours."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from kinetics_jax.attention import PagedPlan
 from kinetics_jax.engine import capacity
 from kinetics_jax.engine.device import Device, default_cache_dtype, head_dim_stored
+from kinetics_jax.engine.identity import engine_identity, provenance_of
+from kinetics_jax.engine.log import Finished
 from kinetics_jax.engine.progress import Progress
 from kinetics_jax.engine.requests import (
     Decoding,
@@ -19,6 +22,7 @@ from kinetics_jax.engine.requests import (
 )
 from kinetics_jax.engine.run import Run, RunOptions
 from kinetics_jax.models import Qwen3, Tokenizer
+from kinetics_jax.models.memory import memory_in_one_line
 from kinetics_jax.spec import (
     Dense,
     InputError,
@@ -27,12 +31,14 @@ from kinetics_jax.spec import (
     SamplingParams,
     ThinkingBudget,
 )
+from kinetics_jax.spec.provenance import experiment
 from kinetics_jax.spec.sample import SampleKey
 from pallas_kernels import self_test
 
 DEFAULT_PAGE = 64
 """Tokens in a page where the policy does not say."""
 MOST_STOP_IDS = 8
+_LESS_MEMORY = "give the engine fewer slots, a shorter max_context or more devices"
 
 
 class Engine:
@@ -145,10 +151,12 @@ class Engine:
           thinking: whether the model shall reason before it answers, as its chat template words it; None:
             what the template does by itself. False is refused where the template knows no such switch.
           system: system turn put before every prompt that is text or messages; empty: none.
-          done: keys of samples not to make again.
+          done: keys of samples not to make again. ``SampleLog.done`` also knows what made them, and
+            refuses to go on with another model, tokenizer, policy, sampling or prompt.
           stream: yield ``Piece``s of a single sample as they come, its ``Sample`` last.
 
-        Raises ``InputError`` for anything that cannot be run, before anything is compiled.
+        Raises ``InputError`` for anything that cannot be run, before anything is compiled, and
+        ``LogError`` (one of them) for a log of another experiment.
         """
         decoding = Decoding(
             sampling=sampling or SamplingParams(), max_tokens=max_tokens,
@@ -164,7 +172,17 @@ class Engine:
             raise InputError(f"at most {MOST_STOP_IDS} stop_ids, got {len(requests[0].stop_ids)}")
         if stream and (len(requests) != 1 or len(requests[0].trials) != 1):
             raise InputError("stream=True takes one problem and n=1")
+        if isinstance(done, Finished) and done:
+            self._check_finished(done, requests)
         return self._run(requests, stream)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What this engine's samples are known by: digests of weights and tokenizer, dtypes, shape.
+
+        The first look reads all weights once. All processes of a run must look.
+        """
+        return engine_identity(self.model, self.tokenizer, self.repetition, self._dtype)
 
     @property
     def compilations(self) -> int:
@@ -172,6 +190,18 @@ class Engine:
         return self._device.compilations if self._device else 0
 
     # How it is done.
+
+    def _check_finished(self, done: Finished, requests: list[Request]) -> None:
+        """Raise ``LogError`` where the log's samples are not of these requests' experiment."""
+        for request in requests:
+            made, sampling = provenance_of(self.identity, request), request.decoding.sampling
+            here = experiment(
+                made, model=self.config.name, policy=self.policy, seed=sampling.seed,
+                temperature=sampling.temperature,
+            )  # fmt: skip
+            prompt = {"prompt": made["prompt"], "prompt_tokens": len(request.tokens),
+                      "max_tokens": request.max_tokens}  # fmt: skip
+            done.check(here, (request.problem.task, request.problem.problem_id), prompt)
 
     def _plan(self, slots: int, pool_pages: int = 1) -> PagedPlan:
         lanes = self.model.layout.batch_axes
@@ -200,7 +230,8 @@ class Engine:
 
     def _run_options(self) -> RunOptions:
         return RunOptions(
-            policy=self.policy, tokenizer=self.tokenizer, repetition=self.repetition,
+            policy=self.policy, identity=self.identity, tokenizer=self.tokenizer,
+            repetition=self.repetition,
             page_size=self.page_size, prompt_rows=self._rows, steps=self._steps,
             share_prompts=self._share, observe=self._observe,
         )  # fmt: skip
@@ -208,12 +239,13 @@ class Engine:
     def _run(self, requests: list[Request], stream: bool) -> Iterator[Any]:
         if self._busy:
             raise InputError("this engine is generating already; close that iterator first")
-        self._busy = True
         try:
-            self._device = self._device or self._make_device()
-            yield from Run(
-                self.model, self._run_options(), self._device, requests, stream
-            ).samples()
+            self._busy = True
+            with memory_in_one_line(f"samples of up to {self.max_context} tokens", _LESS_MEMORY):
+                self._device = self._device or self._make_device()
+                yield from Run(
+                    self.model, self._run_options(), self._device, requests, stream
+                ).samples()
         finally:
             self._busy = False
 

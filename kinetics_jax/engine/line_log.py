@@ -6,10 +6,11 @@ which cannot append: one object a line. Readers take every file of the folder.
 
 import concurrent.futures
 import fcntl
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from etils import epath
 
@@ -30,29 +31,26 @@ def is_object_store(path: PathLike) -> bool:
     return "://" in os.fspath(path)
 
 
-class LineLog(Generic[T]):
+class LineLog:
     """The lines that one process appends to ``folder``, whose other files it leaves alone."""
 
     def __init__(
-        self, folder: PathLike, stem: str, parse: Callable[[str], T], *, process: int = 0,
-        processes: int = 1,
-    ) -> None:  # fmt: skip
+        self, folder: PathLike, stem: str, *, process: int = 0, processes: int = 1
+    ) -> None:
         """Opens (and makes) the file of this process; mends what a kill left at its end.
 
-        A last line without its newline is completed if it is whole, else dropped. Nothing else of a
-        file is ever changed.
+        A last line without its newline is completed if it is whole JSON, whoever wrote it, else dropped.
+        Nothing else of a file is ever changed.
 
         Args:
           folder: made if absent; a folder, or ``gs://bucket/…``.
           stem: files are ``STEM-00000-of-00001.jsonl``.
-          parse: a line's object; raises ``InputError`` where the line is not whole.
           process: number of this process.
           processes: how many there are.
 
         Raises ``LogError`` where another process has the file open, or it cannot be written.
         """
         self.folder = epath.Path(folder)
-        self._parse = parse
         self._name = f"{stem}-{process:05}-of-{processes:05}"
         self._file: int | None = None
         self._broken = ""
@@ -81,7 +79,11 @@ class LineLog(Generic[T]):
             raise LogError(self._broken)
         if self._file is None:
             name = f"{self._name}.{self._count:08}-{self._run}.jsonl"
-            (self.folder / name).write_bytes(data)
+            try:
+                (self.folder / name).write_bytes(data)
+            except OSError as error:
+                reason = error.strerror or error
+                raise LogError(f"{self.folder / name}: not written ({reason})") from None
             self._count += 1
             return
         before = os.fstat(self._file).st_size
@@ -104,7 +106,7 @@ class LineLog(Generic[T]):
             os.close(self._file)
             self._file, self._broken = None, f"{self._path}: this log is closed"
 
-    def __enter__(self) -> "LineLog[T]":
+    def __enter__(self) -> "LineLog":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,13 +118,10 @@ class LineLog(Generic[T]):
         whole = _end_of_last_line(self._file, size)
         if whole == size:
             return
-        tail = os.pread(self._file, size - whole, whole)
-        try:
-            self._parse(tail.decode("utf-8"))
-        except (InputError, UnicodeDecodeError):
-            os.ftruncate(self._file, whole)
-        else:
+        if _is_json(os.pread(self._file, size - whole, whole)):
             os.write(self._file, b"\n")
+        else:
+            os.ftruncate(self._file, whole)
         os.fsync(self._file)
 
 
@@ -145,6 +144,17 @@ def read_lines(folder: PathLike, stem: str, parse: Callable[[str], T]) -> Iterat
             yield from _parsed(os.fspath(file), data.splitlines(keepends=True), parse)
 
 
+def _is_json(line: bytes) -> bool:
+    """Whether a line is whole, whether or not it can be understood: part of an object is never JSON."""
+    try:
+        json.loads(line.decode("utf-8"), parse_int=str)
+    except RecursionError:
+        return True
+    except ValueError:  # undecodable bytes too
+        return False
+    return True
+
+
 def _is_part(name: str, stem: str) -> bool:
     return name.startswith(f"{stem}-") and "-of-" in name and name.endswith(".jsonl")
 
@@ -154,10 +164,11 @@ def _parsed(path: str, lines: Any, parse: Callable[[str], T]) -> Iterator[T]:
         try:
             yield parse(line.decode("utf-8"))
         except (InputError, UnicodeDecodeError) as error:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") and not _is_json(line):
                 return
             raise LogError(
-                f"{path}:{number}: {error}. Delete the line; what it held is then made anew"
+                f"{path}:{number}: {error}. Nothing was changed; move the line to another file to go on "
+                "without it, and what it held is made anew"
             ) from None
 
 

@@ -187,8 +187,9 @@ def _trials(n: int | Sequence[int]) -> tuple[int, ...]:
             raise InputError(f"n={n} must be at least 1 sample")
         return tuple(range(n))
     trials = tuple(n) if isinstance(n, Sequence) and not isinstance(n, str) else ()
-    if not trials or len(set(trials)) < len(trials):
+    whole = all(isinstance(t, int | np.integer) and not isinstance(t, bool) for t in trials)
+    if not trials or not whole or len(set(trials)) < len(trials) or min(trials) < 0:
         raise InputError(
-            f"n={n!r} must be a count of samples, or a list of different trial numbers"
+            f"n={n!r} must be a count of samples, or a list of different trial numbers ≥ 0"
         )
-    return trials
+    return tuple(int(trial) for trial in trials)

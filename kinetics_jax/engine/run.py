@@ -6,7 +6,7 @@ lets the device read a part of the next prompts.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 
 from kinetics_jax.engine.collect import Collector
 from kinetics_jax.engine.device import Device, Start
+from kinetics_jax.engine.identity import provenance_of
 from kinetics_jax.engine.progress import Progress
 from kinetics_jax.engine.requests import Request
 from kinetics_jax.engine.schedule import Admission, Ask, Schedule
@@ -30,6 +31,8 @@ class RunOptions:
     """What a run needs of its engine."""
 
     policy: Policy
+    identity: Mapping[str, Any]
+    """Of the engine, for the samples' provenance."""
     tokenizer: Tokenizer | None
     repetition: RepetitionRule | None
     page_size: int
@@ -61,6 +64,7 @@ class Run:
             )
         ]
         self.keys = [_keys(request) for request in requests]
+        self.provenances = [provenance_of(options.identity, request) for request in requests]
         self.total = sum(len(ask.trials) for ask in asks)
         self.schedule.submit(asks)
         self.collector = Collector(device.num_slots, options.tokenizer)
@@ -69,16 +73,21 @@ class Run:
         self.mine = owned_lanes(model, device.plan.lanes)
 
     def samples(self) -> Iterator[Any]:
-        """Run to the end, yielding finished samples (or pieces of the one, when streaming)."""
+        """Run to the end, yielding finished samples (or pieces of the one, when streaming).
+
+        Whatever ends it early, a device error or Ctrl-C, the next run on this device begins afresh.
+        """
+        self.device.clear()
         try:
             for item in self._items():
                 handed_over = time.perf_counter()
                 yield item
                 self.caller_seconds += time.perf_counter() - handed_over
-        finally:
-            if self.schedule.unfinished:
-                self.schedule.abort()
-                self.device.admit([], range(self.device.num_slots))
+        except GeneratorExit:  # between two chunks, where the state is whole
+            raise
+        except BaseException:
+            self.device.clear(anew=True)
+            raise
 
     def _items(self) -> Iterator[Any]:
         while self.schedule.unfinished:
@@ -151,6 +160,7 @@ class Run:
             finish_reason=reason, logprobs=logprobs if request.decoding.logprobs else None,
             model=self.model.config.name, policy=self.options.policy, seed=sampling.seed,
             temperature=sampling.temperature, max_tokens=request.max_tokens,
+            provenance=self.provenances[admission.ask.number],
         )  # fmt: skip
 
     def _slot(self, admission: Admission) -> int:

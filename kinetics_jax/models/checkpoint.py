@@ -201,13 +201,17 @@ def _check_index(
 def locate(path: str | pathlib.Path) -> pathlib.Path:
     """The folder of a checkpoint: ``path`` itself, or a hub repository (``org/name``) once downloaded.
 
-    Raises ``CheckpointError`` where there is neither, or the hub cannot be asked.
+    ``org/name@revision`` is a branch, tag or commit of it. Raises ``CheckpointError`` where there is
+    neither, or the hub cannot be asked.
     """
     folder = pathlib.Path(path)
     if folder.is_dir():
         return _snapshot(folder)
     if not isinstance(path, str) or path.count("/") != 1 or path[0] in "./~":
         raise CheckpointError(f"{path}: no such folder (a hub name looks like 'org/name')")
+    name, at, revision = path.partition("@")
+    if at and not revision:
+        raise CheckpointError(f"{path}: no revision after @ (a branch, tag or commit of the hub)")
     try:
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -216,7 +220,8 @@ def locate(path: str | pathlib.Path) -> pathlib.Path:
             f"{path}: no such folder, and huggingface_hub is not installed to look for it on the hub"
         ) from error
     try:
-        found = huggingface_hub.snapshot_download(path, allow_patterns=_TOKENIZER_AND_CONFIG)
+        pin: dict[str, Any] = {"revision": revision} if revision else {}
+        found = huggingface_hub.snapshot_download(name, allow_patterns=_TOKENIZER_AND_CONFIG, **pin)
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = (
             str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

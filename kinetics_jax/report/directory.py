@@ -97,13 +97,13 @@ def _put_in_place(build: Path, target: Path) -> None:
         build.rename(target)
     else:
         earlier = build.with_suffix(".old")
-        target.rename(earlier)
         try:
+            target.rename(earlier)
             build.rename(target)
-        except BaseException:
-            earlier.rename(target)
-            raise
-        shutil.rmtree(earlier, ignore_errors=True)
+        finally:  # a signal may strike between the two
+            if not target.exists():
+                earlier.rename(target)
+            shutil.rmtree(earlier, ignore_errors=True)
     _sync(target.parent)
 
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
+from kinetics_jax.scaling.csv_text import to_cell
 from kinetics_jax.scaling.results import (
     Estimate,
     FrontierResult,
@@ -82,11 +83,14 @@ def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> No
 
 
 def write_frontier_csv(results: Results, stream: TextIO) -> None:
-    """One row per law, flavour and grid point; costs per question, accuracies in [0, 1]."""
+    """One row per law, flavour and grid point; costs per question, accuracies in [0, 1].
+
+    No text is a formula to a spreadsheet.
+    """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for law in results.laws:
-        names = (
+        texts = (
             law.dataset,
             law.source,
             law.projected_policy,
@@ -94,6 +98,7 @@ def write_frontier_csv(results: Results, stream: TextIO) -> None:
             law.cost_mode,
             law.overlap,
         )
+        names = [to_cell(text) for text in texts]
         for result in law.frontiers.values():
             rows = _frontier_rows(law, result)
             writer.writerows((*names, result.flavour, result.choice, *row) for row in rows)
@@ -104,7 +109,7 @@ def _frontier_rows(law: Law, result: FrontierResult) -> list[list[str]]:
     numbers = [law.costs, law.seconds, dollars, result.accuracy, result.low, result.high]
     optima = [result.trials, result.length, result.tokens, result.kv_budget, result.dense_share]
     return [
-        [*(_cell(a[g]) for a in numbers), result.model[g], *(_cell(a[g]) for a in optima)]
+        [*(_cell(a[g]) for a in numbers), to_cell(result.model[g]), *(_cell(a[g]) for a in optima)]
         for g in range(len(law.costs))
     ]
 

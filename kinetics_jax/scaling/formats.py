@@ -11,10 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from kinetics_jax.scaling.csv_text import from_cell
 from kinetics_jax.scaling.lines import Lines
 from kinetics_jax.scaling.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
 from kinetics_jax.spec.errors import InputError
-from kinetics_jax.spec.policies import BlockTopK, Dense, Policy, SlidingWindow, TopK, parse_policy
+from kinetics_jax.spec.policies import (
+    BlockTopK,
+    Dense,
+    Policy,
+    SlidingWindow,
+    TopK,
+    UnknownPolicy,
+    parse_policy,
+    policy_from_dict,
+)
 from kinetics_jax.spec.records import MAX_COUNT, SampleRecord
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
@@ -84,6 +94,10 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
     while line is not None:
         try:
             record = SampleRecord.from_json(line)
+            if isinstance(
+                record.policy, UnknownPolicy
+            ):  # a record keeps it; a price needs its class
+                policy_from_dict(record.policy.fields)
         except InputError as error:
             raise lines.error(str(error), lines.mend()) from None
         rows.add(
@@ -105,7 +119,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             f"no column {', '.join(missing)} in the header ({found}{'…' if len(header) > 8 else ''})",
             f"a trials CSV needs {','.join(REQUIRED_COLUMNS)}",
         )
-    width, at = len(header), {name: i for i, name in enumerate(header)}
+    width = len(header)
     stem = os.path.basename(lines.path).split(".")[0]
     policies: dict[str, Policy] = {"": Dense()}
     for cells in _csv_rows(lines):
@@ -117,7 +131,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             policies[text] = row.parse("policy", parse_policy)
         rows.add(
             lines, source=row.get("source") or stem, model=row.name("model"), policy=policies[text],
-            dataset=row.name("dataset"), problem_id=row.name("problem_id"), trial=cells[at["trial"]],
+            dataset=row.name("dataset"), problem_id=row.name("problem_id"), trial=row.get("trial"),
             prompt_tokens=row.optional("prompt_tokens", _count, math.nan),
             generated_tokens=row.parse("gen_tokens", _count), correct=row.parse("correct", _boolean),
             max_tokens=row.optional("max_tokens", _positive_count, UNKNOWN_CAP),
@@ -150,10 +164,10 @@ class _Row:
         self._fields, self._lines = fields, lines
 
     def get(self, column: str) -> str:
-        return self._fields.get(column, "")
+        return from_cell(self._fields.get(column, ""))
 
     def name(self, column: str) -> str:
-        if text := self._fields[column]:
+        if text := self.get(column):
             return text
         raise self._lines.error(f"{column} is empty", "every sample needs one")
 

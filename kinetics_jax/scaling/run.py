@@ -1,8 +1,7 @@
 """From a trials table to results: every comparable family on every chip, in parallel, in words."""
 
-import concurrent.futures
+import contextlib
 import dataclasses
-import multiprocessing
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -19,6 +18,7 @@ from kinetics_jax.scaling.results import Law, Results
 from kinetics_jax.scaling.shapes import shape_results
 from kinetics_jax.scaling.trials import Trials
 from kinetics_jax.scaling.words import answers, shape_answers
+from kinetics_jax.scaling.workers import map_in_processes
 from kinetics_jax.spec import InputError, Policy
 
 Task = tuple[Family, Chip, LawOptions, Policy | None]
@@ -133,9 +133,8 @@ def _find_all(
     """Laws in the order of the tasks, and why any task has none."""
     laws, refused = [], []
     if jobs > 1 and len(tasks) > 1:
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(min(jobs, len(tasks)), context) as pool:
-            found = list(_counted(pool.map(_find, tasks), len(tasks), on_progress))
+        with contextlib.closing(map_in_processes(_find, tasks, jobs)) as results:  # type: ignore[type-var]
+            found = list(_counted(results, len(tasks), on_progress))
     else:
         found = list(_counted(map(_find, tasks), len(tasks), on_progress))
     for task, law in zip(tasks, found, strict=True):

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from kinetics_jax.scaling.csv_text import to_cell
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import Policy, policy_to_dict
 
@@ -99,16 +100,20 @@ class Trials:
         return dataclasses.replace(self, prompt_tokens=filled)
 
     def write_csv(self, stream: TextIO) -> None:
-        """Write the table as the trials CSV that ``read_trials`` reads."""
-        policies = [policy_text(policy) for policy in self.policies]
+        """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
+        policies = [to_cell(policy_text(policy)) for policy in self.policies]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["source", "model", "dataset", "problem_id", "trial", "gen_tokens", "correct",
                          "max_tokens", "temperature", "prompt_tokens", "policy"])  # fmt: skip
         caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
         temperatures = ["" if np.isnan(t) else f"{t:g}" for t in self.temperature]
         prompts = ["" if np.isnan(tokens) else int(tokens) for tokens in self.prompt_tokens]
+        texts = (
+            [to_cell(text) for text in column]
+            for column in (self.source, self.model, self.dataset, self.problem_id, self.trial)
+        )
         writer.writerows(
-            zip(self.source, self.model, self.dataset, self.problem_id, self.trial,
+            zip(*texts,
                 self.generated_tokens.tolist(), self.correct.astype(int).tolist(), caps,
                 temperatures, prompts, [policies[i] for i in self.policy], strict=True)
         )  # fmt: skip

@@ -15,6 +15,10 @@ class InputError(KineticsError, ValueError):
     """An argument, file or record is wrong. The text names what, where and how to mend it."""
 
 
+class OutOfMemoryError(KineticsError, MemoryError):
+    """The host or a device has not the memory for what was asked. The text says for what, and the mend."""
+
+
 class UnknownNameError(InputError, KeyError):
     """A name (model, chip, policy …) is not in the list that holds it."""
 

@@ -4,17 +4,23 @@ A record is whole or absent: a line that is cut, or lacks a field, is an error t
 """
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.spec.errors import InputError
-from kinetics_jax.spec.policies import Dense, Policy, policy_from_dict, policy_to_dict
-
-MAX_COUNT = 1 << 40
-"""No count of tokens or trials is larger; a number beyond it is a broken file."""
-FINISH_REASONS = ("stop", "length", "repetition", "error")
+from kinetics_jax.spec.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.spec.stored import (
+    FINISH_REASONS,
+    MAX_COUNT,
+    check_count,
+    check_finish_reason,
+    check_seed,
+    check_temperature,
+    check_text,
+    name_of_problem,
+    read_object,
+    write_object,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,25 +51,17 @@ class SampleRecord:
     """Everything else (text, answer, log-probs …), kept as it came."""
 
     def __post_init__(self) -> None:
-        for field, least in (("trial", 0), ("prompt_tokens", 0), ("generated_tokens", 0)):
-            _check_count(field, getattr(self, field), least)
+        for field in ("trial", "prompt_tokens", "generated_tokens"):
+            check_count(field, getattr(self, field), 0)
         if self.max_tokens is not None:
-            _check_count("max_tokens", self.max_tokens, 1)
+            check_count("max_tokens", self.max_tokens, 1)
         for field in ("run", "model", "task", "problem_id"):
-            if not isinstance(getattr(self, field), str) or not getattr(self, field):
-                raise InputError(
-                    f"{field}={getattr(self, field)!r} must be a text that is not empty"
-                )
-        heat = self.temperature
-        known = isinstance(heat, int | float) and not isinstance(heat, bool)
-        if heat is not None and not (known and 0 <= heat < math.inf):
-            raise InputError(f"temperature={heat!r} must be a finite number ≥ 0, or left out")
+            check_text(field, getattr(self, field))
+        check_temperature(self.temperature)
+        check_seed(self.seed)
         if not isinstance(self.correct, bool):
             raise InputError(f"correct={self.correct!r} must be true or false")
-        if self.finish_reason not in FINISH_REASONS:
-            raise InputError(
-                f"finish_reason={self.finish_reason!r} must be one of {', '.join(FINISH_REASONS)}"
-            )
+        check_finish_reason(self.finish_reason)
 
     @property
     def key(self) -> tuple[str, str, Policy, str, str, int | None, int]:
@@ -77,30 +75,24 @@ class SampleRecord:
         extra = fields.pop("extra")
         fields["policy"] = policy_to_dict(self.policy)
         known = {name: value for name, value in fields.items() if value is not None}
-        return json.dumps({**extra, **known}, allow_nan=False, separators=(",", ":"))
+        return write_object({**extra, **known}, "sample record")
 
     @classmethod
     def from_json(cls, line: str) -> "SampleRecord":
         """The record in one line of JSON.
 
         Raises:
-          InputError: not JSON, not an object, a field missing or of a wrong type or value.
+          InputError: not JSON, not an object, a field missing, there twice, or of a wrong type or value.
         """
-        try:
-            fields = json.loads(line)
-        except RecursionError:
-            raise InputError("JSON nested too deeply for a sample record") from None
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"not a whole JSON record ({error.msg} at column {error.colno})"
-            ) from None
-        if not isinstance(fields, dict):
-            raise InputError("a sample record is a JSON object, one a line")
-        return cls.from_dict(fields)
+        return cls.from_dict(read_object(line, "sample record"))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "SampleRecord":
-        """The record with these fields; those it does not know go to ``extra``."""
+        """The record with these fields; those it does not know go to ``extra``.
+
+        An optional field that is null is as one left out, and so is an empty policy, as in a CSV. The
+        policy may be a text (``"dense"``); one that is not known here is kept as data.
+        """
         known = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
         required = [
             name
@@ -110,18 +102,17 @@ class SampleRecord:
         missing = [name for name in required if name not in fields]
         if missing:
             raise InputError(f"sample record lacks {', '.join(missing)}")
-        values = {name: value for name, value in fields.items() if name in known}
+        values = {
+            name: value for name, value in fields.items()
+            if name in required or (name in known and value is not None)
+        }  # fmt: skip
+        if values.get("policy") == "":
+            del values["policy"]
         if "policy" in values:
-            if not isinstance(values["policy"], Mapping):
-                raise InputError(f"policy={values['policy']!r} must be an object with a name")
-            values["policy"] = policy_from_dict(values["policy"])
-        if isinstance(values["problem_id"], int):
-            values["problem_id"] = str(values["problem_id"])
+            values["policy"] = policy_from_stored(values["policy"])
+        values["problem_id"] = name_of_problem(values["problem_id"])
         extra = {name: value for name, value in fields.items() if name not in known}
         return cls(**values, extra=extra)
 
 
-def _check_count(name: str, value: object, least: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not least <= value <= MAX_COUNT:  # type: ignore[operator]
-        raise InputError(f"{name}={value!r} must be a whole number ≥ {least}")
+__all__ = ["FINISH_REASONS", "MAX_COUNT", "SampleRecord"]

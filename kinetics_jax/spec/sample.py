@@ -1,17 +1,28 @@
 """A finished sample before anybody graded it: what the engine yields and writes, one JSON object a line."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.spec.errors import InputError
-from kinetics_jax.spec.policies import Dense, Policy, policy_from_dict, policy_to_dict
-from kinetics_jax.spec.records import FINISH_REASONS, SampleRecord
+from kinetics_jax.spec.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.spec.records import SampleRecord
+from kinetics_jax.spec.stored import (
+    MAX_COUNT,
+    check_count,
+    check_finish_reason,
+    check_seed,
+    check_temperature,
+    check_text,
+    name_of_problem,
+    read_object,
+    write_object,
+)
 
 SampleKey = tuple[str, str, int]
 """(task, problem id, trial)."""
+_OPTIONAL = ("text", "logprobs", "policy", "seed", "temperature", "max_tokens", "provenance")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,11 +46,30 @@ class Sample:
     seed: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    provenance: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
+    """What else decided its tokens, as JSON has it (``spec.provenance``); None where not recorded."""
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    """Fields that another version or tool wrote, kept as they came."""
 
     def __post_init__(self) -> None:
-        if self.finish_reason not in FINISH_REASONS:
-            known = ", ".join(FINISH_REASONS)
-            raise InputError(f"finish_reason={self.finish_reason!r} must be one of {known}")
+        for name in ("task", "problem_id", "model"):
+            check_text(name, getattr(self, name))
+        check_count("trial", self.trial, 0)
+        check_count("prompt_tokens", self.prompt_tokens, 0)
+        check_finish_reason(self.finish_reason)
+        check_seed(self.seed)
+        check_temperature(self.temperature)
+        if self.max_tokens is not None:
+            check_count("max_tokens", self.max_tokens, 1)
+        if self.text is not None and not isinstance(self.text, str):
+            raise InputError(f"text={self.text!r} must be a text, or left out")
+        if not isinstance(self.policy, Policy):
+            raise InputError(f"policy={self.policy!r} must be a policy")
+        for name in ("provenance", "extra"):
+            if not isinstance(getattr(self, name) or {}, Mapping):
+                raise InputError(f"{name}={getattr(self, name)!r} must be an object")
+        _check_tokens(self.tokens)
+        _check_logprobs(self.logprobs, len(self.tokens))
 
     @property
     def key(self) -> SampleKey:
@@ -64,35 +94,62 @@ class Sample:
     def to_json(self) -> str:
         """One line of JSON without the newline; what is unknown (None) is left out."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        extra = fields.pop("extra")
         fields["policy"] = policy_to_dict(self.policy)
         if self.logprobs is not None:
             fields["logprobs"] = [round(p, 5) if math.isfinite(p) else None for p in self.logprobs]
         known = {name: value for name, value in fields.items() if value is not None}
-        return json.dumps(known, allow_nan=False, separators=(",", ":"))
+        return write_object(known | {k: v for k, v in extra.items() if k not in known}, "sample")
 
     @classmethod
     def from_json(cls, line: str) -> "Sample":
-        """The sample in one line of JSON. Raises ``InputError`` where it is not a whole one."""
-        try:
-            fields = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"not a whole JSON sample ({error})") from None
-        if not isinstance(fields, Mapping):
-            raise InputError("a sample is a JSON object, one a line")
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        required = [
-            n for n, f in known.items()
-            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        ]  # fmt: skip
-        missing = [name for name in required if name not in fields]
-        unknown = [name for name in fields if name not in known]
-        if missing or unknown:
-            what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
-            raise InputError(f"sample {what}")
-        values = dict(fields)
+        """The sample in one line of JSON, checked field by field as a ``SampleRecord`` is.
+
+        Raises ``InputError`` where it is not a whole one. Fields it does not know go to ``extra``, and a
+        policy that is not known here is kept as data.
+        """
+        fields = read_object(line, "sample", strict=True)
+        known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
+        required = known - set(_OPTIONAL)
+        if missing := [f.name for f in dataclasses.fields(cls) if f.name in required - set(fields)]:
+            raise InputError(f"sample lacks {', '.join(missing)}")
+        values = {
+            name: value for name, value in fields.items()
+            if name in required or (name in known and value is not None)
+        }  # fmt: skip
+        if not isinstance(values["tokens"], list):
+            raise InputError("tokens must be a list of token ids")
         values["tokens"] = tuple(values["tokens"])
+        values["problem_id"] = name_of_problem(values["problem_id"])
         if "policy" in values:
-            values["policy"] = policy_from_dict(values["policy"])
+            values["policy"] = policy_from_stored(values["policy"])
         if "logprobs" in values:
+            if not isinstance(values["logprobs"], list):
+                raise InputError("logprobs must be a list of numbers, or left out")
+            if -math.inf in values["logprobs"]:  # a number too large; ours would be null
+                raise InputError("logprobs holds a number that is not finite")
             values["logprobs"] = tuple(math.nan if p is None else p for p in values["logprobs"])
-        return cls(**values)
+        extra = {name: value for name, value in fields.items() if name not in known}
+        return cls(**values, extra=extra)
+
+
+def _check_tokens(tokens: object) -> None:
+    if not isinstance(tokens, tuple | list):
+        raise InputError(f"tokens is a {type(tokens).__name__}; give a tuple of token ids")
+    if not set(map(type, tokens)) <= {int} or (tokens and min(tokens) < 0):
+        wrong = next(t for t in tokens if type(t) is not int or t < 0)
+        raise InputError(f"tokens holds {wrong!r}; token ids are whole numbers ≥ 0")
+    if tokens and max(tokens) > MAX_COUNT:
+        raise InputError(f"tokens holds a token id larger than {MAX_COUNT}")
+
+
+def _check_logprobs(logprobs: object, count: int) -> None:
+    """None, or a number a token; one that is not finite is written as null."""
+    if logprobs is None:
+        return
+    if not isinstance(logprobs, tuple | list) or not set(map(type, logprobs)) <= {int, float}:
+        raise InputError("logprobs must be a number for each token, or left out")
+    if len(logprobs) != count:
+        raise InputError(f"{len(logprobs)} logprobs for {count} tokens: one each is needed")
+    if any(p > 1 for p in logprobs):  # a little above 0 is rounding
+        raise InputError(f"logprobs holds {max(logprobs)!r}: no probability is so large")

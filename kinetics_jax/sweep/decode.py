@@ -102,7 +102,7 @@ def _decode_cell(
     missing: list[SampleKey], share: Share, keep: Callable[[Cell, Sample], None],
 ) -> None:  # fmt: skip
     with SampleLog(
-        cell_folder(root, cell), process=share.process, processes=share.processes
+        cell_folder(root, cell), process=share.process, processes=share.processes, guarded=False
     ) as log:
         skip = not_mine(missing, wanted_keys(cell, task))
         wanted = {problem_id for _, problem_id, _ in missing}

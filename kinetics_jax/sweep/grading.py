@@ -61,9 +61,7 @@ class CellGrader:
         self._model, self._decode = cell.model.name, decode
         self._workers = experiment.grading_processes or max(1, (os.cpu_count() or 1) // 2)
         folder = cell_folder(root, cell)
-        self._log = LineLog(
-            folder, STEM, SampleRecord.from_json, process=share.process, processes=share.processes
-        )
+        self._log = LineLog(folder, STEM, process=share.process, processes=share.processes)
         self.done = set(read_grades(folder))
 
     def grade(self, samples: Sequence[Sample]) -> None:

@@ -1,7 +1,8 @@
 """``manifest.json``: which experiment a directory holds, so that no other one is mixed into it.
 
-What decides a sample (weights, problems, policy, caps, sampling, seed) must stay the same; models, policies
-and tasks may be added and trials raised. ``sessions-….jsonl`` says when, where and with which code it ran.
+What decides a sample (weights, problems, policy, caps, sampling, seed, dtype) must stay the same; models,
+policies and tasks may be added and trials raised. Beside it stand the digests of files that were read.
+``sessions-….jsonl`` says when, where and with which code it ran.
 """
 
 import dataclasses
@@ -25,8 +26,9 @@ from kinetics_jax._version import __version__
 from kinetics_jax.engine.line_log import LineLog, PathLike, is_object_store
 from kinetics_jax.scaling.trials import policy_text
 from kinetics_jax.spec import InputError
-from kinetics_jax.sweep.experiment import Experiment
-from kinetics_jax.sweep.models import fingerprint
+from kinetics_jax.sweep.digests import FileDigests
+from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice
+from kinetics_jax.sweep.models import fingerprint, pinned, resolved_dtype
 from kinetics_jax.tasks import Task
 
 FILE = "manifest.json"
@@ -37,12 +39,33 @@ _OURS = (".lock", "lock.json", f".{FILE}.part")
 _LIBRARIES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "math-verify")
 
 
-def describe(experiment: Experiment, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """What decides the samples, ready for JSON."""
+def describe(
+    experiment: Experiment, tasks: Mapping[str, Task], *, earlier: Mapping[str, Any] | None = None,
+    files: FileDigests | None = None, decodes: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """What decides the samples, ready for JSON.
+
+    Args:
+      experiment: what is run.
+      tasks: its tasks by name.
+      earlier: the description in the directory's manifest: hub names stay at the revision it has.
+      files: digests of files that need not be read again.
+      decodes: False where stored samples are only graded: weights and an ``auto`` dtype are then as the
+        manifest says, and need not be here.
+
+    Raises ``InputError`` where the weights are not to be had.
+    """
+    before = earlier or {}
+    dtype = before.get("dtype") if experiment.engine.dtype == "auto" and not decodes else None
+
+    def weights(choice: ModelChoice) -> str:
+        known = before.get("models", {}).get(choice.name, {}).get("weights")
+        return known if known and not decodes else fingerprint(choice, files, known=known)
+
     return {
         "name": experiment.name,
         "models": {
-            choice.name: {"weights": fingerprint(choice), "trials": choice.trials}
+            choice.name: {"weights": weights(choice), "trials": choice.trials}
             for choice in experiment.models
         },
         "policies": {policy_text(policy): True for policy in experiment.policies},
@@ -58,7 +81,7 @@ def describe(experiment: Experiment, tasks: Mapping[str, Task]) -> dict[str, Any
         "repetition": experiment.repetition and dataclasses.asdict(experiment.repetition),
         "page_size": experiment.engine.page_size,
         "exact_masks": experiment.engine.exact_masks,
-        "dtype": experiment.engine.dtype,
+        "dtype": dtype or resolved_dtype(experiment.engine),
         "quantize": experiment.engine.quantize,
     }  # fmt: skip
 
@@ -89,43 +112,102 @@ def problems_hash(task: Task) -> str:
     return digest.hexdigest()
 
 
-def check(folder: PathLike, described: Mapping[str, Any]) -> None:
-    """Raise ``InputError`` for a directory of another experiment, naming a difference, or of anything else.
+def pin(experiment: Experiment, described: Mapping[str, Any]) -> Experiment:
+    """The experiment with every model of the hub at the revision that is described."""
+    weights = {name: model["weights"] for name, model in described["models"].items()}
+    models = tuple(pinned(choice, weights[choice.name]) for choice in experiment.models)
+    return dataclasses.replace(experiment, models=models)
+
+
+def check_place(folder: PathLike) -> bool:
+    """Whether a directory has a manifest. Raises ``InputError`` for one that holds anything else.
 
     A directory that is absent or empty is fine.
     """
     root = epath.Path(folder)
     if not root.exists():
-        return
+        return False
     if not root.is_dir():
         raise InputError(f"{folder} is a file: name a directory")
     if (root / FILE).exists():
-        if what := difference(read(folder), described):
-            raise InputError(f"{folder} holds another experiment: {what}. Give another --out")
-    elif foreign := sorted(path.name for path in root.iterdir() if path.name not in _OURS):
+        return True
+    if foreign := sorted(path.name for path in root.iterdir() if path.name not in _OURS):
         raise InputError(f"{folder} holds {foreign[0]} and no {FILE}: give a new or empty --out")
+    return False
 
 
-def write(folder: PathLike, described: Mapping[str, Any]) -> None:
-    """Write the manifest where it is absent, or lacks what the experiment has added."""
+def check(folder: PathLike, described: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for a directory of another experiment, naming a difference, or of anything else.
+
+    A directory that is absent or empty is fine.
+    """
+    if check_place(folder) and (what := difference(_adopted(read(folder), described), described)):
+        raise InputError(f"{folder} holds another experiment: {what}. Give another --out")
+
+
+def _adopted(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest of an earlier version, with what it left open as it is now.
+
+    It held ``auto`` where the dtype depends on the devices, and hub names without a revision.
+    """
+    models = {name: dict(model) for name, model in earlier["models"].items()}
+    for name, model in models.items():
+        here = now["models"].get(name, model)["weights"]
+        if here.partition("@")[0] == model["weights"]:
+            model["weights"] = here
+    dtype = earlier["dtype"]
+    if dtype == "auto" != now["dtype"]:
+        dtype = resolved_dtype(EngineChoice())
+    return {**earlier, "models": models, "dtype": dtype}
+
+
+def write(folder: PathLike, described: Mapping[str, Any], files: FileDigests | None = None) -> None:
+    """Write the manifest where it is absent, or lacks what the experiment or ``files`` has added."""
     path = epath.Path(folder) / FILE
-    if not path.exists() or read(folder) != described:
-        fields = {"format": FORMAT, "version": _VERSION, "experiment": described}
+    known = known_files(folder) if path.exists() else {}
+    stamps = (files.stamps() if files else {}) or known
+    if not path.exists() or read(folder) != described or stamps != known:
+        fields = {
+            "format": FORMAT, "version": _VERSION, "experiment": described, "files": stamps,
+        }  # fmt: skip
         write_whole(path, json.dumps(fields, indent=1) + "\n")
 
 
 def read(folder: PathLike) -> dict[str, Any]:
     """The description in a directory's manifest. Raises ``InputError`` where it is none of ours."""
+    described = _read(folder)["experiment"]
+    whole = isinstance(described, dict) and all(
+        isinstance(described.get(kind), dict) for kind in ("models", "policies", "tasks")
+    )
+    models = described["models"].values() if whole else ()
+    if not whole or "dtype" not in described or not all(_is_model(model) for model in models):
+        raise InputError(
+            f"{epath.Path(folder) / FILE}: not the manifest of a sweep of this version"
+        )
+    return described
+
+
+def known_files(folder: PathLike) -> dict[str, Any]:
+    """Digests that need not be made again, for ``FileDigests``. Raises as ``read``."""
+    found = _read(folder).get("files", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _read(folder: PathLike) -> dict[str, Any]:
     path = epath.Path(folder) / FILE
     try:
         fields = json.loads(path.read_text())
         known = fields["format"] == FORMAT and fields["version"] == _VERSION
-        described = fields["experiment"]
-    except (ValueError, KeyError, TypeError, OSError):
+        known = known and "experiment" in fields
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         known = False
     if not known:
         raise InputError(f"{path}: not the manifest of a sweep of this version")
-    return described
+    return fields
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("weights"), str)
 
 
 def difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -161,16 +243,20 @@ def _short(value: Any) -> str:
 
 
 def write_whole(path: epath.Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that is there whole or not at all. Raises ``InputError`` where it cannot (disk full …)."""
     if is_object_store(path):
         path.write_text(text)
         return
     part = path.with_name(f".{path.name}.part")
-    with open(part, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    try:
+        with open(part, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{path}: not written ({error.strerror or error})") from None
 
 
 def note_session(folder: PathLike, **more: Any) -> None:
@@ -180,15 +266,8 @@ def note_session(folder: PathLike, **more: Any) -> None:
         "host": socket.gethostname(), "command": sys.argv, "kinetics_jax": __version__,
         "commit": _commit(), "python": platform.python_version(), "libraries": _libraries(), **more,
     }  # fmt: skip
-    with LineLog(folder, "sessions", _parse) as log:
+    with LineLog(folder, "sessions") as log:
         log.append(json.dumps(session))
-
-
-def _parse(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})") from None
 
 
 def _libraries() -> dict[str, str]:

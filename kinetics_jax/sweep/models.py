@@ -1,13 +1,15 @@
-"""Models of a sweep: shape without weights (for plans), fingerprint, and the opened model itself."""
+"""Models of a sweep: shape without weights (for plans), what they are known by, and the opened model."""
 
 import dataclasses
 import datetime
-import hashlib
 import math
 import pathlib
+import re
 from typing import TYPE_CHECKING, Any
 
+from kinetics_jax.models.checkpoint import locate
 from kinetics_jax.spec import InputError, ModelConfig, UnknownNameError, presets
+from kinetics_jax.sweep.digests import PREFIX, FileDigests, former_fingerprint, weights_digest
 from kinetics_jax.sweep.experiment import EngineChoice, ModelChoice, Slice
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ SHIPPED = "shipped"
 """Source of the tiny models of the built-in suite, by the last word of their name."""
 _SUITE = "registers-"
 """What names of the suite's models begin with; they speak its symbols."""
-_EDGE = 1 << 20
-"""Bytes at either end of a weight file that its fingerprint covers."""
+_COMMIT = re.compile("[0-9a-f]{40}")
+"""A revision of the hub that never becomes another."""
 _SHAPE = (
     "vocab_size", "model_dim", "num_layers", "num_query_heads", "num_kv_heads", "head_dim",
     "tied_embeddings", "qk_norm", "qkv_bias", "total_params",
@@ -44,24 +46,54 @@ def shape(choice: ModelChoice) -> ModelConfig:
     )
 
 
-def fingerprint(choice: ModelChoice) -> str:
-    """A hash that tells one set of weights from another: names, sizes and both ends of every file.
+def fingerprint(
+    choice: ModelChoice, files: FileDigests | None = None, *, known: str | None = None
+) -> str:
+    """What tells one set of weights from another: a digest of what is in the files.
 
-    Weights that are not here yet (a hub name) are known by that name.
+    Weights of the hub are known by name and commit (``org/name@commit``), downloaded if need be; random
+    ones by their seed.
+
+    Args:
+      choice: the model.
+      files: digests of files that need not be read again.
+      known: what a manifest says of the model. A hub name without a revision stays at its commit, and a
+        digest that an earlier version made of the same files is kept.
+
+    Raises ``InputError`` where the weights are not to be had.
     """
+    if _is_random(choice.source):
+        return choice.source
     path = _path(choice)
     if not path.exists():
-        return choice.source
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with open(file, "rb") as stream:
-            digest.update(stream.read(_EDGE))
-            if size > _EDGE:
-                stream.seek(max(size - _EDGE, _EDGE))
-                digest.update(stream.read())
-    return digest.hexdigest()
+        name, _, revision = choice.source.partition("@")
+        if known and known.startswith(f"{name}@") and revision in ("", known.partition("@")[2]):
+            return known
+        if _COMMIT.fullmatch(revision):
+            return choice.source
+        path = locate(choice.source)
+        if _COMMIT.fullmatch(path.name):  # the folder of a snapshot
+            return f"{name}@{path.name}"
+    found = weights_digest(path, files or FileDigests())
+    if known and known != found and not known.startswith(PREFIX):
+        return known if known == former_fingerprint(path) else found
+    return found
+
+
+def pinned(choice: ModelChoice, weights: str) -> ModelChoice:
+    """The choice with its source at the commit that ``fingerprint`` found, where it is of the hub."""
+    name, _, commit = weights.partition("@")
+    ours = choice.source.partition("@")[0] == name and _COMMIT.fullmatch(commit)
+    return dataclasses.replace(choice, source=weights) if ours else choice
+
+
+def resolved_dtype(engine: EngineChoice) -> str:
+    """The dtype of the weights, with ``auto`` resolved for the devices that are here."""
+    import jax
+
+    if engine.dtype != "auto":
+        return engine.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def open_tokenizer(choice: ModelChoice, date: str = "") -> "Tokenizer | None":
@@ -88,10 +120,7 @@ def open_model(choice: ModelChoice, engine: EngineChoice) -> "Qwen3":
     from kinetics_jax.models import Qwen3, load
 
     mesh = make_mesh(choice.slice)
-    platform = (mesh.devices.flat[0] if mesh is not None else jax.local_devices()[0]).platform
-    dtype = engine.dtype
-    if dtype == "auto":
-        dtype = "float32" if platform == "cpu" else "bfloat16"
+    dtype = resolved_dtype(engine)
     if _is_random(choice.source):
         seed = choice.source.partition(":")[2] or "0"
         if not seed.isdigit():

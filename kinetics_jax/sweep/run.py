@@ -1,6 +1,7 @@
 """A sweep from beginning to end: plan, decode what is missing, grade, merge, law and report; resumable."""
 
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.sample import Sample
 from kinetics_jax.sweep import manifest
+from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
 from kinetics_jax.sweep.grading import BackgroundGrading, CellGrader, Decode
@@ -98,7 +100,6 @@ class Sweep:
         self._samples_bar: Any = None
         self._across = False
         """Whether the model at work lies across processes: they must stop after the same chunk."""
-        self._described = manifest.describe(experiment, self.tasks)
         if experiment.grade:
             self._try_graders()
 
@@ -107,7 +108,8 @@ class Sweep:
 
         Raises ``InputError`` where the directory holds another experiment or another run is in it.
         """
-        with StopSignal() as stop, self._directory():
+        with StopSignal() as stop, self._directory() as described:
+            self.experiment = manifest.pin(self.experiment, described)
             here = Attendance(self.root, self.share)
             try:
                 self._decode(stop, here)
@@ -127,13 +129,17 @@ class Sweep:
         """Without decoding: grade what is not graded (all of it with ``regrade``), merge, report."""
         if not (epath.Path(self.root) / manifest.FILE).exists():
             raise InputError(f"{self.root}: no sweep is there to merge or grade")
-        with StopSignal() as stop, self._directory():
+        with StopSignal() as stop, self._directory(decodes=False) as described:
+            self.experiment = manifest.pin(self.experiment, described)
             return self._end(stop, samples=True, anew=regrade)
 
     # How it is done.
 
-    def _directory(self) -> "_Directory":
-        return _Directory(self.root, self._described, self.share, self._settings)
+    def _directory(self, *, decodes: bool = True) -> "_Directory":
+        describe = functools.partial(
+            manifest.describe, self.experiment, self.tasks, decodes=decodes
+        )
+        return _Directory(self.root, describe, self.share, self._settings)
 
     def _decode(self, stop: StopSignal, here: Attendance) -> None:
         from kinetics_jax.sweep.decode import count_done, decode_cells
@@ -224,10 +230,14 @@ class Sweep:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            summary = write_report(
-                self.root, self.experiment, settings=self._settings, on_progress=on_law,
-                jobs=os.cpu_count() or 1,
-            )  # fmt: skip
+            try:
+                with stop.at_once():
+                    summary = write_report(
+                        self.root, self.experiment, settings=self._settings, on_progress=on_law,
+                        jobs=os.cpu_count() or 1,
+                    )  # fmt: skip
+            except Stopped:
+                return dataclasses.replace(outcome, signal=stop.received)
         return dataclasses.replace(outcome, summary=summary)
 
     def _outcome(self) -> Outcome:
@@ -273,32 +283,47 @@ def _open_engines(experiment: Experiment, observe: Callable[[Any], None]) -> Any
 
 
 class _Directory:
-    """The directory while a run is at work in it: made, checked, locked, its session noted."""
+    """The directory while a run is at work in it: made, locked, checked, its session noted.
+
+    Entered, it is the description of what the samples are made with, the same on all processes.
+    """
 
     def __init__(
-        self, root: PathLike, described: Mapping[str, Any], share: Share,
+        self, root: PathLike, describe: Callable[..., dict[str, Any]], share: Share,
         settings: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        self._root, self._described, self._share = root, described, share
-        self._settings = settings
+        self._root, self._make, self._share = root, describe, share
+        self._settings, self._files = settings, FileDigests()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> dict[str, Any]:
         root, self._lock = epath.Path(self._root), None
-        manifest.check(root, self._described)  # before anything is put there
+        manifest.check_place(root)  # before anything is put there
         if self._share.leads:
             try:
                 root.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise InputError(f"{root}: cannot be made ({error.strerror or error})") from None
             self._lock = DirectoryLock(root)
-            try:
-                manifest.check(root, self._described)
-                manifest.write(root, self._described)
+        try:
+            described = self._describe(root)
+            if self._share.leads:
+                manifest.write(root, described, self._files)
                 manifest.note_session(root, settings=self._settings, **_devices(self._share))
-            except BaseException:
-                self._lock.close()
-                raise
-        meet("directory", self._share)
+            meet("directory", self._share)
+            # A hub name is at the revision that the first process has found.
+            return described if self._share.leads else self._describe(root)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _describe(self, root: epath.Path) -> dict[str, Any]:
+        earlier = None
+        if manifest.check_place(root):
+            earlier = manifest.read(root)
+            self._files.add(manifest.known_files(root))
+        described = self._make(earlier=earlier, files=self._files)
+        manifest.check(root, described)
+        return described
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:

@@ -219,6 +219,10 @@ def test_progress_adds_up(model, prompts, monkeypatch):
     [
         (lambda e, p: e.generate(p, n=0), "n=0 must be at least 1"),
         (lambda e, p: e.generate(p, n=[1, 1]), "different trial numbers"),
+        (lambda e, p: e.generate(p, n=[0, -5]), "different trial numbers ≥ 0"),
+        (lambda e, p: e.generate(p, n=[0.5]), "different trial numbers"),
+        (lambda e, p: e.generate(p, n=["0"]), "different trial numbers"),
+        (lambda e, p: e.generate(p, n=[True]), "different trial numbers"),
         (lambda e, p: e.generate([[1] * 128]), "leaves no room"),
         (lambda e, p: e.generate([[1] * 100], max_tokens=50), "do not fit"),
         (lambda e, p: e.generate([[1, 999]]), "token id 999 is outside"),

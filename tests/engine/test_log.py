@@ -151,3 +151,45 @@ def test_lines_are_json_of_samples(tmp_path):
     lines = (tmp_path / "samples-00000-of-00001.jsonl").read_text("utf-8").split("\n")[:-1]
     assert [Sample.from_json(line) for line in lines] == SAMPLES
     assert all(json.loads(line)["task"] == "t" for line in lines)
+
+
+@pytest.mark.parametrize("newline", ["", "\n"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_policy_of_another_version_is_read_and_written_back(tmp_path, place, newline):
+    lines = [one.to_json() for one in SAMPLES[:2]]
+    lines[place] = lines[place].replace('{"name":"dense"}', '{"name":"clusters","centroids":64}')
+    file = tmp_path / "samples-00000-of-00001.jsonl"
+    file.write_text("\n".join(lines) + newline)
+    found = list(iterate_samples(tmp_path))
+    assert [s.key for s in found] == [s.key for s in SAMPLES[:2]]
+    assert found[place].to_json() == lines[place]
+    assert len(merged_samples(tmp_path)) == 2
+    SampleLog(tmp_path).close()
+    assert file.read_text() == "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "line", ['{"format":2,"answer":"long and paid for"}', "[1,2]", '{"trial":-5}', "7" * 5000]
+)
+@pytest.mark.parametrize("newline", ["", "\n"])
+def test_a_whole_line_that_is_not_understood_is_never_destroyed(tmp_path, line, newline):
+    file = tmp_path / "samples-00000-of-00001.jsonl"
+    before = SAMPLES[0].to_json() + "\n" + line
+    file.write_text(before + newline)
+    for read in (lambda folder: list(iterate_samples(folder)), SampleLog):
+        with pytest.raises(LogError, match=r"jsonl:2: ") as caught:
+            read(tmp_path)
+        assert "elete" not in str(caught.value)
+        assert "move the line" in str(caught.value)
+    assert file.read_text() == before + "\n"  # it was whole; all that it lacked was its end
+
+
+@pytest.mark.parametrize("tail", [b'{"task":"t","tr', b"\0" * 64, b"\xff\xfe{", b'{"task":"t"}}'])
+def test_what_a_kill_left_is_dropped(tmp_path, tail):
+    fill(tmp_path, SAMPLES[:2])
+    file = tmp_path / "samples-00000-of-00001.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + tail)
+    assert list(iterate_samples(tmp_path)) == SAMPLES[:2]
+    SampleLog(tmp_path).close()
+    assert file.read_bytes() == whole

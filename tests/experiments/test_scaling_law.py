@@ -3,8 +3,10 @@
 import csv
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +237,28 @@ def test_without_traces_it_decodes_the_suite_once(tmp_path, monkeypatch):
     assert len(samples) == 2
     run(config)  # nothing is left to decode
     assert {path: path.read_bytes() for path in tmp_path.rglob("samples-*.jsonl")} == samples
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_sigterm_while_laws_are_sought_is_143_and_leaves_nothing(traces, tmp_path):
+    out = tmp_path / "result"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.scaling_law", f"--traces={traces}", f"--out={out}",
+         "--chip=b200,h100", "--bootstrap=200000", "--jobs=2"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 120
+    while len(children.read_text().split()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)  # two workers and multiprocessing's tracker
+    time.sleep(1)
+    workers = [Path(f"/proc/{number}/stat") for number in children.read_text().split()]
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert errors.strip().splitlines()[-1] == "scaling_law: stopped; no report was written"
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+    while any(stat.exists() for stat in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(stat.exists() for stat in workers)

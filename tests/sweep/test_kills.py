@@ -128,15 +128,18 @@ def wait_for_samples(process, out, count):
         time.sleep(0.005)
 
 
-def test_sigterm_ends_with_0_and_the_sweep_goes_on_from_there(start, uninterrupted, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_says_so_in_its_status_and_the_sweep_goes_on_from_there(
+    start, uninterrupted, tmp_path, number
+):
     out = tmp_path / "out"
     process = start(out)
     wait_for_samples(process, out, 5)
-    process.send_signal(signal.SIGTERM)
-    output, errors = finish(process)
+    process.send_signal(number)
+    output, errors = finish(process, status=128 + number)  # 143: preempted; 130: Ctrl-C
     there = lines(out)
     assert 5 <= len(there) < CELLS * PROBLEMS * TRIALS
-    assert "stopped" in output
+    assert "stopped; every finished sample is kept" in output
     assert "Traceback" not in errors
     finish(start(out))
     assert set(there) <= set(lines(out))
@@ -194,7 +197,7 @@ def test_one_model_over_two_processes_stops_and_goes_on(start, tmp_path):
     wait_for_samples(processes[0], out, 5)
     processes[1].send_signal(signal.SIGTERM)  # one is told, both stop
     for process in processes:
-        finish(process)
+        finish(process, status=128 + signal.SIGTERM)
     there = lines(out)
     assert 5 <= len(there) < CELLS * PROBLEMS * TRIALS
     for process in start_two(start, out, across):
@@ -202,3 +205,60 @@ def test_one_model_over_two_processes_stops_and_goes_on(start, tmp_path):
     assert set(there) <= set(lines(out))
     assert len(set(keys(lines(out)))) == len(lines(out)) == CELLS * PROBLEMS * TRIALS
     assert all(list(out.glob(f"cells/**/samples-0000{number}-of-00002.jsonl")) for number in (0, 1))
+
+
+def descendants(pid):
+    """Processes below ``pid``."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return set()
+    return {int(c) for c in children}.union(*(descendants(int(c)) for c in children))
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stop_while_laws_are_sought_leaves_no_process_and_no_half_report(
+    start, uninterrupted, tmp_path, number
+):
+    pytest.importorskip("math_verify", reason="answers are graded with math-verify")
+    out = tmp_path / "out"
+    flags = ("--grade", "--report", "--bootstrap=200000", "--splits=1", "--min_questions=2",
+             "--chip=b200,h100,tpu_v6e")  # fmt: skip
+    process = start(out, *flags)
+    total = CELLS * PROBLEMS * TRIALS
+
+    def seeking():
+        busy = (out / "records.jsonl").exists() and len(descendants(process.pid)) >= 2
+        return process.poll() is not None or busy
+
+    assert wait_until(seeking)
+    time.sleep(3)
+    assert process.poll() is None, process.communicate()
+    below = descendants(process.pid)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert wait_until(lambda: not any(map(alive, below)), 60)
+    assert not (out / "report").exists()
+    if number != signal.SIGKILL:
+        assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
+    assert len(lines(out)) == total
+    finish(start(out, *flags[:2], "--bootstrap=10", *flags[3:]))
+    assert (out / "report" / "law.json").exists()

@@ -10,6 +10,7 @@ from kinetics_jax.spec.policies.base import Dense, Policy
 from kinetics_jax.spec.policies.blocks import BlockTopK, Quest, StridedBlockTopK
 from kinetics_jax.spec.policies.per_layer import PerLayer
 from kinetics_jax.spec.policies.tokens import RandomSelect, SlidingWindow, TopK
+from kinetics_jax.spec.policies.unknown import UnknownPolicy
 
 _BY_NAME: dict[str, type[Policy]] = {
     cls.name: cls
@@ -28,6 +29,8 @@ _BY_NAME: dict[str, type[Policy]] = {
 
 def policy_to_dict(policy: Policy) -> dict[str, Any]:
     """``{"name": …, field: value, …}``, ready for JSON."""
+    if isinstance(policy, UnknownPolicy):
+        return policy.fields
     fields = {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)}
     if isinstance(policy, PerLayer):
         fields["layers"] = [policy_to_dict(layer) for layer in policy.layers]
@@ -57,6 +60,32 @@ def policy_from_dict(fields: Mapping[str, Any]) -> Policy:
         raise InputError(
             f"policy {name} takes ({', '.join(known)}), got ({', '.join(arguments)})"
         ) from None
+
+
+def policy_from_stored(value: object) -> Policy:
+    """The policy of a stored record: what ``policy_to_dict`` wrote, or a text as ``parse_policy`` reads.
+
+    Reading needs no policy's class: a name, or a field of a name, that is not known here is kept as data
+    (``UnknownPolicy``), and refused where it is run or priced.
+
+    Raises:
+      InputError: neither object nor text, without a name, or with values that a known policy refuses.
+    """
+    if isinstance(value, str):
+        try:
+            return parse_policy(value)
+        except UnknownNameError:
+            return UnknownPolicy.of({"name": value})
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(name, str) or not name:
+        raise InputError(f"policy={value!r} must be an object with a name, or a text such as dense")
+    try:
+        known = [field.name for field in dataclasses.fields(_BY_NAME[name])]
+        if set(value) <= {"name", *known}:
+            return policy_from_dict(value)
+    except KeyError:  # an UnknownNameError, of a policy in a list, is one too
+        pass
+    return UnknownPolicy.of(value)
 
 
 def parse_policy(text: str) -> Policy:

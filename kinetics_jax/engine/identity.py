@@ -1,0 +1,140 @@
+"""What an engine's samples are known by: digests of the weights and the tokenizer it decodes with.
+
+The digest of weights is of the bits in memory. It does not depend on files, layout over devices, or
+whether layers are stacked, and each device reads only what it holds.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from kinetics_jax.engine.requests import Request
+from kinetics_jax.models import Qwen3, Tokenizer
+from kinetics_jax.spec import RepetitionRule
+from kinetics_jax.spec.provenance import DIGEST_LENGTH, plain, tokens_digest
+from pallas_kernels import BF16_BITS
+
+_ON_HOST_BYTES = 1 << 20
+"""Arrays up to this size are hashed with NumPy: compiling a program for them would take longer."""
+_SEEDS = (0x9E3779B9, 0x85EBCA6B)
+"""One 32-bit sum each."""
+
+
+def engine_identity(
+    model: Qwen3, tokenizer: Tokenizer | None, repetition: RepetitionRule | None,
+    cache_dtype: jax.typing.DTypeLike,
+) -> dict[str, Any]:  # fmt: skip
+    """What an engine gives all its samples, as plain data; ``spec.provenance`` says what for."""
+    shape = dataclasses.asdict(model.config)
+    cache = "bfloat16" if cache_dtype == BF16_BITS else jnp.dtype(cache_dtype).name
+    return plain({
+        "weights": weights_digest(model), "dtype": jnp.dtype(model.dtype).name,
+        "quantize": model.quantization, "cache_dtype": cache,
+        "tokenizer": tokenizer_digest(tokenizer), "repetition": repetition,
+        "shape": {k: v for k, v in shape.items() if v is not None and k != "name"},
+    })  # fmt: skip
+
+
+def provenance_of(identity: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """What decides the samples of a request, their trials apart, as plain data."""
+    decoding = request.decoding
+    return plain({
+        **identity, **dataclasses.asdict(decoding.sampling), "stop_ids": sorted(request.stop_ids),
+        "stop_strings": sorted(decoding.stop_strings),
+        "thinking_budget": decoding.thinking_budget, "prompt": tokens_digest(request.tokens),
+    })  # fmt: skip
+
+
+def weights_digest(model: Qwen3) -> str:
+    """Of every weight: its name, dtype, shape and bits. One read of the weights.
+
+    Every process of a multi-process run must call it, since devices add up what they hold.
+    """
+    digest = hashlib.sha256()
+    lines = []
+    for path, array in model.arrays().items():
+        stacked = path.startswith("layers.") and not model.unrolled
+        name = path.removeprefix("layers.")
+        rows = _sums(array) if stacked else [_sum(array)]
+        shape = array.shape[1:] if stacked else array.shape
+        for layer, row in enumerate(rows):
+            whole = f"layers.{layer}.{name}" if stacked else path
+            lines.append(f"{whole} {array.dtype} {list(shape)} {[int(word) for word in row]}")
+    digest.update("\n".join(sorted(lines)).encode())
+    return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+def tokenizer_digest(tokenizer: Tokenizer | None) -> str | None:
+    """Of the text of every id. How texts become ids shows in the prompts, which are known by their ids."""
+    if tokenizer is None:
+        return None
+    digest = hashlib.sha256()
+    for token in range(tokenizer.vocab_size):
+        digest.update(tokenizer.decode([token]).encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()[:DIGEST_LENGTH]
+
+
+def _sum(array: jax.Array) -> np.ndarray:
+    """uint32 [seeds]: the hash of one array."""
+    return _sums(array[None])[0]
+
+
+def _sums(array: jax.Array) -> np.ndarray:
+    """uint32 [rows, seeds]: a hash of each row of axis 0, over all its elements and where they stand."""
+    if array.nbytes <= _ON_HOST_BYTES and array.is_fully_addressable:
+        bits = np.asarray(array)
+        kind = np.dtype(f"u{bits.dtype.itemsize}")
+        return _hash(np.ascontiguousarray(bits).view(kind), np)
+    place = array.sharding
+    everywhere = None
+    if isinstance(place, NamedSharding):
+        everywhere = NamedSharding(place.mesh, PartitionSpec())
+    return np.asarray(_hash_on_devices(everywhere)(array))
+
+
+@functools.cache
+def _hash_on_devices(out: NamedSharding | None) -> Callable[[jax.Array], jax.Array]:
+    """The compiled hash; where devices share an array each of them gets the whole sum."""
+
+    def run(array: jax.Array) -> jax.Array:
+        kind = jnp.dtype(f"uint{8 * array.dtype.itemsize}")
+        return _hash(jax.lax.bitcast_convert_type(array, kind), jnp)
+
+    return jax.jit(run, out_shardings=out)
+
+
+def _hash(bits: Any, xp: Any) -> Any:
+    """Each element mixed with its place and summed modulo 2³²: the order of summing changes nothing."""
+    words = bits.astype(xp.uint32)
+    place = functools.reduce(
+        lambda found, axis: (
+            found * xp.uint32(words.shape[axis])
+            + xp.arange(words.shape[axis], dtype=xp.uint32).reshape(
+                [-1 if axis == other else 1 for other in range(1, words.ndim)]
+            )
+        ),
+        range(1, words.ndim),
+        xp.zeros([1] * (words.ndim - 1), xp.uint32),
+    )
+    axes = tuple(range(1, words.ndim))
+    sums = [
+        _mix(_mix(words + xp.uint32(seed)) + place * xp.uint32(0x27D4EB2F)).sum(
+            axis=axes, dtype=xp.uint32
+        )
+        for seed in _SEEDS
+    ]
+    return xp.stack(sums, axis=-1)
+
+
+def _mix(words: Any) -> Any:
+    """MurmurHash3's finaliser, a bijection of 32-bit words in which every bit decides every bit."""
+    words = (words ^ (words >> 16)) * np.uint32(0x85EBCA6B)
+    words = (words ^ (words >> 13)) * np.uint32(0xC2B2AE35)
+    return words ^ (words >> 16)
