@@ -20,6 +20,7 @@ from kinetics_jax.spec import (
     SamplingParams,
     ThinkingBudget,
 )
+from kinetics_jax.spec.checks import check_flag, check_number, check_whole, shown
 from kinetics_jax.spec.sample import SampleKey
 
 DEFAULT_PAGE = 64
@@ -71,16 +72,18 @@ class Engine:
 
         Raises ``InputError`` for options that cannot be.
         """
-        whole = {"slots": slots, "max_context": max_context, "page_size": page_size,
-                 "chunk_steps": chunk_steps, "prefill_chunk": prefill_chunk,
-                 "prompt_rows": prompt_rows}  # fmt: skip
-        for name, value in whole.items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InputError(f"{name}={value!r} must be a whole number ≥ 1")
+        slots = None if slots is None else check_whole("slots", slots, 1)
+        max_context = None if max_context is None else check_whole("max_context", max_context, 1)
+        page_size = None if page_size is None else check_whole("page_size", page_size, 1)
+        chunk_steps = check_whole("chunk_steps", chunk_steps, 1)
+        prefill_chunk = check_whole("prefill_chunk", prefill_chunk, 1)
+        prompt_rows = check_whole("prompt_rows", prompt_rows, 1)
+        exact_masks = check_flag("exact_masks", exact_masks)
+        share_prompts = check_flag("share_prompts", share_prompts)
+        memory_fraction = check_number("memory_fraction", memory_fraction)
         if not 0 < memory_fraction <= 1:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
-        if policy is not None and not isinstance(policy, Policy):
-            raise InputError(f"policy={policy!r} must be a policy of kinetics_jax.spec")
+        _check_kinds(policy, tokenizer, repetition)
         self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
         self.tokenizer = tokenizer
@@ -110,7 +113,7 @@ class Engine:
     def generate(
         self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int] = 1, *,
         sampling: SamplingParams | None = None, max_tokens: int | None = None,
-        stop_ids: Sequence[int] | None = None, stop_strings: Sequence[str] = (),
+        stop_ids: Sequence[int] | int | None = None, stop_strings: Sequence[str] | str = (),
         thinking_budget: ThinkingBudget | None = None, logprobs: bool = False,
         thinking: bool = True, done: Iterable[SampleKey] = (),
         stream: bool = False,
@@ -125,8 +128,8 @@ class Engine:
           n: samples per problem, or the trial numbers wanted.
           sampling: temperature, filters and seed; the paper's unless given.
           max_tokens: most tokens to generate; None: what the context leaves.
-          stop_ids: tokens that end a sample; None: the model's end-of-text tokens.
-          stop_strings: texts that end a sample.
+          stop_ids: tokens that end a sample, or the one that does; None: the model's end-of-text tokens.
+          stop_strings: texts that end a sample, or the one that does.
           thinking_budget: how long the model may or must think (s1's budget forcing).
           logprobs: whether samples carry log-probabilities.
           thinking: for text prompts, what the chat template is told.
@@ -136,10 +139,11 @@ class Engine:
         Raises ``InputError`` for anything that cannot be run, before anything is compiled.
         """
         decoding = Decoding(
-            sampling=sampling or SamplingParams(), max_tokens=max_tokens,
-            stop_ids=None if stop_ids is None else tuple(stop_ids),
-            stop_strings=tuple(stop_strings), thinking_budget=thinking_budget, logprobs=logprobs,
+            sampling=SamplingParams() if sampling is None else sampling, max_tokens=max_tokens,
+            stop_ids=stop_ids, stop_strings=stop_strings,  # type: ignore[arg-type]  # it settles them
+            thinking_budget=thinking_budget, logprobs=logprobs,
         )  # fmt: skip
+        thinking, stream = check_flag("thinking", thinking), check_flag("stream", stream)
         reader = RequestReader(self.config, self.tokenizer, self.max_context, thinking=thinking)
         requests = reader.read(problems, n, decoding, done)
         if len(requests[0].stop_ids if requests else ()) > MOST_STOP_IDS:
@@ -204,6 +208,21 @@ def _devices(model: Qwen3) -> list[jax.Device]:
     if mesh is not None:
         return list(mesh.local_devices)
     return list(model.embed.weight[...].devices())
+
+
+def _check_kinds(policy: object, tokenizer: object, repetition: object) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        hint = ", such as parse_policy reads" if isinstance(policy, str) else ""
+        raise InputError(f"policy={shown(policy)} must be a policy of kinetics_jax.spec{hint}")
+    if tokenizer is not None and not all(
+        callable(getattr(tokenizer, name, None)) for name in ("encode", "decode", "chat")
+    ):
+        raise InputError(
+            f"tokenizer={shown(tokenizer)} must have encode, decode and chat; models.load_tokenizer "
+            "opens one"
+        )
+    if repetition is not None and not isinstance(repetition, RepetitionRule):
+        raise InputError(f"repetition={shown(repetition)} must be a RepetitionRule, or None")
 
 
 def _platform(model: Qwen3) -> str:

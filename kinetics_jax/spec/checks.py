@@ -6,11 +6,16 @@ written to JSON, hashed and compared. A truth value is no number, and a number n
 
 import math
 import numbers
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kinetics_jax.spec.errors import InputError
 
 MAX_INT32 = 2**31 - 1
+MAX_SEED = 2**64 - 1
+MOST_STOP_STRINGS = 256
+MOST_STOP_CHARACTERS = 4096
+"""Of one stop string: each token's text is searched together with as much of what stands before it."""
 _SHOWN = 80
 
 
@@ -41,7 +46,37 @@ def check_flag(name: str, value: object) -> bool:
         return value
     if _dtype(value) == "bool" and getattr(value, "ndim", None) == 0:
         return bool(value)
-    raise InputError(f"{name}={shown(value)} must be True or False")
+    raise InputError(f"{name}={shown(value)} must be true or false")
+
+
+def check_token_ids(name: str, values: Any) -> tuple[int, ...]:
+    """Token ids from a list, a tuple, a set, a range or an array [T], as ints."""
+    one_dim = getattr(values, "ndim", None) == 1
+    if not isinstance(values, list | tuple | set | frozenset | range) and not one_dim:
+        raise InputError(f"{name}={shown(values)} must be a tuple of token ids")
+    return tuple(check_whole(f"{name}: token", token, 0) for token in values)
+
+
+def check_stop_strings(values: Any) -> tuple[str, ...]:
+    """Texts that end a sample; one text is one stop string, not one a letter, and None is none."""
+    if values is None or isinstance(values, str):
+        values = () if values is None else (values,)
+    if not isinstance(values, Iterable) or isinstance(values, bytes | Mapping):
+        raise InputError(f"stop_strings={shown(values)} must be a text or a list of texts")
+    texts = tuple(values)
+    for text in texts:
+        if not isinstance(text, str) or not text:
+            raise InputError(f"stop_strings: {shown(text)} must be a text that is not empty")
+        if len(text) > MOST_STOP_CHARACTERS:
+            raise InputError(
+                f"stop_strings: {shown(text)} has {len(text):,} characters, and at most "
+                f"{MOST_STOP_CHARACTERS:,} are looked for"
+            )
+        if not is_text(text):
+            raise InputError(f"stop_strings: {shown(text)} holds half of a character")
+    if len(texts) > MOST_STOP_STRINGS:
+        raise InputError(f"at most {MOST_STOP_STRINGS} stop_strings, got {len(texts):,}")
+    return texts
 
 
 def python_number(value: Any) -> int | float | None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.spec.checks import MAX_INT32, is_text, python_number, shown
 from kinetics_jax.spec.errors import InputError
 
 
@@ -25,16 +26,22 @@ class Problem:
     def __post_init__(self) -> None:
         for field in ("task", "problem_id"):
             value = getattr(self, field)
-            if not isinstance(value, str) or not value:
-                raise InputError(f"problem {field}={value!r} must be a text that is not empty")
+            if not isinstance(value, str) or not value or not is_text(value):
+                raise InputError(f"problem {field}={shown(value)} must be a text that is not empty")
         where = f"problem {self.task}/{self.problem_id}"
         if isinstance(self.prompt, tuple):
-            wrong = [t for t in self.prompt if type(t) is not int or t < 0]
-            if wrong:
-                raise InputError(f"{where}: prompt holds {wrong[0]!r}; token ids are ints ≥ 0")
+            ids = tuple(python_number(token) for token in self.prompt)
+            for given, number in zip(self.prompt, ids, strict=True):
+                if not isinstance(number, int) or not 0 <= number <= MAX_INT32:
+                    raise InputError(
+                        f"{where}: prompt holds {shown(given)}; token ids are ints ≥ 0"
+                    )
+            object.__setattr__(self, "prompt", ids)
         elif not isinstance(self.prompt, str):
             kind = type(self.prompt).__name__
             raise InputError(f"{where}: prompt is a {kind}; give a text or a tuple of token ids")
+        elif not is_text(self.prompt):
+            raise InputError(f"{where}: the prompt holds half of a character (a lone surrogate)")
         if not (self.prompt.strip() if isinstance(self.prompt, str) else self.prompt):
             raise InputError(f"{where}: the prompt is empty")
         if not isinstance(self.extra, Mapping):
