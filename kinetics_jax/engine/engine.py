@@ -15,12 +15,14 @@ from kinetics_jax.models import Qwen3, Tokenizer
 from kinetics_jax.spec import (
     Dense,
     InputError,
+    ModelConfig,
     Policy,
     RepetitionRule,
     SamplingParams,
     ThinkingBudget,
 )
 from kinetics_jax.spec.checks import check_flag, check_number, check_whole, shown
+from kinetics_jax.spec.mesh import check_mesh
 from kinetics_jax.spec.sample import SampleKey
 
 DEFAULT_PAGE = 64
@@ -84,8 +86,9 @@ class Engine:
         if not 0 < memory_fraction <= 1:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
         _check_kinds(policy, tokenizer, repetition)
-        self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
+        _check_split(self.config, mesh or model.layout.mesh)
+        self.model = model if mesh is None else model.on(mesh)
         self.tokenizer = tokenizer
         asked = policy or Dense()
         self.page_size = page_size or asked.natural_page or DEFAULT_PAGE
@@ -208,6 +211,14 @@ def _devices(model: Qwen3) -> list[jax.Device]:
     if mesh is not None:
         return list(mesh.local_devices)
     return list(model.embed.weight[...].devices())
+
+
+def _check_split(config: ModelConfig, mesh: jax.sharding.Mesh | None) -> None:
+    """Refuse a mesh on which every device would hold, and compute, the whole of what it should split."""
+    if mesh is not None:
+        ways = dict(mesh.shape)
+        expert = ways.get("expert", 1) if config.moe else 1  # else it splits sequences alone
+        check_mesh(config, model=ways.get("model", 1), expert=expert)
 
 
 def _check_kinds(policy: object, tokenizer: object, repetition: object) -> None:

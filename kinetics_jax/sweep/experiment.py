@@ -167,7 +167,10 @@ class Experiment:
 
     @property
     def cells(self) -> tuple["Cell", ...]:
-        """Every cell, model by model, then policy by policy: the order in which they are decoded."""
+        """Every cell, model by model, then policy by policy: the order in which they are decoded.
+
+        But tasks that share an engine are decoded one after another.
+        """
         return tuple(
             Cell(model=model, policy=policy, task=task.name)
             for model in self.models for policy in self.policies for task in self.tasks
