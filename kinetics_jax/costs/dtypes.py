@@ -17,7 +17,7 @@ _PEAKS = {"bfloat16": "bf16", "float16": "bf16", "fp8": "fp8", "int8": "int8"}
 
 def canonical(dtype: str) -> str:
     """The one name of a dtype; raises UnknownNameError for one that has no entry here."""
-    name = _ALIASES.get(dtype, dtype)
+    name = _ALIASES.get(dtype, dtype) if isinstance(dtype, str) else ""
     if name not in _BYTES:
         raise UnknownNameError("dtype", dtype, _BYTES)
     return name

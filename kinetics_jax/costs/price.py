@@ -13,6 +13,7 @@ from kinetics_jax.costs.published import paper_terms, reference_terms, summed_te
 from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
 from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
+from kinetics_jax.spec.checks import check_number, python_number, shown
 
 MODES = ("exact", "paper", "reference")
 TERMS = ("all", "paper")
@@ -75,12 +76,14 @@ def price(
     model = presets[model] if isinstance(model, str) else model
     for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
         if not isinstance(value, kind):
-            raise InputError(f"{name}={value!r} must be a {kind.__name__} of kinetics_jax.spec")
+            raise InputError(
+                f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax.spec"
+            )
     chip = get_chip(chip)
     if mode not in MODES:
-        raise InputError(f"mode={mode!r} must be one of {', '.join(MODES)}")
+        raise InputError(f"mode={shown(mode)} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
-        raise InputError(f"terms={terms!r} must be 'all', or 'paper' with mode='exact'")
+        raise InputError(f"terms={shown(terms)} must be 'all', or 'paper' with mode='exact'")
     policy.check_layers(model.num_layers)
     if not policy.in_paper and (mode != "exact" or terms == "paper"):
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
@@ -113,7 +116,7 @@ def price(
         )
     count = summed_terms if mode == "exact" else _PUBLISHED[mode]
     return Cost(
-        terms=count(ask, model.paper_params if params is None else float(params)),
+        terms=count(ask, model.paper_params if params is None else _params(params)),
         chip=chip,
         mode=mode,
         overlap=overlap,
@@ -151,17 +154,30 @@ def _serving(options: dict[str, Any]) -> Serving:
 def _intensity(given: float | None, default: float) -> float:
     if given is None:
         return default
-    if not 0 < given < np.inf:
-        raise InputError(f"intensity={given!r} FLOP/byte must be positive")
-    return float(given)
+    number = python_number(given)
+    if number is None or not 0 < number < np.inf:
+        raise InputError(f"intensity={shown(given)} FLOP/byte must be positive, and one number")
+    return float(number)
+
+
+def _params(given: float) -> float:
+    number = check_number("params", given)
+    if number < 0:
+        raise InputError(f"params={number!r} must be a number of parameters, at least 0")
+    return float(number)
 
 
 def _whole(name: str, values: Any, least: int, most: float) -> np.ndarray:
     """``values`` as float64 whole numbers in range, or an InputError that shows the first bad one."""
     try:
-        numbers = np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name}={values!r} must be whole numbers ≥ {least}") from None
+        given = np.asarray(values)
+        # NumPy would make numbers of truth values and of texts.
+        odd = given.dtype == object and any(isinstance(x, str | bool) for x in given.flat)
+        if odd or given.dtype.kind in "bcmMSU":
+            raise TypeError
+        numbers = given.astype(float)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name}={shown(values)} must be whole numbers ≥ {least}") from None
     inside = (numbers >= least) & (numbers <= most)
     bad = ~(np.isfinite(numbers) & inside & (numbers == np.floor(numbers)))
     if bad.any():

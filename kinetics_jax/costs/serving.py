@@ -5,13 +5,13 @@ policy alike (facts §7.2).
 """
 
 import dataclasses
-import numbers
 
 import numpy as np
 
 from kinetics_jax.costs.chip import Chip
 from kinetics_jax.costs.dtypes import bytes_per_element, canonical
 from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.spec.checks import check_flag, python_number, shown
 
 MAX_AUTO_CHIPS = 256
 
@@ -40,15 +40,27 @@ class Serving:
     def __post_init__(self) -> None:
         for field in ("weight_dtype", "kv_dtype", "compute_dtype"):
             object.__setattr__(self, field, canonical(getattr(self, field)))
-        if not (_is_number(self.hbm_fraction) and 0 < self.hbm_fraction <= 1):
-            raise InputError(f"hbm_fraction={self.hbm_fraction!r} must be a number in (0, 1]")
-        if self.batch is not None and not (_is_number(self.batch) and 1 <= self.batch < np.inf):
-            raise InputError(f"batch={self.batch!r} must be one number, at least 1 sequence")
-        chips = self.tensor_parallel
-        if chips is not None and not (_is_number(chips) and chips >= 1 and chips == int(chips)):
-            raise InputError(
-                f"tensor_parallel={chips!r} must be a whole number of chips, at least 1"
-            )
+        for field in ("share_prefix", "prefill", "oracle_search"):
+            object.__setattr__(self, field, check_flag(field, getattr(self, field)))
+        fraction = python_number(self.hbm_fraction)
+        if fraction is None or not 0 < fraction <= 1:
+            raise InputError(f"hbm_fraction={shown(self.hbm_fraction)} must be a number in (0, 1]")
+        object.__setattr__(self, "hbm_fraction", fraction)
+        if self.batch is not None:
+            batch = python_number(self.batch)
+            if batch is None or not 1 <= batch < np.inf:
+                raise InputError(
+                    f"batch={shown(self.batch)} must be one number, at least 1 sequence"
+                )
+            object.__setattr__(self, "batch", batch)
+        if self.tensor_parallel is not None:
+            chips = python_number(self.tensor_parallel)
+            if chips is None or not 1 <= chips < np.inf or chips != int(chips):
+                raise InputError(
+                    f"tensor_parallel={shown(self.tensor_parallel)} must be a whole number of chips, at "
+                    "least 1"
+                )
+            object.__setattr__(self, "tensor_parallel", chips)
 
     @property
     def weight_bytes(self) -> float:
@@ -59,10 +71,6 @@ class Serving:
     def kv_bytes(self) -> float:
         """Bytes of one element of K or V."""
         return bytes_per_element(self.kv_dtype)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def kv_copies(model: ModelConfig, num_chips: int) -> float:

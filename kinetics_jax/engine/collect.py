@@ -12,6 +12,7 @@ import numpy as np
 
 from kinetics_jax.engine.programs import Drawn
 from kinetics_jax.engine.state import FINISH_REASON, REPETITION, STOP
+from kinetics_jax.engine.text import Detokenizer, StopStrings
 from kinetics_jax.models import Tokenizer
 from kinetics_jax.spec import InputError, RepetitionRule
 
@@ -26,6 +27,21 @@ class Piece:
     logprob: float
 
 
+@dataclasses.dataclass
+class _Running:
+    """A sample in a slot."""
+
+    begun: int
+    """Number of its first chunk."""
+    stop: StopStrings | None
+    text: Detokenizer | None
+    """For streaming."""
+    searched: int = 0
+    """Chunks that stop strings were looked for in."""
+    streamed: int = 0
+    """Chunks that were streamed."""
+
+
 class Collector:
     """Keeps the chunks since the oldest running sample began; a sample is a column of them."""
 
@@ -36,15 +52,17 @@ class Collector:
         self._chunks: collections.deque[Drawn] = collections.deque()
         self._first = 0
         """Number of the oldest chunk kept."""
-        self._begun: dict[int, int] = {}
-        """Slot → number of its sample's first chunk."""
-        self._sent: dict[int, tuple[int, str]] = {}
-        """Slot → tokens and text already streamed."""
+        self._running: dict[int, _Running] = {}
+        """By slot."""
 
-    def begin(self, slot: int) -> None:
+    def begin(self, slot: int, stop_strings: Sequence[str] = ()) -> None:
         """A sample begins in ``slot`` with the next chunk."""
-        self._begun[slot] = self._first + len(self._chunks)
-        self._sent[slot] = (0, "")
+        decode = self._tokenizer.decode if self._tokenizer else None
+        self._running[slot] = _Running(
+            begun=self._first + len(self._chunks),
+            stop=StopStrings(stop_strings, decode) if decode and stop_strings else None,
+            text=Detokenizer(decode) if decode else None,
+        )
 
     def add(self, drawn: Drawn) -> None:
         """Keep a chunk."""
@@ -53,40 +71,31 @@ class Collector:
 
     def _column(self, slot: int, since: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and log-probabilities of the running sample, of its chunks from ``since`` on."""
-        chunks = list(self._chunks)[self._begun[slot] - self._first + since :]
+        begin = self._running[slot].begun - self._first + since
+        chunks = [self._chunks[number] for number in range(begin, len(self._chunks))]
         tokens = np.concatenate([chunk.token_tb[:, slot] for chunk in chunks])
         logprobs = np.concatenate([chunk.logprob_tb[:, slot] for chunk in chunks])
         return tokens[tokens >= 0], logprobs[tokens >= 0]
 
-    def stop_string(self, slot: int, strings: Sequence[str]) -> tuple[int, str] | None:
-        """(tokens that complete the first stop string, text before it), or None: not there yet.
+    def _chunks_of(self, slot: int) -> int:
+        return self._first + len(self._chunks) - self._running[slot].begun
 
-        A function of the tokens alone, not of how they were cut into chunks.
-        """
-        if not strings or self._tokenizer is None:
+    def stop_string(self, slot: int) -> tuple[int, str] | None:
+        """(tokens that complete the first stop string, text before it), or None: not there yet."""
+        sample = self._running[slot]
+        if sample.stop is None:
             return None
-        tokens = self._column(slot)[0].tolist()
-        whole = self._tokenizer.decode(tokens)
-        if not any(string in whole for string in strings):
-            return None
-        for count in range(1, len(tokens) + 1):
-            text = self._tokenizer.decode(tokens[:count])
-            found = [at for at in (text.find(string) for string in strings) if at >= 0]
-            if found:
-                return count, text[: min(found)]
-        return None
+        tokens, _ = self._column(slot, sample.searched)
+        sample.searched = self._chunks_of(slot)
+        return sample.stop.push(tokens.tolist())
 
     def pieces(self, slot: int) -> Iterator[Piece]:
         """What the sample in ``slot`` has drawn since last asked."""
-        tokens, logprobs = self._column(slot)
-        sent, shown = self._sent[slot]
-        for count in range(sent + 1, len(tokens) + 1):
-            text = self._tokenizer.decode(tokens[:count].tolist()) if self._tokenizer else ""
-            text = text.removesuffix("\ufffd")  # the rest of a character may follow
-            new = text[len(shown) :]
-            shown = text
-            yield Piece(int(tokens[count - 1]), new, float(logprobs[count - 1]))
-        self._sent[slot] = (len(tokens), shown)
+        sample = self._running[slot]
+        tokens, logprobs = self._column(slot, sample.streamed)
+        sample.streamed = self._chunks_of(slot)
+        for token, logprob in zip(tokens.tolist(), logprobs.tolist(), strict=True):
+            yield Piece(token, sample.text.push(token) if sample.text else "", logprob)
 
     def finish(
         self, slot: int, code: int, rule: RepetitionRule | None, cut: tuple[int, str] | None
@@ -105,7 +114,7 @@ class Collector:
             tokens, logprobs = tokens[:kept], logprobs[:kept]
         if text is None and self._tokenizer is not None:
             text = self._text(tokens.tolist())
-        del self._begun[slot]
+        del self._running[slot]
         self._forget()
         return tuple(tokens.tolist()), tuple(logprobs.tolist()), text, reason
 
@@ -120,7 +129,8 @@ class Collector:
 
     def _forget(self) -> None:
         """Drop chunks that no running sample needs."""
-        needed = min(self._begun.values(), default=self._first + len(self._chunks))
+        begun = (sample.begun for sample in self._running.values())
+        needed = min(begun, default=self._first + len(self._chunks))
         while self._first < needed and self._chunks:
             self._chunks.popleft()
             self._first += 1

@@ -26,11 +26,14 @@ from kinetics_jax.models.memory import memory_in_one_line
 from kinetics_jax.spec import (
     Dense,
     InputError,
+    ModelConfig,
     Policy,
     RepetitionRule,
     SamplingParams,
     ThinkingBudget,
 )
+from kinetics_jax.spec.checks import check_flag, check_number, check_whole, shown
+from kinetics_jax.spec.mesh import check_mesh
 from kinetics_jax.spec.provenance import experiment
 from kinetics_jax.spec.sample import SampleKey
 from pallas_kernels import self_test
@@ -85,20 +88,23 @@ class Engine:
 
         Raises ``InputError`` for options that cannot be.
         """
-        whole = {"slots": slots, "max_context": max_context, "page_size": page_size,
-                 "chunk_steps": chunk_steps, "prefill_chunk": prefill_chunk,
-                 "prompt_rows": prompt_rows}  # fmt: skip
-        for name, value in whole.items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InputError(f"{name}={value!r} must be a whole number ≥ 1")
+        slots = None if slots is None else check_whole("slots", slots, 1)
+        max_context = None if max_context is None else check_whole("max_context", max_context, 1)
+        page_size = None if page_size is None else check_whole("page_size", page_size, 1)
+        chunk_steps = check_whole("chunk_steps", chunk_steps, 1)
+        prefill_chunk = check_whole("prefill_chunk", prefill_chunk, 1)
+        prompt_rows = check_whole("prompt_rows", prompt_rows, 1)
+        exact_masks = check_flag("exact_masks", exact_masks)
+        share_prompts = check_flag("share_prompts", share_prompts)
+        memory_fraction = check_number("memory_fraction", memory_fraction)
         if not 0 < memory_fraction <= 1:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
-        if policy is not None and not isinstance(policy, Policy):
-            raise InputError(f"policy={policy!r} must be a policy of kinetics_jax.spec")
+        _check_kinds(policy, tokenizer, repetition)
         if model.dtype == jnp.float16:
             raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
-        self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
+        _check_split(self.config, mesh or model.layout.mesh)
+        self.model = model if mesh is None else model.on(mesh)
         self.tokenizer = tokenizer
         self.stop_ids = default_stop_ids(self.config, tokenizer)
         """Where samples end unless ``generate`` is told."""
@@ -128,7 +134,7 @@ class Engine:
     def generate(
         self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int] = 1, *,
         sampling: SamplingParams | None = None, max_tokens: int | None = None,
-        stop_ids: Sequence[int] | None = None, stop_strings: Sequence[str] = (),
+        stop_ids: Sequence[int] | int | None = None, stop_strings: Sequence[str] | str = (),
         thinking_budget: ThinkingBudget | None = None, logprobs: bool = False,
         thinking: bool | None = None, system: str = "", done: Iterable[SampleKey] = (),
         stream: bool = False,
@@ -144,8 +150,9 @@ class Engine:
           n: samples per problem, or the trial numbers wanted.
           sampling: temperature, filters and seed; the paper's unless given.
           max_tokens: most tokens to generate; None: what the context leaves.
-          stop_ids: tokens that end a sample; None: the model's end-of-text tokens and the tokenizer's.
-          stop_strings: texts that end a sample.
+          stop_ids: tokens that end a sample, or the one that does; None: the model's end-of-text tokens
+            and the tokenizer's.
+          stop_strings: texts that end a sample, or the one that does.
           thinking_budget: how long the model may or must think (s1's budget forcing).
           logprobs: whether samples carry log-probabilities.
           thinking: whether the model shall reason before it answers, as its chat template words it; None:
@@ -159,13 +166,14 @@ class Engine:
         ``LogError`` (one of them) for a log of another experiment.
         """
         decoding = Decoding(
-            sampling=sampling or SamplingParams(), max_tokens=max_tokens,
-            stop_ids=None if stop_ids is None else tuple(stop_ids),
-            stop_strings=tuple(stop_strings), thinking_budget=thinking_budget, logprobs=logprobs,
+            sampling=SamplingParams() if sampling is None else sampling, max_tokens=max_tokens,
+            stop_ids=stop_ids, stop_strings=stop_strings,  # type: ignore[arg-type]  # it settles them
+            thinking_budget=thinking_budget, logprobs=logprobs,
         )  # fmt: skip
+        stream = check_flag("stream", stream)
         reader = RequestReader(
             self.config, self.tokenizer, self.max_context, stop_ids=self.stop_ids,
-            thinking=thinking, system=system,
+            thinking=None if thinking is None else check_flag("thinking", thinking), system=system,
         )  # fmt: skip
         requests = reader.read(problems, n, decoding, done)
         if len(requests[0].stop_ids if requests else ()) > MOST_STOP_IDS:
@@ -256,6 +264,29 @@ def _devices(model: Qwen3) -> list[jax.Device]:
     if mesh is not None:
         return list(mesh.local_devices)
     return list(model.embed.weight[...].devices())
+
+
+def _check_split(config: ModelConfig, mesh: jax.sharding.Mesh | None) -> None:
+    """Refuse a mesh on which every device would hold, and compute, the whole of what it should split."""
+    if mesh is not None:
+        ways = dict(mesh.shape)
+        expert = ways.get("expert", 1) if config.moe else 1  # else it splits sequences alone
+        check_mesh(config, model=ways.get("model", 1), expert=expert)
+
+
+def _check_kinds(policy: object, tokenizer: object, repetition: object) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        hint = ", such as parse_policy reads" if isinstance(policy, str) else ""
+        raise InputError(f"policy={shown(policy)} must be a policy of kinetics_jax.spec{hint}")
+    if tokenizer is not None and not all(
+        callable(getattr(tokenizer, name, None)) for name in ("encode", "decode", "chat")
+    ):
+        raise InputError(
+            f"tokenizer={shown(tokenizer)} must have encode, decode and chat; models.load_tokenizer "
+            "opens one"
+        )
+    if repetition is not None and not isinstance(repetition, RepetitionRule):
+        raise InputError(f"repetition={shown(repetition)} must be a RepetitionRule, or None")
 
 
 def _platform(model: Qwen3) -> str:

@@ -5,11 +5,20 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from kinetics_jax.models import Tokenizer
 from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams, ThinkingBudget
+from kinetics_jax.spec.checks import (
+    check_flag,
+    check_stop_strings,
+    check_token_ids,
+    check_whole,
+    python_number,
+    shown,
+)
 from kinetics_jax.spec.sample import SampleKey
+
+_MOST_TRIALS = 1 << 20
+"""Of one problem in one call."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,16 +38,18 @@ class Decoding:
     """Whether samples carry the log-probability of each token."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sampling, SamplingParams):
-            raise InputError(f"sampling={self.sampling!r} must be a SamplingParams")
-        if self.max_tokens is not None and (
-            isinstance(self.max_tokens, bool)
-            or not isinstance(self.max_tokens, int)
-            or self.max_tokens < 1
-        ):
-            raise InputError(f"max_tokens={self.max_tokens!r} must be a whole number ≥ 1")
-        if any(not isinstance(text, str) or not text for text in self.stop_strings):
-            raise InputError("stop_strings must be texts that are not empty")
+        for field, kind in (("sampling", SamplingParams), ("thinking_budget", ThinkingBudget)):
+            value = getattr(self, field)
+            if not isinstance(value, kind) and not (value is None and field == "thinking_budget"):
+                raise InputError(f"{field}={shown(value)} must be a {kind.__name__}")
+        settled: dict[str, Any] = {"stop_strings": check_stop_strings(self.stop_strings)}
+        settled["logprobs"] = check_flag("logprobs", self.logprobs)
+        if self.max_tokens is not None:
+            settled["max_tokens"] = check_whole("max_tokens", self.max_tokens, 1)
+        if self.stop_ids is not None:
+            settled["stop_ids"] = _stop_ids(self.stop_ids)
+        for field, value in settled.items():
+            object.__setattr__(self, field, value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +117,8 @@ class RequestReader:
         trials = _trials(n)
         if decoding.stop_strings and self.tokenizer is None:
             raise InputError("stop_strings need a tokenizer; give the engine one")
-        finished = set(done)
+        self._check_ids("stop_ids", decoding.stop_ids or ())
+        finished = _keys(done)
         found: dict[tuple[str, str], Request] = {}
         for number, given in enumerate(_several(problems)):
             problem = self._problem(given, number)
@@ -122,9 +134,12 @@ class RequestReader:
             return given
         prompt: Any = given
         if not isinstance(given, str):
-            listed: tuple[Any, ...] = tuple(given)
-            turns = any(isinstance(part, Mapping) for part in listed)
-            prompt = listed if turns else tuple(int(token) for token in listed)
+            if not _is_several(given):
+                raise InputError(
+                    f"problem {number}: {shown(given)} is no prompt; give a text, messages, token ids or "
+                    "a Problem"
+                )
+            prompt = tuple(given)
         return Problem(task="prompt", problem_id=str(number), prompt=prompt)
 
     def _request(
@@ -132,13 +147,7 @@ class RequestReader:
     ) -> Request:  # fmt: skip
         where = f"problem {problem.task}/{problem.problem_id}"
         tokens = self._tokens(problem, where)
-        vocabulary = self.config.vocab_size
-        wrong = [token for token in tokens if not 0 <= token < vocabulary]
-        if wrong:
-            raise InputError(
-                f"{where}: token id {wrong[0]} is outside 0…{vocabulary - 1} ({self.config.name}'s "
-                "vocabulary)"
-            )
+        self._check_ids(where, tokens)
         room = self.max_context - len(tokens)
         if room < 1:
             raise InputError(
@@ -156,6 +165,15 @@ class RequestReader:
             stop_ids=tuple(stops), max_tokens=decoding.max_tokens or room,
         )  # fmt: skip
 
+    def _check_ids(self, where: str, tokens: Iterable[int]) -> None:
+        vocabulary = self.config.vocab_size
+        wrong = [token for token in tokens if not 0 <= token < vocabulary]
+        if wrong:
+            raise InputError(
+                f"{where}: token id {wrong[0]} is outside 0…{vocabulary - 1} ({self.config.name}'s "
+                "vocabulary)"
+            )
+
     def _tokens(self, problem: Problem, where: str) -> tuple[int, ...]:
         if isinstance(problem.prompt, tuple) and not problem.has_turns and not self.system:
             return tuple(int(token) for token in problem.prompt)  # type: ignore[arg-type]
@@ -172,24 +190,50 @@ class RequestReader:
         return tokens
 
 
+def _is_several(values: Any) -> bool:
+    """Whether ``values`` can be gone through and is no text, no bytes, no mapping and no single number."""
+    apart = isinstance(values, str | bytes | bytearray | Mapping) or getattr(values, "ndim", 1) == 0
+    return isinstance(values, Iterable) and not apart
+
+
 def _several(problems: Iterable[Prompt] | Prompt) -> list[Any]:
     """The problems as a list, a single one too."""
     if isinstance(problems, str | Problem):
         return [problems]
+    if not _is_several(problems):
+        raise InputError(
+            f"problems={shown(problems)} must be a text, messages, token ids, a Problem, or a list of those"
+        )
     listed = list(problems)
-    one = listed and isinstance(listed[0], int | np.integer | Mapping)
+    one = listed and (isinstance(listed[0], Mapping) or python_number(listed[0]) is not None)
     return [listed] if one else listed
 
 
-def _trials(n: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(n, int) and not isinstance(n, bool):
-        if n < 1:
-            raise InputError(f"n={n} must be at least 1 sample")
-        return tuple(range(n))
-    trials = tuple(n) if isinstance(n, Sequence) and not isinstance(n, str) else ()
-    whole = all(isinstance(t, int | np.integer) and not isinstance(t, bool) for t in trials)
-    if not trials or not whole or len(set(trials)) < len(trials) or min(trials) < 0:
+def _trials(n: Any) -> tuple[int, ...]:
+    count = python_number(n)
+    if isinstance(count, int):
+        if count < 1:
+            raise InputError(f"n={shown(n)} must be at least 1 sample")
+        return tuple(range(check_whole("n", count, 1, _MOST_TRIALS)))
+    several = isinstance(n, Sequence) or getattr(n, "ndim", None) == 1
+    listed = tuple(n) if several and not isinstance(n, str | bytes) else ()
+    trials = tuple(check_whole("n: trial", trial, 0) for trial in listed)
+    if not trials or len(set(trials)) < len(trials):
         raise InputError(
-            f"n={n!r} must be a count of samples, or a list of different trial numbers ≥ 0"
+            f"n={shown(n)} must be a count of samples, or a list of different trial numbers"
         )
-    return tuple(int(trial) for trial in trials)
+    return trials
+
+
+def _stop_ids(values: Any) -> tuple[int, ...]:
+    """Token ids that end a sample; a single one may stand for itself."""
+    return check_token_ids("stop_ids", (values,) if python_number(values) is not None else values)
+
+
+def _keys(done: Iterable[SampleKey]) -> set[SampleKey]:
+    keys = set()
+    for key in done:
+        if not isinstance(key, tuple) or len(key) != len(("task", "problem", "trial")):
+            raise InputError(f"done: {shown(key)} must be a sample's key (task, problem id, trial)")
+        keys.add(key)
+    return keys

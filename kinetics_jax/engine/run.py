@@ -113,7 +113,7 @@ class Run:
         starts = []
         for admission in admitted:
             request = self.requests[admission.ask.number]
-            self.collector.begin(self._slot(admission))
+            self.collector.begin(self._slot(admission), request.decoding.stop_strings)
             starts.append(Start(
                 admission, self.keys[admission.ask.number][admission.trial],
                 request.decoding.sampling, request.max_tokens, request.stop_ids,
@@ -130,7 +130,7 @@ class Run:
         for number, lane in enumerate(self.schedule.lanes):
             for admission in [a for a in lane.slots if a is not None]:
                 request, slot = self.requests[admission.ask.number], self._slot(admission)
-                cut = self.collector.stop_string(slot, request.decoding.stop_strings)
+                cut = self.collector.stop_string(slot)
                 if self.stream:
                     yield from self.collector.pieces(slot)
                 running = bool(drawn.active_b[slot])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kinetics_jax.spec import InputError
-from kinetics_jax.spec.sampling import MAX_SEED
+from kinetics_jax.spec.checks import MAX_SEED
 
 Array = Any
 """uint32 array of either kind (NumPy or JAX)."""

@@ -1,11 +1,9 @@
 """TPU slices, how a model lies on one best, and the largest batch that the compiler lets through there.
 
-Axis letters: N query heads · K KV heads · E experts. Estimates only say where to look: what fits is what the
-compiler accepts.
+Estimates only say where to look: what fits is what the compiler accepts.
 """
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Iterator
 
@@ -17,6 +15,7 @@ from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.sharding import ReplicatedWarning
 from kinetics_jax.models.weights import Quantization
 from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.spec.mesh import misfit
 
 # Smallest first. v5p and TPU7x begin at four chips: libtpu knows nothing smaller.
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -97,20 +96,9 @@ def placements(config: ModelConfig, topology: str) -> Iterator[Placement]:
     for want of a divisor, but for an odd vocabulary.
     """
     devices = slice_devices(topology).size
-    N, K, E = (
-        config.num_query_heads,
-        config.num_kv_heads,
-        config.moe.num_experts if config.moe else 1,
-    )
-    ffn = math.gcd(
-        config.moe.expert_dim if config.moe else 0,
-        config.ffn_dim if config.num_dense_ffn_layers else 0,
-    )
     for model in _powers_of_two(devices):
-        if N % model or ffn % model or (K % model and model % K):
-            continue
         for expert in _powers_of_two(devices // model):
-            if E % expert == 0:
+            if not misfit(config, model=model, expert=expert):
                 yield Placement(topology=topology, model=model, expert=expert)
 
 

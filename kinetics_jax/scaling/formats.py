@@ -1,19 +1,18 @@
-"""The three formats that trials come in, each a function from lines to rows."""
+"""The rows of a trials table, and the two formats in JSON; ``trials_csv`` is the third."""
 
-import csv
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kinetics_jax.scaling.csv_text import from_cell
 from kinetics_jax.scaling.lines import Lines
 from kinetics_jax.scaling.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
+from kinetics_jax.spec.checks import is_text
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import (
     BlockTopK,
@@ -22,13 +21,9 @@ from kinetics_jax.spec.policies import (
     SlidingWindow,
     TopK,
     UnknownPolicy,
-    parse_policy,
     policy_from_dict,
 )
-from kinetics_jax.spec.records import MAX_COUNT, SampleRecord
-
-REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
-_BOOLEANS = {"1": True, "0": False, "true": True, "false": False, "True": True, "False": False}
+from kinetics_jax.spec.records import SampleRecord
 
 
 class Rows:
@@ -51,6 +46,9 @@ class Rows:
         temperature: float,
     ) -> None:  # fmt: skip
         """Append one sample; ``lines`` says where it was read."""
+        for name in (source, model, dataset, problem_id, trial):
+            if not is_text(name):  # JSON can spell what UTF-8 cannot
+                raise lines.error(f"{name!r} holds half of a character", lines.mend())
         code = self._policies.setdefault(policy, len(self._policies))
         key = (source, model, code, dataset, max_tokens, problem_id, trial)
         if key in self._seen:
@@ -94,9 +92,7 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
     while line is not None:
         try:
             record = SampleRecord.from_json(line)
-            if isinstance(
-                record.policy, UnknownPolicy
-            ):  # a record keeps it; a price needs its class
+            if isinstance(record.policy, UnknownPolicy):  # kept by a record; a price needs its class
                 policy_from_dict(record.policy.fields)
         except InputError as error:
             raise lines.error(str(error), lines.mend()) from None
@@ -108,118 +104,6 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             temperature=math.nan if record.temperature is None else record.temperature,
         )  # fmt: skip
         line = next(following, None)
-
-
-def read_csv(first: str, lines: Lines, rows: Rows) -> None:
-    """A trials CSV: a header, then one sample a row, each ended by a newline."""
-    header = next(csv.reader([first]))
-    if missing := [name for name in REQUIRED_COLUMNS if name not in header]:
-        found = ", ".join(name[:24] for name in header[:8])
-        raise lines.error(
-            f"no column {', '.join(missing)} in the header ({found}{'…' if len(header) > 8 else ''})",
-            f"a trials CSV needs {','.join(REQUIRED_COLUMNS)}",
-        )
-    width = len(header)
-    stem = os.path.basename(lines.path).split(".")[0]
-    policies: dict[str, Policy] = {"": Dense()}
-    for cells in _csv_rows(lines):
-        if len(cells) != width:
-            raise lines.error(f"{len(cells)} fields where the header has {width}", lines.mend())
-        row = _Row(dict(zip(header, cells, strict=True)), lines)
-        text = row.get("policy")
-        if text not in policies:
-            policies[text] = row.parse("policy", parse_policy)
-        rows.add(
-            lines, source=row.get("source") or stem, model=row.name("model"), policy=policies[text],
-            dataset=row.name("dataset"), problem_id=row.name("problem_id"), trial=row.get("trial"),
-            prompt_tokens=row.optional("prompt_tokens", _count, math.nan),
-            generated_tokens=row.parse("gen_tokens", _count), correct=row.parse("correct", _boolean),
-            max_tokens=row.optional("max_tokens", _positive_count, UNKNOWN_CAP),
-            temperature=row.optional("temperature", _non_negative, math.nan),
-        )  # fmt: skip
-
-
-def _csv_rows(lines: Lines) -> Iterator[list[str]]:
-    reader = csv.reader(lines)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise lines.error(f"not CSV ({error})", lines.mend()) from None
-        if lines.torn:
-            # 12 may be what is left of 12345: a cut inside the last field cannot be seen otherwise.
-            raise lines.error(
-                "the last line is torn or lacks its newline",
-                "if it is whole, end the file with a newline; else delete it or resume the run",
-            )
-        yield cells
-
-
-class _Row:
-    """The fields of one CSV row, with errors that name the column."""
-
-    def __init__(self, fields: dict[str, str], lines: Lines) -> None:
-        self._fields, self._lines = fields, lines
-
-    def get(self, column: str) -> str:
-        return from_cell(self._fields.get(column, ""))
-
-    def name(self, column: str) -> str:
-        if text := self.get(column):
-            return text
-        raise self._lines.error(f"{column} is empty", "every sample needs one")
-
-    def parse(self, column: str, parser: Callable[[str], Any]) -> Any:
-        try:
-            return parser(self._fields[column])
-        except InputError as error:
-            raise self._lines.error(f"{column}: {error}", self._lines.mend()) from None
-
-    def optional(self, column: str, parser: Callable[[str], Any], unknown: Any) -> Any:
-        return self.parse(column, parser) if self._fields.get(column) else unknown
-
-
-def _boolean(text: str) -> bool:
-    try:
-        return _BOOLEANS[text]
-    except KeyError:
-        raise InputError(f"{text!r} must be 1, 0, true or false") from None
-
-
-def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 12:
-        return int(text)
-    value = _number(text)
-    if not value.is_integer():  # NaN and infinity are not integers either
-        raise InputError(f"{text!r} must be a whole number of tokens")
-    if value < 0:
-        raise InputError(f"{text} must not be negative")
-    if value > MAX_COUNT:
-        raise InputError(f"{text[:40]} is no number of tokens: it is too large")
-    return int(value)
-
-
-def _positive_count(text: str) -> int:
-    value = _count(text)
-    if value < 1:
-        raise InputError(f"{text} must be at least 1, or empty where unknown")
-    return value
-
-
-def _non_negative(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value < math.inf:
-        raise InputError(f"{text!r} must be a finite number ≥ 0, or empty where unknown")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{text[:40]!r} is not a number") from None
 
 
 def read_kinetics(
@@ -239,7 +123,7 @@ def read_kinetics(
         )
     model, dataset = model or metadata.get("model"), dataset or metadata.get("dataset")
     for name, value in (("model", model), ("dataset", dataset)):
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not value:
             raise lines.error(
                 f"the metadata does not name the {name}", f"give {name}=…, or --trace_{name}=…"
             )
@@ -290,6 +174,8 @@ def _kinetics_fields(line: str, lines: Lines) -> tuple[str, list[str], list[floa
     texts = isinstance(predictions, list) and all(isinstance(text, str) for text in predictions)
     if not isinstance(query, str) or not texts or not isinstance(scores, list):
         raise lines.error("query and prediction must be texts, score a number", lines.mend())
+    if not all(map(is_text, [query, *predictions])):  # JSON can spell what UTF-8 cannot
+        raise lines.error("query or prediction holds half of a character", lines.mend())
     if len(scores) != len(predictions):
         raise lines.error(
             f"{len(predictions)} predictions with {len(scores)} scores", "one score a prediction"

@@ -35,6 +35,7 @@ from kinetics_jax.scaling.results import (
 from kinetics_jax.scaling.sparse import compare
 from kinetics_jax.scaling.study import LENGTHS, TRIALS, Search, Study, build_study
 from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
+from kinetics_jax.spec.checks import MAX_SEED, python_number, shown
 
 TERA = 1e12
 SHORT_LENGTHS = (128, 256, 512, 1024)
@@ -72,8 +73,11 @@ class LawOptions:
                     f"{field}={getattr(self, field)!r} must be one of {', '.join(words)}"
                 )
         for field, least in (("bootstrap", 1), ("splits", 1), ("grid_points", 2), ("seed", 0)):
-            if getattr(self, field) < least:
-                raise InputError(f"{field}={getattr(self, field)} must be at least {least}")
+            value = python_number(getattr(self, field))
+            if not isinstance(value, int) or not least <= value <= MAX_SEED:
+                given = shown(getattr(self, field))
+                raise InputError(f"{field}={given} must be at least {least}, and a whole number")
+            object.__setattr__(self, field, value)
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:

@@ -6,12 +6,13 @@ mend. Files are read line by line and hashed on the way, so junk fails at its fi
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kinetics_jax.scaling import formats
+from kinetics_jax.scaling import formats, trials_csv
 from kinetics_jax.scaling.lines import KINDS, Lines
 from kinetics_jax.scaling.trials import InputFile, Trials
+from kinetics_jax.spec.checks import shown
 from kinetics_jax.spec.errors import InputError
 
 Path = str | os.PathLike[str]
@@ -26,10 +27,10 @@ def read_trials(
 ) -> Trials:
     """Every finished sample in the files, as one table.
 
-    Three formats, plain or gzipped: sample records (JSON Lines, ``spec.SampleRecord``), a trials CSV
+    Three formats, UTF-8, plain or gzipped: sample records (JSON Lines, ``spec.SampleRecord``), a trials CSV
     (columns model, dataset, problem_id, trial, gen_tokens, correct; optionally source, max_tokens,
     temperature, prompt_tokens, policy) and the published Kinetics generations (JSON Lines whose first
-    line is metadata).
+    line is metadata). A byte-order mark, blank lines and either system's line ends do not matter.
 
     Args:
         paths: one file or several.
@@ -42,9 +43,16 @@ def read_trials(
         InputError: a missing or empty file, a format that is none of the three, a torn last line, a
             bad value, or a sample that is there twice. The text is ``FILE:LINE: what. mend``.
     """
-    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    files = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if not isinstance(files, Iterable) or isinstance(files, bytes):
+        raise InputError(f"paths={shown(paths)} must be a file's path, or a list of them")
+    files = list(files)
     if not files:
         raise InputError("no trials given: name at least one file")
+    if wrong := [path for path in files if not isinstance(path, str | os.PathLike)]:
+        raise InputError(f"paths: {shown(wrong[0])} is no path of a file")
+    if tokenizer is not None and not callable(getattr(tokenizer, "encode", None)):
+        raise InputError(f"tokenizer={shown(tokenizer)} must have a method encode(text)")
     rows = formats.Rows()
     inputs = []
     for rows.file, path in enumerate(files):
@@ -71,7 +79,7 @@ def _read_file(
                 raise lines.error(f"a JSON object with {keys or 'no fields'}", f"expected {KINDS}")
         else:
             kind = "csv"
-            formats.read_csv(first, lines, rows)
+            trials_csv.read_csv(first, lines, rows)
         if len(rows) == before:
             raise lines.error("no sample follows the first line", "is the run still empty?")
         return InputFile(path, lines.sha256(), kind, len(rows) - before)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.scaling.csv_text import to_cell
+from kinetics_jax.spec.checks import check_number
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies import Policy, policy_to_dict
 
@@ -90,13 +91,14 @@ class Trials:
         A row takes the mean of its dataset's known rows of the same problem, else of the dataset
         (whole tokens), else ``default`` tokens.
         """
-        if not default >= 0 or default != int(default):
+        tokens = check_number("default", default)
+        if tokens < 0 or tokens != int(tokens):
             raise InputError(f"default={default} prompt tokens must be a whole number ≥ 0")
         filled = self.prompt_tokens.copy()
         keys = np.array([f"{d}\n{p}" for d, p in zip(self.dataset, self.problem_id, strict=True)])
         for groups in (keys, self.dataset.astype(str)):
             filled = _fill_with_group_mean(filled, groups)
-        filled = np.where(np.isnan(filled), default, np.rint(filled))
+        filled = np.where(np.isnan(filled), tokens, np.rint(filled))
         return dataclasses.replace(self, prompt_tokens=filled)
 
     def write_csv(self, stream: TextIO) -> None:

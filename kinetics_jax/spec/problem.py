@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.spec.checks import MAX_INT32, is_text, python_number, shown
 from kinetics_jax.spec.errors import InputError
 
 
@@ -25,20 +26,20 @@ class Problem:
     def __post_init__(self) -> None:
         for field in ("task", "problem_id"):
             value = getattr(self, field)
-            if not isinstance(value, str) or not value:
-                raise InputError(f"problem {field}={value!r} must be a text that is not empty")
+            if not isinstance(value, str) or not value or not is_text(value):
+                raise InputError(f"problem {field}={shown(value)} must be a text that is not empty")
         where = f"problem {self.task}/{self.problem_id}"
         if self.has_turns:
             _check_turns(self.prompt, where)
         elif isinstance(self.prompt, tuple):
-            wrong = [t for t in self.prompt if type(t) is not int or t < 0]
-            if wrong:
-                raise InputError(f"{where}: prompt holds {wrong[0]!r}; token ids are ints ≥ 0")
+            object.__setattr__(self, "prompt", _token_ids(self.prompt, where))
         elif not isinstance(self.prompt, str):
             kind = type(self.prompt).__name__
             raise InputError(
                 f"{where}: prompt is a {kind}; give a text, or a tuple of messages or token ids"
             )
+        elif not is_text(self.prompt):
+            raise InputError(f"{where}: the prompt holds half of a character (a lone surrogate)")
         if not (self.prompt.strip() if isinstance(self.prompt, str) else self.prompt):
             raise InputError(f"{where}: the prompt is empty")
         if not isinstance(self.extra, Mapping):
@@ -67,6 +68,16 @@ class Problem:
         if found[0]["role"] == "system":
             raise InputError(f"{where}: its prompt has a system turn already; give none beside it")
         return ({"role": "system", "content": system}, *found)
+
+
+def _token_ids(given: tuple[Any, ...], where: str) -> tuple[int, ...]:
+    ids = []
+    for token in given:
+        number = python_number(token)
+        if not isinstance(number, int) or not 0 <= number <= MAX_INT32:
+            raise InputError(f"{where}: prompt holds {shown(token)}; token ids are ints ≥ 0")
+        ids.append(number)
+    return tuple(ids)
 
 
 def _check_turns(messages: Any, where: str) -> None:

@@ -22,15 +22,15 @@ class RepetitionRule:
     """None is the reference's max(window // block − 1, 2)."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, 1)
-        check_whole("block", self.block, 1)
+        for field in ("window", "block"):
+            object.__setattr__(self, field, check_whole(field, getattr(self, field), 1))
         if self.window < self.block:
             raise InputError(
                 f"window={self.window!r} must be at least block={self.block!r}: "
                 "the block is looked for in the window"
             )
         if self.threshold is not None:
-            check_whole("threshold", self.threshold, 1)
+            object.__setattr__(self, "threshold", check_whole("threshold", self.threshold, 1))
 
     @property
     def matches(self) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kinetics_jax.spec.checks import MAX_INT32, check_whole
+from kinetics_jax.spec.checks import MAX_INT32, check_token_ids, check_whole
 from kinetics_jax.spec.errors import InputError
 
 
@@ -28,18 +28,11 @@ class ThinkingBudget:
     max_waits: int = 0
 
     def __post_init__(self) -> None:
-        check_whole("end", self.end, 0)
         for name in ("close", "wait"):
-            ids = getattr(self, name)
-            if not isinstance(ids, list | tuple):
-                raise InputError(f"{name}={ids!r} must be a tuple of token ids")
-            object.__setattr__(self, name, tuple(ids))
-            for token in getattr(self, name):
-                check_whole(f"{name}: token", token, 0)
-        if self.max_tokens is not None:
-            check_whole("max_tokens", self.max_tokens, 0)
-        check_whole("min_tokens", self.min_tokens, 0)
-        check_whole("max_waits", self.max_waits, 0)
+            object.__setattr__(self, name, check_token_ids(name, getattr(self, name)))
+        for name in ("end", "max_tokens", "min_tokens", "max_waits"):
+            if name != "max_tokens" or self.max_tokens is not None:
+                object.__setattr__(self, name, check_whole(name, getattr(self, name), 0))
         if self.close and self.end not in self.close:
             raise InputError(f"close={self.close} must hold end={self.end}, or thinking never ends")
         if self.close and self.max_tokens is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from kinetics_jax.engine import Engine
@@ -11,6 +11,7 @@ from kinetics_jax.engine.log import SampleLog, iterate_samples
 from kinetics_jax.models import Tokenizer
 from kinetics_jax.spec import Policy, Problem
 from kinetics_jax.spec.sample import Sample, SampleKey
+from kinetics_jax.sweep.contexts import shared_contexts
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
 from kinetics_jax.sweep.work import Share, cell_folder, keys_of, not_mine, wanted_keys
 from kinetics_jax.tasks import Task
@@ -77,18 +78,35 @@ def decode_cells(
             agree(choice)
         if not any(mine.values()):
             continue
-        problems = [p for task in tasks.values() for p in task.problems]
-        caps = [experiment.cap(task) for task in tasks.values() for _ in task.problems]
-        context = opener.max_context(choice, problems, caps)
+        contexts = _contexts(experiment, choice, tasks, opener)
         engine, running = None, None
-        for cell in cells:
+        for cell in _by_engine(cells, contexts):
             if not mine[cell]:
                 continue
-            if engine is None or running != cell.policy:
+            wanted = cell.policy, contexts[cell.task]
+            if engine is None or running != wanted:
                 engine = None  # its cache goes before the next one's comes
-                engine, running = opener.engine(choice, cell.policy, context), cell.policy
+                engine, running = opener.engine(choice, *wanted), wanted
             begin(cell)
             _decode_cell(root, experiment, cell, tasks[cell.task], engine, mine[cell], share, keep)
+
+
+def _contexts(
+    experiment: Experiment, choice: ModelChoice, tasks: Mapping[str, Task], opener: Opener
+) -> dict[str, int]:
+    """Task → context of its engine; a function of the experiment, not of what is done."""
+    needed = {}
+    for name, task in tasks.items():
+        caps = [experiment.cap(task)] * len(task.problems)
+        needed[name] = opener.max_context(choice, list(task.problems), caps)
+    return shared_contexts(choice, needed)
+
+
+def _by_engine(cells: Sequence[Cell], contexts: Mapping[str, int]) -> list[Cell]:
+    """The cells of one model, policy by policy, those that share an engine after one another."""
+    policies = list(dict.fromkeys(cell.policy for cell in cells))
+    first = list(dict.fromkeys(contexts[cell.task] for cell in cells))
+    return sorted(cells, key=lambda c: (policies.index(c.policy), first.index(contexts[c.task])))
 
 
 def _missing(root: PathLike, cell: Cell, task: Task, share: Share) -> list[SampleKey]:

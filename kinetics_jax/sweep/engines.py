@@ -1,4 +1,4 @@
-"""Engines of a sweep: one a (model, policy), the weights loaded once a model, only where work is left."""
+"""Engines of a sweep: one a (model, policy, context), weights loaded once a model, only where work is."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,9 @@ from kinetics_jax.engine import Engine, Progress
 from kinetics_jax.engine.requests import prompt_tokens
 from kinetics_jax.models import Qwen3, Tokenizer
 from kinetics_jax.spec import InputError, Policy, Problem
+from kinetics_jax.sweep.contexts import rounded_up
 from kinetics_jax.sweep.experiment import Experiment, ModelChoice
 from kinetics_jax.sweep.models import open_model, open_tokenizer, shape
-
-CONTEXT_STEP = 64
-"""Contexts are rounded up to this many tokens."""
 
 
 class Engines:
@@ -56,8 +54,7 @@ class Engines:
             self._prompt_tokens(choice, problem) + cap
             for problem, cap in zip(problems, caps, strict=True)
         )
-        rounded = -(-longest // CONTEXT_STEP) * CONTEXT_STEP
-        return max(longest, min(rounded, shape(choice).max_context))
+        return rounded_up(longest, shape(choice))
 
     def _prompt_tokens(self, choice: ModelChoice, problem: Problem) -> int:
         system = self._experiment.system_prompt

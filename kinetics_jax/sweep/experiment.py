@@ -12,7 +12,7 @@ from typing import Any
 from kinetics_jax import tasks
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.spec import InputError, Policy, RepetitionRule, SamplingParams
-from kinetics_jax.spec.checks import check_whole
+from kinetics_jax.spec.checks import check_stop_strings, check_whole
 from kinetics_jax.tasks import Task
 
 
@@ -33,9 +33,10 @@ class Slice:
 
     def __post_init__(self) -> None:
         for field in ("data", "model", "expert"):
-            check_whole(f"slice: {field}", getattr(self, field), 1, 4096)
+            ways = check_whole(f"slice: {field}", getattr(self, field), 1, 4096)
+            object.__setattr__(self, field, ways)
         if self.slots is not None:
-            check_whole("slice: slots", self.slots, 1)
+            object.__setattr__(self, "slots", check_whole("slice: slots", self.slots, 1))
 
     @property
     def devices(self) -> int:
@@ -56,7 +57,8 @@ class ModelChoice:
     slice: Slice = dataclasses.field(default_factory=Slice)
 
     def __post_init__(self) -> None:
-        check_whole(f"{self.name}: trials", self.trials, 1)
+        trials = check_whole(f"{self.name}: trials", self.trials, 1)
+        object.__setattr__(self, "trials", trials)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,10 +96,10 @@ class EngineChoice:
 
     def __post_init__(self) -> None:
         for field in ("chunk_steps", "prefill_chunk", "prompt_rows"):
-            check_whole(field, getattr(self, field), 1)
+            object.__setattr__(self, field, check_whole(field, getattr(self, field), 1))
         for field in ("page_size", "max_context"):
             if getattr(self, field) is not None:
-                check_whole(field, getattr(self, field), 1)
+                object.__setattr__(self, field, check_whole(field, getattr(self, field), 1))
         if self.dtype not in ("auto", "bfloat16", "float16", "float32"):
             raise InputError(f"dtype={self.dtype!r} must be auto, bfloat16, float16 or float32")
         if self.quantize not in (None, "int8"):
@@ -151,9 +153,10 @@ class Experiment:
                     raise InputError(f"{field} names {value} twice")
         for field in ("max_tokens", "expected_tokens", "grading_processes"):
             if getattr(self, field) is not None:
-                check_whole(field, getattr(self, field), 1)
-        for length in self.lengths:
-            check_whole("lengths", length, 1)
+                object.__setattr__(self, field, check_whole(field, getattr(self, field), 1))
+        object.__setattr__(self, "stop_strings", check_stop_strings(self.stop_strings))
+        lengths = tuple(check_whole("lengths", length, 1) for length in self.lengths)
+        object.__setattr__(self, "lengths", lengths)
         if len(set(self.lengths)) < len(self.lengths):
             raise InputError(f"lengths={self.lengths} names one twice")
         if self.date:
@@ -174,7 +177,10 @@ class Experiment:
 
     @property
     def cells(self) -> tuple["Cell", ...]:
-        """Every cell, model by model, then policy by policy: the order in which they are decoded."""
+        """Every cell, model by model, then policy by policy: the order in which they are decoded.
+
+        But tasks that share an engine are decoded one after another.
+        """
         return tuple(
             Cell(model=model, policy=policy, task=task.name)
             for model in self.models for policy in self.policies for task in self.tasks

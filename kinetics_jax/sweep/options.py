@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kinetics_jax.costs import get_chip
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.spec import InputError, RepetitionRule, SamplingParams, parse_policy
+from kinetics_jax.spec.checks import check_flag, python_number, shown
 from kinetics_jax.sweep.experiment import (
     EngineChoice,
     Experiment,
@@ -129,17 +130,22 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         if isinstance(value, str):
             return split(value)
-        if isinstance(value, Sequence) and all(isinstance(v, str | int) for v in value):
-            return tuple(value)
-        raise InputError(f"{name}={value!r} must be a list of texts")
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(default):
-        raise InputError(f"{name}={value!r} must be {_KINDS[type(default)]}")
-    return value
+        listed = isinstance(value, Sequence) or getattr(value, "ndim", None) == 1
+        parts = [v if isinstance(v, str) else python_number(v) for v in value] if listed else [None]
+        if any(not isinstance(part, str | int) for part in parts):
+            raise InputError(f"{name}={shown(value)} must be a list of texts")
+        return tuple(parts)
+    if isinstance(default, bool | str):
+        settled = value if isinstance(default, str) else check_flag(name, value)
+    else:
+        settled = python_number(value)
+        settled = float(settled) if isinstance(default, float) and settled is not None else settled
+    if type(settled) is not type(default):
+        raise InputError(f"{name}={shown(value)} must be {_KINDS[type(default)]}")
+    return settled
 
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_KINDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def _policy(text: Any) -> Any:

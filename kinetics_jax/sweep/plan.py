@@ -12,7 +12,9 @@ import numpy as np
 from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, feasible_batch, get_chip, price
 from kinetics_jax.costs.serving import kv_copies
 from kinetics_jax.spec import InputError, ModelConfig, Policy, Problem, presets
-from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, TaskChoice
+from kinetics_jax.spec.mesh import check_mesh
+from kinetics_jax.sweep.contexts import rounded_up, shared_contexts
+from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, Slice, TaskChoice
 from kinetics_jax.sweep.models import shape
 from kinetics_jax.tasks import Task
 
@@ -50,6 +52,10 @@ class CellPlan:
     chip: str
     chips: int
     """Of the whole slice."""
+    context: int
+    """``max_context`` of the engine that decodes it, which other tasks may share."""
+    slots: int
+    """Of that engine, in each share of the mesh axes that sequences are split over."""
     batch: int
     """Sequences decoded together in one copy of the model."""
     samples: int
@@ -81,7 +87,8 @@ def make_plan(experiment: Experiment, tasks: Mapping[str, Task | str]) -> list[C
     """
     loads = {choice.name: _load(experiment, choice, tasks[choice.name])
              for choice in experiment.tasks}  # fmt: skip
-    return [_plan_cell(experiment, cell, loads[cell.task]) for cell in experiment.cells]
+    return [_plan_cell(experiment, cell, loads, get_chip(cell.model.slice.chip or experiment.chips[0]))
+            for cell in experiment.cells]  # fmt: skip
 
 
 def _load(experiment: Experiment, choice: TaskChoice, task: Task | str) -> Load:
@@ -104,8 +111,10 @@ def _prompt_tokens(problem: Problem, system: str) -> int:
     return TEMPLATE_TOKENS + round(letters / CHARACTERS_PER_TOKEN)
 
 
-def _plan_cell(experiment: Experiment, cell: Cell, load: Load) -> CellPlan:
-    choice, config = cell.model, shape(cell.model)
+def _plan_cell(
+    experiment: Experiment, cell: Cell, loads: Mapping[str, Load], chip: Chip
+) -> CellPlan:
+    choice, config, load = cell.model, shape(cell.model), loads[cell.task]
     if experiment.report and choice.name not in presets:
         raise InputError(
             f"{choice.name}: the report knows no shape of that name to price it by; name it as one of "
@@ -113,15 +122,11 @@ def _plan_cell(experiment: Experiment, cell: Cell, load: Load) -> CellPlan:
         )
     policy = _as_run(experiment, cell.policy)
     policy.check_layers(config.num_layers)
-    chip = get_chip(choice.slice.chip or experiment.chips[0])
-    context = experiment.engine.max_context or max(load.prompts) + load.cap
-    if context > config.max_context:
-        raise InputError(
-            f"{cell.label}: prompts of up to {max(load.prompts)} tokens and max_tokens={load.cap} need "
-            f"a context of {context}, and {choice.name}'s is {config.max_context}; lower max_tokens"
-        )
+    check_mesh(config, model=choice.slice.model, expert=choice.slice.expert)
+    context = _context(experiment, cell, config, loads)
     serving = Serving(weight_dtype=experiment.engine.quantize or "bfloat16")
-    ways, batch = _batch(experiment, choice, config, chip, context, serving)
+    ways, slots = _slots(experiment, choice, config, chip, context, serving)
+    batch = slots * choice.slice.expert
 
     def cost(tokens: int) -> Cost:
         return price(
@@ -133,10 +138,28 @@ def _plan_cell(experiment: Experiment, cell: Cell, load: Load) -> CellPlan:
     expected, most = cost(mean), cost(load.cap)
     samples = len(load.prompts) * choice.trials
     return CellPlan(
-        cell=cell, load=load, chip=chip.name, chips=ways * choice.slice.data, batch=batch,
-        samples=samples, expected_tokens=samples * mean, expected_hours=_hours(expected),
-        most_hours=_hours(most), expected_dollars=_dollars(expected), most_dollars=_dollars(most),
+        cell=cell, load=load, chip=chip.name, chips=ways * choice.slice.data, context=context,
+        slots=slots, batch=batch, samples=samples, expected_tokens=samples * mean,
+        expected_hours=_hours(expected), most_hours=_hours(most),
+        expected_dollars=_dollars(expected), most_dollars=_dollars(most),
     )  # fmt: skip
+
+
+def _context(
+    experiment: Experiment, cell: Cell, config: ModelConfig, loads: Mapping[str, Load]
+) -> int:
+    """The context of the cell's engine; refuses one that the model does not have."""
+    given = experiment.engine.max_context
+    load, needed = loads[cell.task], {}
+    for task, other in loads.items():
+        needed[task] = given or rounded_up(max(other.prompts) + other.cap, config)
+    if needed[cell.task] > config.max_context:
+        raise InputError(
+            f"{cell.label}: prompts of up to {max(load.prompts)} tokens and max_tokens={load.cap} need "
+            f"a context of {needed[cell.task]}, and {cell.model.name}'s is {config.max_context}; lower "
+            "max_tokens"
+        )
+    return shared_contexts(cell.model, needed)[cell.task]
 
 
 def _as_run(experiment: Experiment, policy: Policy) -> Policy:
@@ -146,11 +169,11 @@ def _as_run(experiment: Experiment, policy: Policy) -> Policy:
     return policy if engine.exact_masks else policy.on_pages(page)
 
 
-def _batch(
+def _slots(
     experiment: Experiment, choice: ModelChoice, config: ModelConfig, chip: Chip, context: int,
     serving: Serving,
 ) -> tuple[int, int]:  # fmt: skip
-    """(chips of one copy, sequences decoded together in it); refuses what does not fit."""
+    """(chips of one copy, slots of the engine there); refuses what does not fit."""
     wanted, rows = choice.slice, experiment.engine.prompt_rows
     ways = wanted.model * wanted.expert
     if not wanted.chip:
@@ -165,7 +188,7 @@ def _batch(
             f"{(max(slots, 1) + rows) * wanted.expert} are asked for (slots and prompt rows); use more "
             "chips or fewer slots (--slices), a shorter --max_context, or --quantize=int8"
         )
-    return ways, slots * wanted.expert
+    return ways, slots
 
 
 def _sequences(
@@ -189,28 +212,31 @@ def _dollars(cost: Cost) -> float | None:
 
 
 def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
-    """One line for each further chip of the experiment: what it holds, and what all cells cost there."""
-    lines = []
-    for name in experiment.chips:
-        chip, hours, missing = get_chip(name), 0.0, []
-        for plan in plans:
-            config, prompts = shape(plan.cell.model), np.array(plan.load.prompts)
-            mean = plan.expected_tokens // plan.samples
+    """One line for each chip of the experiment: what all cells take there.
+
+    A cell that is planned for the chip costs what its plan says; the others are planned anew, without their
+    slices: on as many chips as the model needs, with the slots that fit.
+    """
+    return [_on_chip(experiment, plans, get_chip(name)) for name in experiment.chips]
+
+
+def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
+    loads = {plan.cell.task: plan.load for plan in plans}
+    hours, missing = 0.0, []
+    for plan in plans:
+        if plan.chip != chip.name:
+            free = dataclasses.replace(plan.cell.model, slice=Slice())
             try:
-                cost = price(
-                    config, _as_run(experiment, plan.cell.policy), prompts, mean,
-                    plan.cell.model.trials, chip=chip, overlap=experiment.law.overlap,
-                )  # fmt: skip
+                plan = _plan_cell(
+                    experiment, dataclasses.replace(plan.cell, model=free), loads, chip
+                )
             except InputError:
                 missing.append(plan.cell.model.name)
                 continue
-            hours += _hours(cost)
-        dollars = (
-            f"${_digits(hours * chip.usd_per_hour)}" if chip.usd_per_hour else "no public price"
-        )
-        left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
-        lines.append(f"{chip.label}: {_digits(hours)} chip-hours, {dollars}{left}")
-    return lines
+        hours += plan.expected_hours
+    dollars = f"${_digits(hours * chip.usd_per_hour)}" if chip.usd_per_hour else "no public price"
+    left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
+    return f"{chip.label}: {_digits(hours)} chip-hours, {dollars}{left}"
 
 
 def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
@@ -230,9 +256,13 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
         f"its cap: {_digits(sum(p.most_hours for p in plans))} chip-hours)"
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
+    # A chip that all cells are planned for has its total above.
+    there = {plan.chip for plan in plans}
+    others = [chip for chip in map(get_chip, experiment.chips) if there != {chip.name}]
     return "\n".join([
-        *table, "", total, "elsewhere, at the batch that contexts of the expected length leave room for:",
-        *(f"  {line}" for line in fit_on(experiment, plans)),
+        *table, "", total,
+        *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
+        *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
         *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         "Modelled by kinetics_jax.costs, not measured.",
     ])  # fmt: skip

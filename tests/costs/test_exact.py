@@ -260,6 +260,27 @@ def test_dollars_and_seconds():
         ({"hbm_fraction": "a"}, "must be a number in"),
         ({"tensor_parallel": 1.5}, "whole number of chips"),
         ({"intensity": -1.0}, "must be positive"),
+        ({"intensity": True}, "intensity=True .* must be positive"),
+        ({"prompt_tokens": True}, "prompt_tokens=True must be whole numbers"),
+        ({"generated_tokens": [np.bool_(True)]}, "generated_tokens=.* must be whole numbers"),
+        ({"trials": "4"}, "trials='4' must be whole numbers"),
+        (
+            {"generated_tokens": np.array(["7"], object)},
+            "generated_tokens=.* must be whole numbers",
+        ),
+        (
+            {"generated_tokens": np.array([1 + 1j] * 999)},
+            "generated_tokens=.* must be whole numbers",
+        ),
+        ({"prompt_tokens": 10**400}, "prompt_tokens=1000.* must be whole numbers"),
+        ({"batch": True}, "batch=True must be one number"),
+        ({"batch": np.ones((40, 40))}, "batch=.* must be one number"),
+        ({"share_prefix": "no"}, "share_prefix='no' must be true or false"),
+        ({"oracle_search": 1}, "oracle_search=1 must be true or false"),
+        ({"weight_dtype": ["int8"]}, "unknown dtype"),
+        ({"params": -1, "mode": "paper"}, "params=-1 must be"),
+        ({"params": "8e9", "mode": "paper"}, "params='8e9' must be a finite number"),
+        ({"model": ["qwen3-8b"] * 99}, "must be a ModelConfig"),
     ],
 )
 def test_bad_input_is_one_clear_line(change, message):
@@ -288,3 +309,13 @@ def test_dense_layers_among_experts_cost_what_they_are(batch):
         for unit in ("flops", "bytes", "wire_bytes"):
             mixed, most, least = (np.asarray(getattr(c.terms[name], unit)) for c in costs)
             np.testing.assert_allclose(2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}")
+
+
+def test_numbers_of_any_library_are_priced_alike():
+    plain = {"prompt_tokens": 10, "generated_tokens": 4096, "trials": 4, "batch": 8, "tensor_parallel": 2,
+             "hbm_fraction": 0.5, "intensity": 300}  # fmt: skip
+    expected = price("qwen3-8b", Dense(), **plain, chip="b200").eflops
+    for kind in (np.int64, np.float32, np.array):
+        given = {name: kind(value) if name != "hbm_fraction" else np.float64(value)
+                 for name, value in plain.items()}  # fmt: skip
+        assert price("qwen3-8b", Dense(), **given, chip="b200").eflops == expected

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+from collections import deque
 
 import jax
 import jax.numpy as jnp
@@ -154,6 +156,30 @@ def test_stop_ids_and_strings_and_length(model, prompts, expected):
         assert wanted not in models.ByteTokenizer().decode(sample.tokens[:-1])
 
 
+def test_prompts_and_options_as_other_libraries_give_them(model, prompts):
+    engine = make(model, tokenizer=models.ByteTokenizer())
+    asked = {"sampling": GREEDY, "max_tokens": 30, "stop_ids": []}
+    plain = decode(engine, [prompts[3]], n=2, **asked)
+    ids, text = np.array(prompts[3]), plain["0", 0].text
+    absent = next(a + b for a in text for b in text if a + b not in text)
+    for given, options in (
+        (ids, {"n": np.int64(2), "max_tokens": np.int16(30)}), ([jnp.array(ids)], {"n": np.arange(2)}),
+        ((tuple(ids),), {"n": range(2), "stop_strings": None}), (iter([ids]), {"n": jnp.int32(2)}),
+        (deque(prompts[3]), {"n": 2, "stop_ids": np.array([], int)}),
+        (prompts[3], {"n": 2, "stop_strings": absent}),  # one text, and neither of its letters
+    ):  # fmt: skip
+        found = decode(engine, given, **(asked | options))
+        assert found == plain
+        assert all(json.loads(sample.to_json())["max_tokens"] == 30 for sample in found.values())
+    third = plain["0", 0].tokens[2]
+    ended = [next(engine.generate(ids, **(asked | {"stop_ids": stop})))
+             for stop in ([third], third, np.int32(third), {third}, jnp.array([third]))]  # fmt: skip
+    assert len(ended[0].tokens) <= 2
+    assert ended == ended[:1] * 5
+    plain_sizes, sizes = ({"slots": kind(3), "max_context": kind(128)} for kind in (int, np.int64))
+    assert Engine(model, **sizes).max_context == Engine(model, **plain_sizes).max_context
+
+
 def test_thinking_is_closed_at_its_budget(model, prompts):
     budget = ThinkingBudget(end=260, max_tokens=6, close=(10, 260, 10))
     sample = next(
@@ -233,6 +259,36 @@ def test_progress_adds_up(model, prompts, monkeypatch):
         (lambda e, p: e.generate(p, stop_ids=range(20)), "at most 8 stop_ids"),
         (lambda e, p: e.generate(p, sampling={"temperature": 1}), "must be a SamplingParams"),
         (lambda e, p: e.generate(p, stream=True), "one problem"),
+        (lambda e, p: e.generate(p, n=True), "n=True must be a count"),
+        (lambda e, p: e.generate(p, n=2.0), "n=2.0 must be a count"),
+        (lambda e, p: e.generate(p, n=["a"]), "n: trial='a' must be"),
+        (lambda e, p: e.generate(p, n=10**400), "n=1000.* must be"),
+        (lambda e, p: e.generate(5), "problems=5 must be a text, token ids"),
+        (lambda e, p: e.generate(None), "problems=None must be"),
+        (lambda e, p: e.generate(b"text"), "problems=b'text' must be"),
+        (lambda e, p: e.generate({"role": "user"}), "must be a text, token ids"),
+        (lambda e, p: e.generate([{"role": "user"}]), "problem 0: .* is no prompt"),
+        (lambda e, p: e.generate([[1, 2], None]), "problem 1: None is no prompt"),
+        (lambda e, p: e.generate([[1, "a"]]), "prompt holds 'a'"),
+        (lambda e, p: e.generate([1.0, 2.0]), "prompt holds 1.0"),
+        (lambda e, p: e.generate(np.ones((2, 2))), "prompt holds .*1.0"),
+        (lambda e, p: e.generate(np.array(5)), "must be a text, token ids"),
+        (lambda e, p: e.generate(""), "prompt is empty"),
+        (lambda e, p: e.generate("\ud83d"), "half of a character"),
+        (lambda e, p: e.generate(p, stop_ids=[999]), "stop_ids: token id 999 is outside"),
+        (lambda e, p: e.generate(p, stop_ids=["a"]), "stop_ids: token='a'"),
+        (lambda e, p: e.generate(p, stop_ids="12"), "stop_ids='12'"),
+        (lambda e, p: e.generate(p, stop_strings=[""]), "stop_strings: '' must be"),
+        (lambda e, p: e.generate(p, stop_strings=5), "stop_strings=5 must be"),
+        (lambda e, p: e.generate(p, max_tokens=2.5), "max_tokens=2.5"),
+        (lambda e, p: e.generate(p, max_tokens=True), "max_tokens=True"),
+        (lambda e, p: e.generate(p, logprobs=5), "logprobs=5 must be true or false"),
+        (lambda e, p: e.generate(p, thinking="no"), "thinking='no' must be"),
+        (
+            lambda e, p: e.generate(p, thinking_budget=99),
+            "thinking_budget=99 must be a ThinkingBudget",
+        ),
+        (lambda e, p: e.generate(p, done=["t/a/0"]), "done: 't/a/0' must be a sample's key"),
         (
             lambda e, p: e.generate([Problem(task="t", problem_id="a", prompt=(1,))] * 2),
             "two problems are called t/a",
@@ -258,6 +314,13 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_compiled(
         ({"policy": BlockTopK(16, 2), "page_size": 32}, "blocks of 16"),
         ({"policy": PerLayer((Dense(),))}, "1 policies; the model has 2"),
         ({"memory_fraction": 0}, "memory_fraction"),
+        ({"memory_fraction": "0.5"}, "memory_fraction='0.5'"),
+        ({"slots": True}, "slots=True"),
+        ({"chunk_steps": 4.0}, "chunk_steps=4.0"),
+        ({"prompt_rows": None}, "prompt_rows=None"),
+        ({"share_prompts": 0}, "share_prompts=0"),
+        ({"tokenizer": "bytes"}, "tokenizer='bytes' must have encode"),
+        ({"repetition": True}, "repetition=True must be a RepetitionRule"),
     ],
 )
 def test_engines_that_cannot_be_are_refused(model, options, message):

@@ -192,6 +192,10 @@ def test_sparse_traces_have_an_optimal_budget(tmp_path):
     [
         ({"frontier": "best"}, "must be paper, held_out or both"),
         ({"bootstrap": 0}, "bootstrap=0 must be at least 1"),
+        ({"bootstrap": "5"}, "bootstrap='5' must be at least 1, and a whole number"),
+        ({"splits": True}, "splits=True must be"),
+        ({"grid_points": 9.5}, "grid_points=9.5 must be"),
+        ({"seed": None}, "seed=None must be"),
         ({"grid_points": 1}, "at least 2"),
     ],
 )

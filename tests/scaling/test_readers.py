@@ -1,10 +1,12 @@
 """All three formats, and everything that can be wrong with them."""
 
+import bz2
 import csv
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import math
 
 import numpy as np
@@ -190,6 +192,172 @@ def test_bad_input_is_one_line_with_file_line_and_mend(write, name):
     assert text.count(". ") >= 1  # what, then how to mend it
 
 
+PLAIN = f"{HEADER}\n{ROW}\n{ROW.replace('p1', 'p2')}\n"
+SAME = {
+    "a byte-order mark": "\ufeff" + PLAIN,
+    "CR only": PLAIN.replace("\n", "\r"),
+    "CRLF": PLAIN.replace("\n", "\r\n"),
+    "CRLF, cut between the two": PLAIN.replace("\n", "\r\n")[:-1],
+    "one of each": PLAIN.replace("\n", "\r\n", 1),
+    "CR in the header alone": PLAIN.replace("\n", "\r", 1),
+    "blank lines": "\n \n" + PLAIN.replace("\n", "\n\n\t\n") + "   ",
+    "rows of separators, as spreadsheets leave them": PLAIN + "," * HEADER.count(",") + "\n",
+    "spaces around everything": PLAIN.replace(",", " , "),
+    "quotes and spaces": "\n".join(
+        '"' + line.replace(",", '", "') + '"' for line in PLAIN.splitlines()
+    ) + "\n",
+    "numbers as data frames write them": PLAIN.replace("1500,1,", "1500.0,1.0,").replace("120", "1.2e2"),
+    "truth values of a spreadsheet": PLAIN.replace("1500,1,", "1500,TRUE,"),
+    "a header and a mark of two files put together": "\ufeff" + PLAIN.replace("\nhere", "\n\ufeffhere"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("packed", [False, True])
+def test_how_a_table_was_saved_does_not_matter(tmp_path, name, packed):
+    path = tmp_path / "trials.csv"
+    data = SAME[name].encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    trials = read_trials(path)
+    assert trials.problem_id.tolist() == ["p1", "p2"]
+    assert trials.model.tolist() == ["qwen3-8b"] * 2
+    assert trials.trial.tolist() == ["0", "0"]
+    assert trials.generated_tokens.tolist() == [1500, 1500]
+    assert trials.correct.tolist() == [True, True]
+    assert trials.prompt_tokens.tolist() == [120, 120]
+
+
+@pytest.mark.parametrize(
+    "form", ["\ufeff{0}\n", "{0}\r", "{0}\r\n", "\n\n{0}\n \n", "{0}", "\ufeff\n{0}"]
+)
+def test_how_records_were_saved_does_not_matter(tmp_path, form):
+    for lines in ([record(), record(trial=1)], [*KINETICS, GENERATIONS[0]]):
+        path = tmp_path / "trials.jsonl"
+        end = form.partition("{0}")[2] or "\n"
+        path.write_bytes(form.format(end.join(lines)).encode())
+        trials = read_trials(path, model="m", dataset="d", tokenizer=Words())
+        assert trials.correct.all()
+
+
+def test_a_quoted_field_may_hold_line_ends(tmp_path):
+    path = tmp_path / "trials.csv"
+    quoted = ROW.replace("p1", '"what,\n\nis it"')
+    path.write_text(f"{HEADER}\n{quoted}\n{ROW}\n")
+    assert read_trials(path).problem_id.tolist() == ["what,\n\nis it", "p1"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("False", False), ("0.0", False),
+                                             (" 1.0", True), ("tRuE", True)])  # fmt: skip
+def test_truth_values(write, text, value):
+    assert read_trials(write(HEADER, changed("correct", text))).correct.tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    "text", ["yes", "T", "WAHR", "2", "-1", "0.5", "correct", "✓", "1,0", "nan", "null", ""]
+)
+def test_no_other_truth_values(write, text):
+    with pytest.raises(InputError, match=r":2: correct: .* must be 1, 0, true or false") as caught:
+        read_trials(write(HEADER, changed("correct", f'"{text}"')))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,500", "1_500", "１５００", "0x10", "1 500", "1500 tokens", "=1500", "∞", "1e", "--5"],
+)
+def test_no_other_numbers(write, text):
+    for column in ("gen_tokens", "prompt_tokens", "max_tokens", "temperature"):
+        with pytest.raises(InputError, match=f":2: {column}: .* is not a number"):
+            read_trials(write(HEADER, changed(column, f'"{text}"')))
+
+
+def test_numbers_as_programs_write_them(write):
+    for text, value in (
+        ("5.0", 5),
+        ("1e3", 1000),
+        (" 5 ", 5),
+        ("+7", 7),
+        ("8.", 8),
+        ("1.5E2", 150),
+    ):
+        assert read_trials(
+            write(HEADER, changed("gen_tokens", text))
+        ).generated_tokens.tolist() == [value]
+
+
+RAW = {
+    "semicolons": (PLAIN.replace(",", ";").encode(), ":1: the columns stand between semicolons"),
+    "tabs": (PLAIN.replace(",", "\t").encode(), ":1: the columns stand between tabs"),
+    "quotes and semicolons": (PLAIN.replace(",", '";"').encode(), ":1: the columns stand between semi"),
+    "UTF-16": (PLAIN.encode("utf-16"), ":1: UTF-16 text. Save it as UTF-8"),
+    "UTF-16, big end first": ("\ufeff".encode("utf-16-be") + PLAIN.encode("utf-16-be"), ":1: UTF-16"),
+    "UTF-16 without a mark": (PLAIN.encode("utf-16-le"), ":1: binary data"),
+    "packed UTF-16": (gzip.compress(PLAIN.encode("utf-16")), ":1: UTF-16"),
+    "Latin-1": (PLAIN.replace("p2", "Größe").encode("latin-1"), ":3: not UTF-8 text. Save it as UTF-8"),
+    "half a character": (PLAIN.encode().replace(b"p2", b"\xed\xa0\x80"), ":3: not UTF-8"),
+    "a zero byte": (PLAIN.replace("p2", "p\0").encode(), ":3: binary data"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", ":1: compressed with zstd. Decompress it"),
+    "xz": (lzma.compress(PLAIN.encode()), ":1: compressed with xz"),
+    "bzip2": (bz2.compress(PLAIN.encode()), ":1: compressed with bzip2"),
+    "a workbook": (b"PK\x03\x04\x14\x00\x06", ":1: a workbook or a zip archive. Save the table"),
+    "Parquet": (b"PAR1\x15\x04", ":1: a Parquet file"),
+    "packed twice": (gzip.compress(gzip.compress(PLAIN.encode())), ":1: "),
+    "a gzip header alone": (b"\x1f\x8b", "gzip data is cut off"),
+    "a gzip header and junk": (b"\x1f\x8b" + b"junk" * 99, "gzip data is cut off or damaged"),
+    "nothing, packed": (gzip.compress(b""), ":1: the file is empty"),
+    "a mark and nothing": (b"\xef\xbb\xbf", ":1: the file is empty"),
+    "a column twice": (PLAIN.replace("source", "model").encode(), ":1: the header names model twice"),
+    "a column twice but for a space": (PLAIN.replace("source", " correct ").encode(), "names correct twice"),
+    "a huge field": (PLAIN.replace("p2", "p" * 200_000).encode(), ":3: not CSV .field larger"),
+    "a huge header": (("x" * 200_000 + "," + PLAIN).encode(), ":1: not CSV .field larger"),
+    "a quote nobody closes": (PLAIN.replace("p1", '"p1').encode() + PLAIN.encode()[:99],
+                              "not CSV .* in the row that begins on line 2"),
+    "a quote nobody closes in the header": (('"' + PLAIN).encode(), "not CSV .* begins on line 1"),
+    "a quote within a field": (PLAIN.replace("p2", '"p"2').encode(), ":3: not CSV"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_what_is_no_table_is_one_line(tmp_path, name):
+    data, words = RAW[name]
+    path = tmp_path / "trials.csv"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=words) as caught:
+        read_trials(path)
+    assert str(caught.value).startswith(f"{path}:")
+    assert "\n" not in str(caught.value)
+
+
+HALF = "\\ud83d"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [record().replace('"p1"', f'"{HALF}"')],
+        [record().replace('"qwen3-8b"', f'"x{HALF}"')],
+        [*KINETICS, GENERATIONS[0].replace("how many", HALF)],
+        [*KINETICS, GENERATIONS[0].replace("it is 7", f"7 {HALF}")],
+        [KINETICS[0].replace("}", f', "model": "{HALF}"}}'), GENERATIONS[0]],
+    ],
+)
+def test_half_of_a_character_is_refused_where_it_stands(write, lines):
+    path = write(*lines)
+    given = {"dataset": "d", "tokenizer": Words()}
+    with pytest.raises(InputError, match=f":{len(lines)}: .* holds half of a character") as caught:
+        read_trials(path, **given, **({} if '"model"' in lines[0] else {"model": "m"}))
+    assert str(caught.value).isascii() or str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "paths", [5, None, b"trials.csv", [None], ["\0"], "\ud800", ["\ud800.csv"]]
+)
+def test_what_is_no_path_is_one_line(paths):
+    with pytest.raises(InputError) as caught:
+        read_trials(paths)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -242,7 +410,8 @@ def test_absent_empty_and_blank_files(tmp_path):
     ("chunk", "words"),
     [
         (b"\x00\xff\x13" * 4096, "binary data"),
-        (b"\xff\xfe\xfd" * 4096, "more than 4 MiB"),
+        (b"\xff\xfc\xfd" * 4096, "more than 4 MiB"),
+        (b"\xff\xfe\xfd" * 4096, "UTF-16"),
         (b"a" * 4096, "more than 4 MiB"),
         (b"a,b\n" * 4096, "no column model"),
         (b"\xff\n" * 4096, "not UTF-8"),

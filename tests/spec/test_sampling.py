@@ -25,7 +25,7 @@ def test_cold_is_greedy(temperature, greedy):
     [
         ("temperature", -0.1), ("temperature", float("nan")), ("temperature", float("inf")),
         ("temperature", "0.6"), ("temperature", True), ("top_p", 0), ("top_p", 1.01),
-        ("top_p", None), ("top_k", -1), ("top_k", 2.0), ("top_k", 2**31), ("top_k", True),
+        ("top_p", None), ("top_k", -2), ("top_k", 2.0), ("top_k", 2**31), ("top_k", True),
         ("min_p", 1.0), ("min_p", -0.1), ("seed", -1), ("seed", 2**64), ("seed", 1.5),
     ],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Options → experiment: what flags and config files may say, and how they are refused."""
 
+import numpy as np
 import pytest
 
 from configs.sweep import get_config, get_defaults
@@ -50,9 +51,28 @@ def test_a_task_option_may_be_the_seed():
     assert experiment.tasks[0].options == {"seconds": 7, "x": True}
 
 
+def test_numbers_may_be_of_another_library():
+    numpy = {"trials": np.int64(4), "temperature": np.float32(0.5), "lengths": np.array([7, 9]), "top_p": 1,
+             "seed": np.uint8(3), "grade": np.bool_(True), "top_k": np.int32(-1)}  # fmt: skip
+    plain = {
+        "trials": 4,
+        "temperature": 0.5,
+        "lengths": (7, 9),
+        "top_p": 1.0,
+        "seed": 3,
+        "top_k": 0,
+    }
+    assert read(GOOD | numpy) == read(GOOD | plain)
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
+        ({"trials": np.float64(4)}, "trials=.* must be a whole number"),
+        ({"trials": np.bool_(True)}, "trials=.* must be a whole number"),
+        ({"temperature": True}, "temperature=True must be a number"),
+        ({"lengths": np.ones((30, 2))}, "lengths=.* must be a list"),
+        ({"stop_strings": ("\ud83d",)}, "half of a character"),
         ({"model": "x"}, "no option model"),
         ({"models": ()}, "models is empty"),
         ({"tasks": ()}, "tasks is empty"),

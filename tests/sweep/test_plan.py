@@ -1,11 +1,21 @@
-"""The plan: what it counts, that more costs more, and what it refuses."""
+"""The plan: what it counts, that more costs more, that the engine is the one priced, and what it refuses."""
+
+import re
 
 import pytest
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.costs import get_chip
+from kinetics_jax.spec import Dense, InputError, Problem, TopK, presets
+from kinetics_jax.spec.mesh import misfit
+from kinetics_jax.sweep.contexts import shared_contexts
+from kinetics_jax.sweep.decode import decode_cells
+from kinetics_jax.sweep.engines import Engines
+from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
 from kinetics_jax.sweep.options import read
 from kinetics_jax.sweep.plan import fit_on, make_plan, plan_table
 from kinetics_jax.sweep.run import plan_sweep
+from kinetics_jax.sweep.work import Share
+from kinetics_jax.tasks import Grade, InlineGrader, Task
 
 
 def experiment(**options):
@@ -54,12 +64,149 @@ def test_a_chip_without_a_price_has_no_dollars():
         ({"models": "gpt-9=x"}, "gpt-9"),
         ({"policies": "per_layer([dense, topk(k=512)])"}, "layers"),
         ({"tasks": "registers_of_nothing"}, "unknown task"),
+        ({"slices": "qwen3-8b=b200 model=7"}, "model=7 does not divide its 32 query heads"),
+        ({"slices": "qwen3-8b=b200 model=3 data=2"}, "model may be 1, 2, 4, 8, 16, 32"),
+        (
+            {"models": "r1-distill-qwen-7b=x", "slices": "r1-distill-qwen-7b=b200 model=7"},
+            "model=7 and its 4 KV heads do not divide one another",
+        ),
+        ({"models": "qwen3-30b-a3b=x", "slices": "qwen3-30b-a3b=b200 expert=3"}, "its 128 experts"),
+        ({"slices": "qwen3-8b=b200 expert=2"}, "it has no experts; spread sequences with data=2"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(change, word):
     with pytest.raises(InputError, match=word) as caught:
         plan_sweep(experiment(**change))
     assert "\n" not in str(caught.value)
+
+
+LENGTHS = {
+    "long": ((9, 5), 500),
+    "short": ((3,), 100),
+    "nearly_short": ((20, 30), 90),
+    "nearly_long": ((7,), 480),
+}
+
+
+def several(**options):
+    """An experiment of four tasks of token prompts, and those tasks."""
+    tasks = {
+        name: Task(
+            name=name, max_tokens=cap, grader=InlineGrader(lambda problem, text: Grade(correct=False)),
+            problems=tuple(Problem(task=name, problem_id=str(n), prompt=(1,) * n) for n in prompts),
+        )
+        for name, (prompts, cap) in LENGTHS.items()
+    }  # fmt: skip
+    model = ModelChoice(
+        name="tiny-dense", source="random", trials=2, slice=options.pop("slice", Slice())
+    )
+    made = Experiment(
+        name="several", models=(model,), policies=(Dense(), TopK(8)), chips=("tpu_v5e",), grade=False,
+        report=False, tasks=tuple(TaskChoice(name=name) for name in tasks), **options,
+    )  # fmt: skip
+    return made, tasks
+
+
+def engines_used(experiment, tasks, root):
+    """Cell → the engine that it would be decoded with, and how many engines were made."""
+    made, used = [], {}
+
+    class Idle(Engines):
+        def engine(self, *args):
+            made.append(super().engine(*args))
+            made[-1].generate = lambda *args, **options: (sample for sample in ())
+            return made[-1]
+
+    opener = Idle(experiment, lambda progress: None)
+    decode_cells(
+        root, experiment, tasks, opener, share=Share(), keep=lambda cell, sample: None,
+        begin=lambda cell: used.__setitem__(cell, made[-1]),
+    )  # fmt: skip
+    return used, len(made)
+
+
+@pytest.mark.parametrize(
+    ("options", "contexts", "engines"),
+    [
+        ({}, {"long": 512, "nearly_long": 512, "short": 128, "nearly_short": 128}, 4),
+        ({"slice": Slice(slots=3)}, dict.fromkeys(LENGTHS, 512), 2),
+        ({"max_tokens": 100}, dict.fromkeys(LENGTHS, 128) | {"nearly_short": 192}, 4),
+        ({"engine": EngineChoice(max_context=600)}, dict.fromkeys(LENGTHS, 600), 2),
+    ],
+)
+def test_the_plan_prices_the_engine_that_decodes(options, contexts, engines, tmp_path):
+    experiment, tasks = several(**dict(options))
+    plans = make_plan(experiment, tasks)
+    assert {plan.cell.task: plan.context for plan in plans} == contexts
+    used, made = engines_used(experiment, tasks, tmp_path)
+    assert made == engines  # no more than one for each policy and context
+    for plan in plans:
+        engine = used[plan.cell]
+        assert (engine.max_context, engine.policy) == (plan.context, plan.cell.policy)
+        assert engine._slots in (None, plan.slots)
+        assert plan.batch == plan.slots
+
+
+def test_a_short_task_costs_the_same_beside_a_long_one():
+    alone = plan_sweep(experiment(tasks="gsm8k=nowhere", max_tokens=0))
+    beside = plan_sweep(experiment(tasks="gsm8k=nowhere,aime24=nowhere", max_tokens=0))
+    short = [plan for plan in beside if plan.cell.task == "gsm8k"]
+    assert [plan.expected_hours for plan in short] == [plan.expected_hours for plan in alone]
+    fixed = {"slices": "qwen3-8b=b200 slots=16", "max_tokens": 0}  # as many slots, long or short
+    with_slots = plan_sweep(experiment(tasks="gsm8k=nowhere,aime24=nowhere", **fixed))
+    assert len({plan.context for plan in with_slots}) == 1
+
+
+def test_tasks_of_nearly_one_length_share_an_engine():
+    auto, fixed = (
+        ModelChoice(name="m", source="random", trials=1, slice=Slice(slots=s)) for s in (None, 4)
+    )
+    needed = {"a": 100, "b": 1000, "c": 760, "d": 740, "e": 550}
+    assert shared_contexts(auto, needed) == {"a": 100, "b": 1000, "c": 1000, "d": 740, "e": 550}
+    assert shared_contexts(fixed, needed) == dict.fromkeys(needed, 1000)
+
+
+def hours(text):
+    return re.findall(r"([\d.,]+) chip-hours", text)
+
+
+@pytest.mark.parametrize("chips", ["b200", "b200,h100,tpu_v5e", "h100,b200"])
+def test_a_chip_has_one_total(chips):
+    asked = experiment(
+        chip=chips, models="qwen3-8b=x,qwen3-1.7b=y", tasks="gsm8k=nowhere,aime24=nowhere"
+    )
+    plans = plan_sweep(asked)
+    table = plan_table(asked, plans)
+    total = next(line for line in table.splitlines() if line.startswith("8 cells"))
+    first, *others = chips.split(",")
+    lines = fit_on(asked, plans)
+    assert hours(lines[0]) == hours(total)[:1]
+    assert get_chip(first).label not in table.partition("8 cells")[2]
+    for chip, line in zip(others, lines[1:], strict=True):
+        assert table.count(line) == 1
+        elsewhere = plan_sweep(experiment(chip=chip, models="qwen3-8b=x,qwen3-1.7b=y",
+                                          tasks="gsm8k=nowhere,aime24=nowhere"))  # fmt: skip
+        assert hours(line)[0] == f"{sum(plan.expected_hours for plan in elsewhere):,.2f}"
+
+
+def test_a_cell_has_one_price_where_the_slices_are_of_two_chips():
+    asked = experiment(chip="b200,tpu_v6e", models="qwen3-8b=x,qwen3-1.7b=y",
+                       slices="qwen3-1.7b=tpu_v6e slots=4")  # fmt: skip
+    plans = plan_sweep(asked)
+    small = [plan for plan in plans if plan.chip == "tpu_v6e"]
+    large = plan_sweep(experiment(chip="tpu_v6e"))
+    expected = sum(plan.expected_hours for plan in [*small, *large])
+    assert hours(fit_on(asked, plans)[1]) == [f"{expected:,.2f}"]
+    assert plan_table(asked, plans).count(get_chip("b200").label) == 1
+
+
+def test_which_meshes_split_a_model():
+    ways = {name: [n for n in range(1, 65) if not misfit(presets[name], model=n)]
+            for name in ("qwen3-8b", "r1-distill-qwen-7b", "qwen3-0.6b")}  # fmt: skip
+    assert ways["qwen3-8b"] == [1, 2, 4, 8, 16, 32]
+    assert ways["qwen3-0.6b"] == [1, 2, 4, 8, 16]
+    assert ways["r1-distill-qwen-7b"] == [1, 2, 4]
+    assert not misfit(presets["qwen3-30b-a3b"], model=4, expert=16)
 
 
 def test_int8_weights_make_room():

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from kinetics_jax.spec.checks import MAX_INT32, python_number, shown
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies.arrays import Array, exists, group_mean
 from kinetics_jax.spec.policies.pages import PageRule
@@ -163,10 +164,13 @@ class Dense(Policy):
 
 
 def check_counts(policy: Policy, **least: int) -> None:
-    """Raise InputError unless every named field of ``policy`` is an integer of at least that much."""
+    """Make every named field of ``policy`` an int; InputError unless it is one of at least that much."""
     for field, minimum in least.items():
-        value = getattr(policy, field)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        number = python_number(getattr(policy, field))
+        if not isinstance(number, int) or not minimum <= number <= MAX_INT32:
+            value = shown(getattr(policy, field))
             raise InputError(
-                f"{type(policy).__name__}: {field}={value!r} must be an integer ≥ {minimum}"
+                f"{type(policy).__name__}: {field}={value} must be an integer ≥ {minimum} and at most "
+                f"{MAX_INT32}"
             )
+        object.__setattr__(policy, field, number)

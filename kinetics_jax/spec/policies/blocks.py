@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from kinetics_jax.spec.checks import check_flag
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies.arrays import Array, array_namespace, exists, top_mask
 from kinetics_jax.spec.policies.base import check_counts
@@ -40,10 +41,8 @@ class BlockTopK(SinkAndLocal):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_counts(self, block_size=1, top_blocks=1)
-        if not isinstance(self.aligned, bool):
-            raise InputError(
-                f"{type(self).__name__}: aligned={self.aligned!r} must be true or false"
-            )
+        aligned = check_flag(f"{type(self).__name__}: aligned", self.aligned)
+        object.__setattr__(self, "aligned", aligned)
 
     @property
     def pages(self) -> PageRule | None:

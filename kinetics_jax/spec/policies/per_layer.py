@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+from kinetics_jax.spec.checks import shown
 from kinetics_jax.spec.errors import InputError
 from kinetics_jax.spec.policies.arrays import Array
 from kinetics_jax.spec.policies.base import Policy
@@ -21,12 +22,16 @@ class PerLayer(Policy):
     in_paper: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layers, list | tuple):
+            raise InputError(f"PerLayer: layers={shown(self.layers)} must be a list of policies")
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise InputError("PerLayer: layers must name at least one policy")
         for layer in self.layers:
             if not isinstance(layer, Policy) or isinstance(layer, PerLayer):
-                raise InputError(f"PerLayer: layers={layer!r} must be policies of one layer each")
+                raise InputError(
+                    f"PerLayer: layers={shown(layer)} must be policies of one layer each"
+                )
 
     @property
     def kv_budget(self) -> int | None:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.spec.checks import shown
 from kinetics_jax.spec.errors import InputError, UnknownNameError
 from kinetics_jax.spec.policies.base import Dense, Policy
 from kinetics_jax.spec.policies.blocks import BlockTopK, Quest, StridedBlockTopK
@@ -12,6 +13,8 @@ from kinetics_jax.spec.policies.per_layer import PerLayer
 from kinetics_jax.spec.policies.tokens import RandomSelect, SlidingWindow, TopK
 from kinetics_jax.spec.policies.unknown import UnknownPolicy
 
+_LONGEST = 1 << 16
+"""Characters of a policy: some hundreds of layers."""
 _BY_NAME: dict[str, type[Policy]] = {
     cls.name: cls
     for cls in (
@@ -97,12 +100,15 @@ def parse_policy(text: str) -> Policy:
       InputError: text that is not of that form, or as ``policy_from_dict``.
     """
     try:
+        if not isinstance(text, str) or len(text) > _LONGEST:
+            raise ValueError
         return _policy_of(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    # MemoryError is what the parser says of too many brackets, TypeError ast of what cannot be a key.
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"policy {text!r} is not of the form name(field=value, …), such as topk(k=512)"
+            f"policy {shown(text)} is not of the form name(field=value, …), such as topk(k=512)"
         ) from None
 
 

@@ -6,6 +6,7 @@ All keep the first ``sink`` and the last ``local`` positions; they differ in the
 import dataclasses
 from typing import ClassVar
 
+from kinetics_jax.spec.checks import MAX_SEED, check_whole
 from kinetics_jax.spec.policies.arrays import (
     Array,
     array_namespace,
@@ -162,7 +163,9 @@ class RandomSelect(SinkAndLocal):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, num_tokens=1, seed=0)
+        check_counts(self, num_tokens=1)
+        seed = check_whole("RandomSelect: seed", self.seed, 0, MAX_SEED)
+        object.__setattr__(self, "seed", seed)
 
     @property
     def kv_budget(self) -> int:
