@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import math
 import pathlib
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,20 @@ def fingerprint(choice: ModelChoice) -> str:
                 stream.seek(max(size - _EDGE, _EDGE))
                 digest.update(stream.read())
     return digest.hexdigest()
+
+
+def check_source(choice: ModelChoice) -> None:
+    """Raise ``InputError`` where the weights are neither here nor to be had from the hub."""
+    source = choice.source
+    if _is_random(source) or _path(choice).exists():
+        return
+    if source.count("/") != 1 or source[0] in "./~" or source.endswith((".gguf", ".zip", ".whl")):
+        raise InputError(f"{choice.name}={source}: no such folder or file")
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise InputError(
+            f"{choice.name}={source}: no such folder, and huggingface_hub is not installed to look for "
+            "it on the hub"
+        )
 
 
 def open_tokenizer(choice: ModelChoice) -> "Tokenizer | None":

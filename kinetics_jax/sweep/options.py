@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kinetics_jax import storage
+from kinetics_jax.commands.values import typed
 from kinetics_jax.costs import get_chip
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.spec import InputError, RepetitionRule, SamplingParams, parse_policy
@@ -83,7 +85,7 @@ def read(options: Mapping[str, Any]) -> Experiment:
         raise InputError(f"config has no option {', '.join(unknown)}; it has {', '.join(OPTIONS)}")
     given = {name: option.default for name, option in OPTIONS.items()} | dict(options)
     for name, option in OPTIONS.items():
-        given[name] = _checked(name, given[name], option.default)
+        given[name] = typed(name, given[name], option.default, split)
     for chip in given["chip"]:
         get_chip(chip)
     if not given["name"]:
@@ -119,24 +121,6 @@ def split(text: str) -> tuple[str, ...]:
             parts.append(text[start:at])
             start = at + 1
     return tuple(part.strip() for part in [*parts, text[start:]] if part.strip())
-
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """``value`` in the type of the default; texts that flags give are parsed."""
-    if isinstance(default, tuple):
-        if isinstance(value, str):
-            return split(value)
-        if isinstance(value, Sequence) and all(isinstance(v, str | int) for v in value):
-            return tuple(value)
-        raise InputError(f"{name}={value!r} must be a list of texts")
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(default):
-        raise InputError(f"{name}={value!r} must be {_KINDS[type(default)]}")
-    return value
-
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def _policy(text: Any) -> Any:
@@ -186,8 +170,11 @@ def _models(given: Mapping[str, Any]) -> tuple[ModelChoice, ...]:
 
 def _source(source: str, weights: str) -> str:
     """``weights`` is where the checkpoints were put, each under the last part of its name."""
-    plain = source.partition(":")[0] != "random"
-    return os.path.join(weights, os.path.basename(source)) if weights and plain else source
+    if source.partition(":")[0] == "random":
+        return source
+    if not weights:
+        return storage.source(source, "models")
+    return os.path.join(storage.local(weights, "weights"), os.path.basename(source))
 
 
 def _slice(name: str, text: str) -> Slice:
@@ -211,12 +198,17 @@ def _tasks(given: Mapping[str, Any]) -> tuple[TaskChoice, ...]:
     for text in given["tasks"]:
         name, _, path = str(text).partition("=")
         found.append(TaskChoice(
-            name=name, path=path or given["data"] or None, limit=given["limit"] or None,
+            name=name, path=_path(f"tasks {name}", path) or _path("data", given["data"]),
+            limit=given["limit"] or None,
             options=options.pop(name, {}),
         ))  # fmt: skip
     if options:
         raise InputError(f"task_options: {min(options)} is none of the tasks")
     return tuple(found)
+
+
+def _path(name: str, text: str) -> str | None:
+    return str(storage.local(text, name)) if text else None
 
 
 def _value(text: str) -> Any:
