@@ -20,7 +20,7 @@ def options_from_flags(
     Raises ``InputError`` for a config file that cannot be read or gives no ``ConfigDict``.
     """
     try:
-        config = flags["config"] if flags["config"] is not None else default()
+        config = flags["config"] if flags.values["config"].present else default()
         options = dict(config)
     except OSError as error:  # a file that could not be loaded says so when it is first looked into
         raise InputError(f"--config: {one_line(error)}") from None

@@ -1,5 +1,6 @@
 """Flags that belong to one command: two commands, or one that is loaded anew, do not meet in a process."""
 
+import logging
 import sys
 from typing import Any
 
@@ -39,12 +40,16 @@ class Flags:
             for name in flags.FLAGS:  # of absl itself: --verbosity, --flagfile …
                 if name not in self.values and flags.FLAGS[name].name == name:
                     self.values[name] = flags.FLAGS[name]
+        absl_log = logging.getLogger("absl")
+        absl_log.addFilter(_errors_only)  # what it warns of in a config is an error here, said once
         try:
             left = self.values(argv)
         except flags.Error as error:
             raise InputError(one_line(error).removeprefix("flag --")) from None
         except Exception as error:  # noqa: BLE001 - a config file may raise anything
             raise InputError(f"--config: {type(error).__name__}: {one_line(error)}") from None
+        finally:
+            absl_log.removeFilter(_errors_only)
         flags.FLAGS.mark_as_parsed()
         if len(left) > 1:
             raise InputError(f"unexpected argument {left[1]!r}: options start with --")
@@ -59,6 +64,10 @@ class Flags:
         """What the command is for and its flags, as text."""
         own = "\n".join(self.values.get_help(include_special_flags=False).splitlines())
         return f"{about.strip()}\n\nflags:\n{own}\n"
+
+
+def _errors_only(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def one_line(error: object) -> str:

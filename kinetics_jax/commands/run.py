@@ -104,8 +104,8 @@ def _is_own(error: Exception, room: str) -> bool:
 def _memory(text: str) -> str:
     first = text.partition(": while ")[0][:300] or "an allocation failed"
     return (
-        f"not enough memory ({first}); use fewer --slots, a shorter --max_context, --quantize=int8, a "
-        "smaller model or more devices"
+        f"not enough memory ({first}); ask for less (decoding: fewer --slots, a shorter --max_context, "
+        "--quantize=int8, a smaller model), or use more devices"
     )
 
 

@@ -42,6 +42,10 @@ SHORT_LENGTHS = (128, 256, 512, 1024)
 FITTED = ("tokens", "trials", "length", "kv_budget")
 
 
+_MOST_RESAMPLES = 1_000_000
+"""More say nothing more, and fill the memory."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LawOptions:
     """How laws are found. Every field is an option of the main job."""
@@ -74,6 +78,8 @@ class LawOptions:
         for field, least in (("bootstrap", 1), ("splits", 1), ("grid_points", 2), ("seed", 0)):
             if getattr(self, field) < least:
                 raise InputError(f"{field}={getattr(self, field)} must be at least {least}")
+        if self.bootstrap > _MOST_RESAMPLES:
+            raise InputError(f"bootstrap={self.bootstrap} must be at most {_MOST_RESAMPLES}")
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:

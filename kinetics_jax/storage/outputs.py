@@ -1,7 +1,8 @@
-"""Whether a command may write where it is told to, asked before any work and without writing anything."""
+"""Whether a command may write where it is told to, asked before any work; nothing is left behind."""
 
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +20,7 @@ def output_folder(
     path: PathLike, name: str = "--out", *, sources: Iterable[tuple[str, PathLike]] = (),
     stores: str = "",
 ) -> str:  # fmt: skip
-    """The folder or object-store URL to write, if it can be made or written; nothing is made.
+    """The folder or object-store URL to write, if it can be made or written; nothing is left there.
 
     Whose files are there already is for the caller to ask: it knows its own.
 
@@ -48,7 +49,7 @@ def output_folder(
 
 
 def output_file(path: PathLike, name: str, *, stores: str = "give a file here") -> pathlib.Path:
-    """The local file to write, if it can be made or written; nothing is made. Raises ``PathError``."""
+    """The local file to write, if it can be made or written; nothing is left there. Raises ``PathError``."""
     file = local(path, name, why=stores)
     if _exists(file, name) and file.is_dir():
         raise PathError(f"{name}={file} is a folder; give a file")
@@ -107,6 +108,11 @@ def _check_writable(path: pathlib.Path, said: str) -> None:
     needed = os.W_OK | (os.X_OK if nearest.is_dir() else 0)
     if not os.access(nearest, needed):
         raise PathError(f"{said}: {nearest} may not be written; name another place")
+    if nearest.is_dir():
+        try:  # permissions do not say all: quotas, read-only mounts, /proc
+            os.rmdir(tempfile.mkdtemp(prefix=".kinetics-", dir=nearest))
+        except OSError as error:
+            raise PathError(f"{said}: {nearest} cannot be written ({error.strerror})") from None
 
 
 def _check_reached(folder: Any, text: str, name: str) -> None:

@@ -137,7 +137,7 @@ def input_path(path: PathLike, name: str = "path", *, folder: bool | None = None
         reason = (
             "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         )
-        raise PathError(f"{name}={found}: {reason}") from None
+        raise PathError(f"{name}={found}: cannot be read ({reason})") from None
     if folder is not None and found.is_dir() != folder:
         kinds = ("a folder", "a file") if found.is_dir() else ("a file", "a folder")
         raise PathError(f"{name}={found} is {kinds[0]}; give {kinds[1]}")

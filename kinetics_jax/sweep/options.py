@@ -174,7 +174,9 @@ def _source(source: str, weights: str) -> str:
         return source
     if not weights:
         return storage.source(source, "models")
-    return os.path.join(storage.local(weights, "weights"), os.path.basename(source))
+    # Begins with . or /, so that it is never taken for a name of the hub.
+    folder = os.path.join(os.curdir, storage.local(weights, "weights"))
+    return os.path.join(folder, os.path.basename(source))
 
 
 def _slice(name: str, text: str) -> Slice:
