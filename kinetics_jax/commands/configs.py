@@ -3,8 +3,18 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from kinetics_jax.commands.flags import Flags, one_line
+from kinetics_jax.commands.values import plain
 from kinetics_jax.spec.errors import InputError
+
+
+class Config(ConfigDict):
+    """A ``ConfigDict`` that takes scalars of NumPy and JAX as the Python numbers that they are."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, plain(value))
 
 
 def options_from_flags(

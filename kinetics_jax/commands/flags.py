@@ -45,7 +45,7 @@ class Flags:
         try:
             left = self.values(argv)
         except flags.Error as error:
-            raise InputError(one_line(error).removeprefix("flag --")) from None
+            raise InputError(_reason(str(error))) from None
         except Exception as error:  # noqa: BLE001 - a config file may raise anything
             raise InputError(f"--config: {type(error).__name__}: {one_line(error)}") from None
         finally:
@@ -64,6 +64,13 @@ class Flags:
         """What the command is for and its flags, as text."""
         own = "\n".join(self.values.get_help(include_special_flags=False).splitlines())
         return f"{about.strip()}\n\nflags:\n{own}\n"
+
+
+def _reason(text: str) -> str:
+    """Absl's text in one line; of a config file's traceback, which it quotes, the last line."""
+    if "Traceback (most recent call last)" in text:
+        return f"--config: {text.strip().splitlines()[-1].strip()}"
+    return one_line(text).removeprefix("flag --")
 
 
 def _errors_only(record: logging.LogRecord) -> bool:

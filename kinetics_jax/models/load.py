@@ -20,6 +20,7 @@ from kinetics_jax.models.gguf import GgufCheckpoint, is_gguf
 from kinetics_jax.models.hf_names import Source, sources
 from kinetics_jax.models.quantize import quantize_int8
 from kinetics_jax.models.qwen3 import Qwen3
+from kinetics_jax.models.room import bytes_per_weight, check_room
 from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
 from kinetics_jax.models.weights import Weight, describe
 from kinetics_jax.spec import InputError, ModelConfig
@@ -48,6 +49,7 @@ def load(
     table = describe(config, dtype=dtype, quantize=quantize, unroll=False)
     plan = _Plan(checkpoint, config, table)
     plan.check()
+    check_room(config, bytes_per_weight(dtype, quantize), mesh, checkpoint.folder)
     layout = lay_out(config, mesh, rules)
     arrays = _Loader(plan, layout, jnp.dtype(dtype), unroll).arrays()
     checkpoint.close()

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.sample import Sample
+from kinetics_jax.storage import expand
 from kinetics_jax.sweep import manifest
 from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
@@ -92,7 +93,8 @@ class Sweep:
         check_folders(experiment)
         for choice in experiment.models:
             check_source(choice)
-        self.experiment, self.root, self.share = experiment, root, share or Share()
+        self.experiment, self.share = experiment, share or Share()
+        self.root = expand(root, "root")
         self.tasks = load_tasks(experiment)
         self.plan = make_plan(experiment, self.tasks)
         self._settings, self._quiet = dict(settings or {}), quiet

@@ -53,7 +53,7 @@ def test_what_is_missing_or_too_old_is_named(monkeypatch, here, says):
         ("flax", "__version__ = '0.6'\n", "flax cannot be loaded"),
         ("flax", "import no_such_part_of_it\n", "no_such_part_of_it cannot be loaded"),
         (
-            "tqdm",
+            "safetensors",
             "raise AttributeError('jax.core has no attribute Shape')\n",
             "has no attribute Shape",
         ),
