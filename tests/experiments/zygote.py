@@ -29,6 +29,10 @@ def child(module, asked: dict, out: int, err: int) -> None:
     try:
         os.chdir(asked["cwd"])
         os.environ.update(asked["env"])
+        if "JAX_PLATFORMS" in asked["env"]:  # JAX read it when it was loaded
+            import jax
+
+            jax.config.update("jax_platforms", asked["env"]["JAX_PLATFORMS"])
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS + 5))
         # The exact argv that the user would give, and text that a UTF-8 terminal would take.

@@ -20,14 +20,17 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(("dtype", "quantize", "width"), [("float32", None, 4), ("bfloat16", None, 2), ("bfloat16", "int8", 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "quantize", "width"),
+    [("float32", None, 4), ("bfloat16", None, 2), ("bfloat16", "int8", 1)],
+)
 def test_the_border_is_the_bytes_of_the_weights(folder, monkeypatch, dtype, quantize, width):
     needed = TINY.total_params * width
     monkeypatch.setattr(room, "host_bytes", lambda: needed)
     models.load(folder, dtype=dtype, quantize=quantize)
     monkeypatch.setattr(room, "host_bytes", lambda: needed - 1)
     with pytest.raises(
-        models.CheckpointError, match="its weights take .* GB, and this machine can give"
+        models.CheckpointError, match=r"its weights take .* GB, and this machine can give"
     ) as caught:
         models.load(folder, dtype=dtype, quantize=quantize)
     assert "\n" not in str(caught.value)
