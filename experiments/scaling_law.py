@@ -130,7 +130,7 @@ def run(config: ConfigDict) -> Any:
     return out
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
+class DecodingStopped(Exception):  # noqa: N818 - it is no error
     """A signal ended the decoding; what is finished is kept."""
 
 
@@ -146,7 +146,7 @@ def _decode(config: ConfigDict, options: LawOptions) -> str:
     print(f"decoding the built-in suite; its samples are kept in {root}", flush=True)
     outcome = Sweep(read(chosen), root, settings=chosen).run()
     if outcome.signal is not None:
-        raise Stopped(outcome.signal)
+        raise DecodingStopped(outcome.signal)
     return os.path.join(root, "records.jsonl")
 
 
@@ -224,9 +224,9 @@ def main(_: list[str]) -> int:
     """Entry point; gives the exit code."""
     try:
         out = run(options())
-    except Stopped as stop:
+    except DecodingStopped as decoding:
         print("scaling_law: stopped; the same command goes on from there", file=sys.stderr)
-        return 128 + stop.args[0]
+        return 128 + decoding.args[0]
     print(f"\nreport: {out / 'report.html'}")
     return 0
 

@@ -75,7 +75,7 @@ def main(_: list[str]) -> int:
     print(f"{out}: {outcome.done:,} of {outcome.wanted:,} samples")
     if outcome.signal is None:
         return 0
-    print("stopped; the same command goes on from here")
+    print("stopped; every finished sample is kept, and the same command goes on from here")
     return 128 + outcome.signal
 
 

@@ -128,12 +128,12 @@ def wait_for_samples(process, out, count):
         time.sleep(0.005)
 
 
-def test_sigterm_ends_with_143_and_the_sweep_goes_on_from_there(start, uninterrupted, tmp_path):
+def test_sigterm_ends_with_0_and_the_sweep_goes_on_from_there(start, uninterrupted, tmp_path):
     out = tmp_path / "out"
     process = start(out)
     wait_for_samples(process, out, 5)
     process.send_signal(signal.SIGTERM)
-    output, errors = finish(process, status=143)
+    output, errors = finish(process)
     there = lines(out)
     assert 5 <= len(there) < CELLS * PROBLEMS * TRIALS
     assert "stopped" in output
