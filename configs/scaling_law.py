@@ -2,10 +2,12 @@
 
 from ml_collections import ConfigDict
 
+from kinetics_jax.commands.configs import Config
+
 
 def get_config() -> ConfigDict:
     """The defaults of ``python -m experiments.scaling_law``."""
-    return ConfigDict(
+    return Config(
         {
             "traces": (),  # files of samples; none: those of the built-in suite, decoded now
             "decode": True,  # False with no traces: only what needs no accuracy

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from kinetics_jax.commands.configs import Config
 from kinetics_jax.sweep import options
 
 
@@ -21,4 +22,4 @@ def get_config() -> ConfigDict:
 
 def get_defaults() -> ConfigDict:
     """Every option with its default: what other configs start from."""
-    return ConfigDict({name: option.default for name, option in options.OPTIONS.items()})
+    return Config({name: option.default for name, option in options.OPTIONS.items()})

@@ -4,20 +4,25 @@ Reads Hugging Face safetensors, GGUF files (or a zip or wheel that holds one) an
 writes safetensors or Orbax. Tokenizer files are carried along; those of a GGUF are made from its metadata.
 """
 
+import os
 import pathlib
 import shutil
 
 import jax
-from absl import app, flags
 
-from kinetics_jax import models
+from kinetics_jax import models, storage
+from kinetics_jax.commands.flags import Flags
+from kinetics_jax.commands.run import run
 from kinetics_jax.models import gguf
+from kinetics_jax.models.folders import CONFIG, earlier_model
 from kinetics_jax.spec import InputError
 
+flags = Flags()
 _SOURCE = flags.DEFINE_string(
     "source", None, "Folder, GGUF file or hub name to read.", required=True
 )
-_OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder to write: new, empty, or an earlier conversion.",
+                           required=True)  # fmt: skip
 _TO = flags.DEFINE_enum("to", "orbax", ["hf", "orbax"], "Format to write.")
 _DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float16", "float32"],
                            "Dtype of the weights (a Hugging Face or GGUF source).")  # fmt: skip
@@ -37,28 +42,59 @@ def _read(source: str) -> models.Qwen3:
     return models.load(source, dtype=_DTYPE.value, quantize="int8" if _INT8.value else None)
 
 
+def _checked_out(source: str) -> pathlib.Path:
+    """Where to write: apart from the source, and never over files that no earlier conversion wrote."""
+    text = storage.output_folder(
+        _OUT.value, "--out", sources=[("--source", source)],
+        stores="write to a folder here and copy that there whole",
+    )  # fmt: skip
+    out = pathlib.Path(text)
+    _replaced(out)
+    return out
+
+
+def _replaced(out: pathlib.Path) -> set[str]:
+    """The files of an earlier conversion in ``out``; raises where there is anything else."""
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    earlier = earlier_model(out) if _TO.value == "hf" else set()
+    ours = earlier | set(_CARRIED) if earlier else set()
+    if foreign := sorted(there - ours):
+        raise InputError(
+            f"--out={out} holds {foreign[0]}, which is not part of an earlier conversion: name a new or "
+            "empty folder, or move that away"
+        )
+    return there
+
+
 def main(_: list[str]) -> None:
     """Read, write, and say where it is."""
-    source, out = _SOURCE.value, pathlib.Path(_OUT.value)
-    try:
-        model = _read(source)
+    if _INT8.value and _TO.value == "hf":
+        raise InputError(
+            "--int8 goes with --to=orbax only: no Hugging Face file holds such weights"
+        )
+    source = storage.source(_SOURCE.value, "--source")
+    out = _checked_out(source)
+    model = _read(source)
+    marker = CONFIG if _TO.value == "hf" else "kinetics_model.json"
+    target = pathlib.Path(os.path.realpath(out))
+    with storage.whole_directory(
+        target, earlier=lambda: _replaced(target), marker=marker
+    ) as folder:
         if _TO.value == "hf":
-            models.save_hf(model, out)
+            models.save_hf(model, folder)
         else:
-            models.save_orbax(model, out)
+            models.save_orbax(model, folder)
         if gguf.is_gguf(source):
-            gguf.save_tokenizer(gguf.GgufFile(pathlib.Path(source)), out)
-    except InputError as error:
-        raise app.UsageError(str(error)) from error
-    for name in _CARRIED:
-        if (file := pathlib.Path(source) / name).is_file():
-            shutil.copy(file, out / name)
-    if (templates := pathlib.Path(source) / _TEMPLATES).is_dir():
-        shutil.copytree(templates, out / _TEMPLATES, dirs_exist_ok=True)
+            gguf.save_tokenizer(gguf.GgufFile(pathlib.Path(source)), folder)
+        for name in _CARRIED:
+            if (file := pathlib.Path(source) / name).is_file():
+                shutil.copy(file, folder / name)
+        if (templates := pathlib.Path(source) / _TEMPLATES).is_dir():
+            shutil.copytree(templates, folder / _TEMPLATES)
     size = sum(array.nbytes for array in jax.tree.leaves(model)) / 1e9
     print(f"wrote {model.config.name}, {model.config.total_params / 1e9:.3f}B parameters, "
           f"{size:.2f} GB in memory, to {out}")  # fmt: skip
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, flags)

@@ -6,25 +6,28 @@ and kept in the folder ``--out``; samples that are there already are not made ag
 
 import contextlib
 import json
+import pathlib
+import stat
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 import jax
-from absl import app, flags
 
-from kinetics_jax import models
+from kinetics_jax import models, storage
+from kinetics_jax.commands.flags import Flags
+from kinetics_jax.commands.run import run
 from kinetics_jax.engine import Engine, Piece, Progress
 from kinetics_jax.engine.log import SampleLog
 from kinetics_jax.spec import (
     InputError,
-    KineticsError,
     Problem,
     Sample,
     SamplingParams,
     parse_policy,
 )
 
+flags = Flags()
 _MODEL = flags.DEFINE_string("model", None, "Checkpoint: folder, GGUF file or hub name.")
 _PROMPT = flags.DEFINE_string("prompt", None, "The user's turn; - reads standard input.")
 _PROMPTS = flags.DEFINE_string(
@@ -47,7 +50,8 @@ _CONTEXT = flags.DEFINE_integer("max_context", 4096, "Longest prompt and generat
 _SLOTS = flags.DEFINE_integer(
     "slots", None, "Samples at once per share of the mesh; default: what fits."
 )
-_DTYPE = flags.DEFINE_string("dtype", None, "Weights; default bfloat16, float32 on a CPU.")
+_DTYPE = flags.DEFINE_enum("dtype", None, ["bfloat16", "float16", "float32"],
+                           "Weights; default bfloat16, float32 on a CPU.")  # fmt: skip
 _QUANTIZE = flags.DEFINE_enum("quantize", None, ["int8"], "Quantise matmul weights.")
 _MESH = flags.DEFINE_string("mesh", "", "Such as data=2,model=4; default: one device.")
 _OUT = flags.DEFINE_string("out", None, "Folder to keep the samples in, and to go on from.")
@@ -55,16 +59,10 @@ _METRICS = flags.DEFINE_string("metrics", None, "File of progress snapshots (JSO
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a jax.profiler trace of the run.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Load, decode, print."""
-    try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}; options start with --")
-        with contextlib.ExitStack() as stack:
-            _run(stack)
-    except KineticsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with contextlib.ExitStack() as stack:
+        _run(stack)
 
 
 def _run(stack: contextlib.ExitStack) -> None:
@@ -76,15 +74,19 @@ def _run(stack: contextlib.ExitStack) -> None:
         min_p=_MIN_P.value, seed=_SEED.value,
     )  # fmt: skip
     policy = parse_policy(_POLICY.value)
-    alone = len(problems) == 1 and _N.value == 1 and not _OUT.value
+    path = storage.source(_MODEL.value, "--model")
+    out, profile = _folder("out", path), _folder("profile", path)
+    metrics = storage.output_file(_METRICS.value, "--metrics") if _METRICS.value else None
+    alone = len(problems) == 1 and _N.value == 1 and not out
+    tokenizer = models.load_tokenizer(path)  # what it lacks is said before the weights are read
     engine = Engine(
-        _load(_MODEL.value), policy=policy, tokenizer=models.load_tokenizer(_MODEL.value),
+        _load(path), policy=policy, tokenizer=tokenizer,
         max_context=_CONTEXT.value, slots=_SLOTS.value or (1 if alone else None),
-        observe=_Observer(_open_metrics(stack), quiet=alone),
+        observe=_Observer(_opened(metrics, stack), quiet=alone),
     )  # fmt: skip
-    log = stack.enter_context(SampleLog(_OUT.value)) if _OUT.value else None
-    if _PROFILE.value:
-        stack.enter_context(jax.profiler.trace(_PROFILE.value))
+    log = stack.enter_context(SampleLog(out)) if out else None
+    if profile:
+        stack.enter_context(jax.profiler.trace(profile))
     drawn: Iterator[Any] = engine.generate(
         problems, n=_N.value, sampling=sampling, max_tokens=_MAX_TOKENS.value,
         stop_strings=_STOP.value, thinking=_THINKING.value, system=_SYSTEM.value, stream=alone,
@@ -99,6 +101,16 @@ def _run(stack: contextlib.ExitStack) -> None:
             _show(item, alone)
 
 
+def _folder(name: str, model: str) -> str | None:
+    """The folder that the flag ``name`` gives, if it may be written."""
+    if flags[name] is None:
+        return None
+    only_here = "give a folder here" if name == "profile" else ""
+    return storage.output_folder(
+        flags[name], f"--{name}", sources=[("--model", model)], stores=only_here
+    )
+
+
 def _show(sample: Sample, alone: bool) -> None:
     if alone:
         print(f"\n[{sample.generated_tokens} tokens, {sample.finish_reason}]", file=sys.stderr)
@@ -111,25 +123,60 @@ def _problems() -> list[Problem]:
     """The prompts that the flags give. Raises ``InputError`` for none, or a file that is not right."""
     if (_PROMPT.value is None) == (_PROMPTS.value is None):
         raise InputError("give --prompt=TEXT or --prompts=FILE, one of them")
-    if _PROMPTS.value is None:
-        text = sys.stdin.read() if _PROMPT.value == "-" else _PROMPT.value or ""
-        return [Problem(task="prompt", problem_id="0", prompt=text)]
-    problems = []
+    if _PROMPTS.value is not None:
+        return _read_prompts(_PROMPTS.value)
+    text = _standard_input() if _PROMPT.value == "-" else _PROMPT.value or ""
+    if not _is_text(text):
+        raise InputError("--prompt is not UTF-8 text")
+    return [Problem(task="prompt", problem_id="0", prompt=text)]
+
+
+def _standard_input() -> str:
     try:
-        with open(_PROMPTS.value, encoding="utf-8") as file:
-            for number, line in enumerate(file):
-                fields = json.loads(line)
-                name = str(fields.get("problem_id", number))
-                problems.append(Problem(task="prompt", problem_id=name, prompt=_prompt(fields)))
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"--prompt=-: standard input is not UTF-8 text ({error})") from None
+
+
+def _read_prompts(path: str) -> list[Problem]:
+    """One prompt a line; blank lines, a byte-order mark and line ends of any system are let pass."""
+    file = storage.local(path, "--prompts")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n") if _plain(file) else []
     except OSError as error:
-        raise InputError(f"{_PROMPTS.value}: cannot be read ({error.strerror})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
-        raise InputError(
-            f"{_PROMPTS.value}: line {len(problems) + 1} is not a JSON object with 'prompt' or 'messages'"
-        ) from None
-    if not problems:
-        raise InputError(f"{_PROMPTS.value}: holds no prompts")
-    return problems
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    found: dict[str, Problem] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}: line {number}"
+        try:
+            fields = json.loads(line)
+            prompt, name = _prompt(fields), str(fields.get("problem_id", len(found)))
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+            raise InputError(f"{where} is not a JSON object with 'prompt' or 'messages'") from None
+        if not isinstance(prompt, str | tuple) or not _is_text(str(prompt)) or not _is_text(name):
+            raise InputError(f"{where}: 'prompt' and 'problem_id' must be text")
+        if name in found:
+            raise InputError(f"{where}: problem_id {name!r} is there already; give each its own")
+        found[name] = Problem(task="prompt", problem_id=name, prompt=prompt)
+    if not found:
+        raise InputError(f"{path}: holds no prompts")
+    return list(found.values())
+
+
+def _plain(file: pathlib.Path) -> bool:
+    """Whether it is no folder or device; raises for what is not there."""
+    if not stat.S_ISREG(file.stat().st_mode) and not stat.S_ISFIFO(file.stat().st_mode):
+        raise InputError(f"{file}: cannot be read (not a plain file)")
+    return True
+
+
+def _is_text(text: str) -> bool:
+    """Whether UTF-8 can write it: arguments that are not UTF-8, and half characters of JSON, cannot be."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _prompt(fields: dict[str, Any]) -> Any:
@@ -156,20 +203,29 @@ def _mesh() -> jax.sharding.Mesh | None:
         return None
     try:
         pairs = [part.split("=") for part in _MESH.value.split(",")]
-        return jax.make_mesh(
-            tuple(int(size) for _, size in pairs), tuple(name for name, _ in pairs)
+        sizes, names = [int(size) for _, size in pairs], [name.strip() for name, _ in pairs]
+    except ValueError:
+        raise InputError(f"--mesh={_MESH.value}: not like data=2,model=4") from None
+    if unknown := [name for name in names if name not in ("data", "model", "expert")]:
+        raise InputError(
+            f"--mesh={_MESH.value}: no axis {unknown[0]!r}; data, model and expert are"
         )
+    if len(set(names)) < len(names) or min(sizes) < 1:
+        raise InputError(f"--mesh={_MESH.value}: name each axis once, with a size of 1 or more")
+    try:
+        return jax.make_mesh(tuple(sizes), tuple(names))
     except ValueError as error:
         raise InputError(f"--mesh={_MESH.value}: not like data=2,model=4 ({error})") from None
 
 
-def _open_metrics(stack: contextlib.ExitStack) -> TextIO | None:
-    if not _METRICS.value:
+def _opened(metrics: pathlib.Path | None, stack: contextlib.ExitStack) -> TextIO | None:
+    if metrics is None:
         return None
     try:
-        return stack.enter_context(open(_METRICS.value, "a", encoding="utf-8"))
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        return stack.enter_context(open(metrics, "a", encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"--metrics={_METRICS.value}: {error.strerror}") from None
+        raise InputError(f"--metrics={metrics}: {error.strerror}") from None
 
 
 class _Observer:
@@ -186,4 +242,4 @@ class _Observer:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, flags, prefix="error")

@@ -15,10 +15,11 @@ import time
 from typing import Any
 
 import jax
-from absl import app, flags
 from tqdm import tqdm
 
-from kinetics_jax import models
+from kinetics_jax import models, storage
+from kinetics_jax.commands.flags import Flags
+from kinetics_jax.commands.run import run
 from kinetics_jax.engine.fidelity import check, grid, measure
 from kinetics_jax.engine.passages import Passage, cut_passages, read_text
 from kinetics_jax.report.fidelity import markdown
@@ -26,7 +27,9 @@ from kinetics_jax.scaling.fidelity import summarise
 from kinetics_jax.spec import Dense, InputError, Policy, parse_policy, policy_to_dict
 from kinetics_jax.spec.fidelity import Fidelity
 
+_WRITTEN = ("measurements.jsonl", "fidelity.json", "table.md")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
+flags = Flags()
 _MODEL = flags.DEFINE_string("model", None, "Folder, GGUF file or hub name of the model.",
                              required=True)  # fmt: skip
 _TEXT = flags.DEFINE_multi_string(
@@ -51,7 +54,7 @@ def _integers(name: str, values: list[str]) -> list[int]:
 
 
 def _texts() -> dict[str, str]:
-    paths = [pathlib.Path(text) for text in _TEXT.value]
+    paths = [storage.input_path(text, "--text") for text in _TEXT.value]
     if len({path.stem for path in paths}) < len(paths):
         raise InputError("--text: two texts have the same name; rename one")
     return {path.stem: read_text(path) for path in paths}
@@ -66,11 +69,26 @@ def _passages(texts: dict[str, str], tokenizer: models.Tokenizer, length: int) -
     return [passage for number in zip(*by_text, strict=True) for passage in number]
 
 
+def _check_manifest(out: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Raise ``InputError`` where ``out`` holds another measurement, or files of somebody else's."""
+    file = out / "manifest.json"
+    if not file.is_file():
+        mine = [name for name in _WRITTEN if (out / name).exists()]
+        if mine:
+            raise InputError(f"{out} holds {mine[0]} and no {file.name}; give another --out")
+        return
+    try:
+        there = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not the manifest of a measurement ({error})") from None
+    if there != manifest:
+        raise InputError(f"{out}: holds another measurement (see {file.name}); give another --out")
+
+
 def _resume(out: pathlib.Path, manifest: dict[str, Any]) -> list[Fidelity]:
     """What an earlier run of the same measurement left in ``out``; refuses another's folder."""
     file, lines = out / "manifest.json", out / "measurements.jsonl"
-    if file.is_file() and json.loads(file.read_text()) != manifest:
-        raise InputError(f"{out}: holds another measurement (see {file.name}); give another --out")
+    _check_manifest(out, manifest)
     out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(manifest, indent=1) + "\n")
     if not lines.is_file():
@@ -81,16 +99,16 @@ def _resume(out: pathlib.Path, manifest: dict[str, Any]) -> list[Fidelity]:
     return [Fidelity.from_json(line) for line in whole.decode().splitlines()]
 
 
-def _run(out: pathlib.Path) -> str:
+def _run(out: pathlib.Path, source: str) -> str:
     contexts = _integers("contexts", _CONTEXTS.value)
     policies: list[Policy] = [Dense()]
     policies += grid(_integers("budgets", _BUDGETS.value), _integers("blocks", _BLOCKS.value))
     policies = list(dict.fromkeys([*policies, *map(parse_policy, _POLICY.value)]))
-    tokenizer = models.load_tokenizer(_MODEL.value)
     texts = _texts()
+    tokenizer = models.load_tokenizer(source)
     length = max(contexts, default=0) + 1
     passages = _passages(texts, tokenizer, length)
-    model = models.load(_MODEL.value, dtype=_DTYPE.value)
+    model = models.load(source, dtype=_DTYPE.value)
     check(model.config, length, contexts, policies, _SPAN.value)
     manifest = {
         "model": model.config.name, "dtype": _DTYPE.value, "span": _SPAN.value,
@@ -131,13 +149,15 @@ def _run(out: pathlib.Path) -> str:
 
 def main(_: list[str]) -> None:
     """Measure what is not there yet, then write the table and print it."""
-    out = pathlib.Path(_OUT.value)
-    try:
-        table = _run(out)
-    except InputError as error:
-        raise app.UsageError(str(error)) from error
+    source = storage.source(_MODEL.value, "--model")
+    texts = [("--text", storage.local(text, "--text")) for text in _TEXT.value]
+    out = pathlib.Path(storage.output_folder(
+        _OUT.value, "--out", sources=[("--model", source), *texts],
+        stores="measure in a folder here and copy that",
+    ))  # fmt: skip
+    table = _run(out, source)
     print(f"{table}\nwrote {out}/fidelity.json, {out}/table.md")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, flags)

@@ -16,10 +16,12 @@ import sys
 import time
 from typing import Any
 
-from absl import app, flags
-
+from kinetics_jax import storage
+from kinetics_jax.commands.flags import Flags
+from kinetics_jax.commands.run import run
 from kinetics_jax.spec import InputError, presets
 
+flags = Flags()
 _OUT = flags.DEFINE_string("table", "", "Markdown file to write, a .json beside it (default: docs/"
                            "fit_table.md for the whole table, results/fit_table.md for a part).")  # fmt: skip
 _CONTEXT = flags.DEFINE_integer("context", 32_768, "Tokens of room per sequence.", lower_bound=1)
@@ -191,16 +193,30 @@ def _write(out: pathlib.Path, records: list[Record], versions: Record) -> None:
     print(f"wrote {out}")
 
 
+def _table_file(chosen: list[Row]) -> pathlib.Path:
+    """Where the table goes, if it may be written there."""
+    whole = ROOT / "docs" if chosen == rows() and _CONTEXT.value == 32_768 else ROOT / "results"
+    out = storage.output_file(_OUT.value or whole / "fit_table.md", "--table")
+    if out.suffix == ".json":
+        raise InputError(f"--table={out}: name the Markdown file; the .json goes beside it")
+    return out
+
+
+def _asked_row(text: str) -> Row:
+    """The row that a parent asks a child for."""
+    parts = tuple(text.split(","))
+    if parts not in rows():
+        raise InputError(f"--row={text} is no row of the table: MODEL,WEIGHTS,CHIP")
+    return parts
+
+
 def main(_: list[str]) -> None:
     """Compile every row that is not kept yet, then write the table."""
     if _ROW.value:
-        model, weights, chip = _ROW.value.split(",")
-        print(json.dumps(_compile((model, weights, chip), _CONTEXT.value)))
+        print(json.dumps(_compile(_asked_row(_ROW.value), _CONTEXT.value)))
         return
-    try:
-        chosen, versions = _chosen(), _versions()
-    except InputError as error:
-        raise app.UsageError(str(error)) from error
+    chosen = _chosen()
+    out, versions = _table_file(chosen), _versions()
     kept = _Kept(ROOT / "results" / "fit_table.jsonl", versions)
     left = [row for row in chosen if _AFRESH.value or row not in kept.records]
     print(
@@ -222,10 +238,8 @@ def main(_: list[str]) -> None:
         raise SystemExit(
             f"{failed} rows failed and no table was written; the others are kept: run again"
         )
-    whole = ROOT / "docs" if chosen == rows() and _CONTEXT.value == 32_768 else ROOT / "results"
-    out = pathlib.Path(_OUT.value) if _OUT.value else whole / "fit_table.md"
     _write(out, [kept.records[row] for row in chosen], versions)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main, flags)

@@ -12,25 +12,32 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from configs import scaling_law as defaults
+from kinetics_jax import storage
+from kinetics_jax.commands.configs import options_from_flags
+from kinetics_jax.commands.flags import Flags
+from kinetics_jax.commands.run import run as run_command
+from kinetics_jax.commands.values import typed
 from kinetics_jax.costs import get_chip
 from kinetics_jax.report import check_out_dir, summary_table, write_results
 from kinetics_jax.scaling import Trials, read_trials
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.scaling.run import find_results
-from kinetics_jax.spec import InputError, KineticsError, parse_policy, presets
+from kinetics_jax.spec import InputError, parse_policy, presets
 from kinetics_jax.sweep.stop import Stopped, StopSignal
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; see configs/.")
+flags = Flags()
+config_flags.DEFINE_config_file(
+    "config", None, "Experiment file; see configs/.", flag_values=flags.values
+)
 _DEFAULTS = defaults.get_config()
 _HELP = {
     "traces": "Files of samples: sample records, trials CSV(.gz), or Kinetics generations.",
@@ -73,51 +80,33 @@ def _define_flags() -> None:
 _define_flags()
 
 
-def options_from_flags() -> ConfigDict:
+def options() -> ConfigDict:
     """The config file's options, or the defaults, with the flags that were given on top."""
-    try:
-        config = _CONFIG.value if _CONFIG.value is not None else defaults.get_config()
-        unknown = sorted(set(config) - set(_DEFAULTS))
-    except OSError as error:  # a file that could not be loaded says so when it is first looked into
-        raise InputError(f"--config: {_one_line(error)}") from None
-    if unknown:
+    found = options_from_flags(flags, defaults.get_config, _DEFAULTS)
+    if unknown := sorted(set(found) - set(_DEFAULTS)):
         raise InputError(
             f"config has no option {', '.join(unknown)}; it has {', '.join(_DEFAULTS)}"
         )
-    for name in _DEFAULTS:
-        value = flags.FLAGS[name].value
-        if value is not None:
-            config[name] = tuple(value) if isinstance(value, list) else value
-    return config
+    given = dict(_DEFAULTS) | found
+    usual = dict(_DEFAULTS)
+    return ConfigDict({name: typed(name, given[name], usual[name], _split) for name in usual})
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """What ``app.run`` does, with a config file that fails to load said in one line."""
-    try:
-        return app.parse_flags_with_usage(argv)
-    except Exception as error:  # noqa: BLE001 - a config file is the user's code and may raise anything
-        name = type(error).__name__
-        print(f"scaling_law: --config: {name}: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-
-
-def run(config: ConfigDict) -> Path:
-    """Do the job and return the folder of the results."""
+def run(config: ConfigDict) -> Any:
+    """Do the job and return the folder of the results: a ``Path``, or the place in an object store."""
     chips = [get_chip(name) for name in config.chip]
     fields = {field.name for field in dataclasses.fields(LawOptions)}
     options = LawOptions(**{name: config[name] for name in _DEFAULTS if name in fields})
     project = parse_policy(config.project_policy) if config.project_policy else None
     patterns = _patterns(config)
+    check_out_dir(config.out, "--out")
+    out = storage.place(config.out, "--out")
     tokenizer = _tokenizer(config.tokenizer)
     trials = _read(list(config.traces), config, patterns, tokenizer) if config.traces else None
-    if not config.out:
-        raise InputError("--out is empty: name the folder to write")
-    out = Path(config.out)
-    check_out_dir(out)
     if trials is None and config.decode:
         trials = _read([_decode(config, options)], config, patterns, tokenizer)
     with tqdm(desc="laws", unit="law", disable=None, leave=False) as bar:
@@ -153,7 +142,7 @@ def _decode(config: ConfigDict, options: LawOptions) -> str:
     from kinetics_jax.sweep.options import read
     from kinetics_jax.sweep.run import Sweep
 
-    root = f"{config.out}-samples-seed{options.seed}"
+    root = f"{storage.expand(config.out, '--out').rstrip('/')}-samples-seed{options.seed}"
     chosen = suite.get_config().to_dict()
     chosen |= {"seed": options.seed, "chip": tuple(config.chip), "report": False}
     print(f"decoding the built-in suite; its samples are kept in {root}", flush=True)
@@ -180,12 +169,13 @@ def _read(
     paths: list[str], config: ConfigDict, patterns: dict[str, re.Pattern[str]], tokenizer: Any
 ) -> Trials:
     """The trials of all files that the data set and model patterns let through."""
-    trials = read_trials(
-        paths,
-        model=config.trace_model or None,
-        dataset=config.trace_dataset or None,
-        tokenizer=tokenizer,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        trials = read_trials(
+            [_here(path, os.path.join(folder, str(n))) for n, path in enumerate(paths)],
+            model=config.trace_model or None,
+            dataset=config.trace_dataset or None,
+            tokenizer=tokenizer,
+        )
     keep = np.ones(len(trials), bool)
     for column, pattern in patterns.items():
         keep &= np.array([bool(pattern.search(value)) for value in getattr(trials, column)], bool)
@@ -204,13 +194,28 @@ def _read(
     return chosen
 
 
+def _here(path: str, folder: str) -> str:
+    """The file, or a copy of it in ``folder`` where it lies in an object store."""
+    if not storage.is_object_store(path):
+        return storage.expand(path, "--traces")
+    source = storage.place(path, "--traces")
+    copy = Path(folder) / source.name
+    copy.parent.mkdir()
+    try:
+        copy.write_bytes(source.read_bytes())
+    except OSError as error:
+        raise InputError(f"--traces={path}: {error.strerror or 'no such file'}") from None
+    return str(copy)
+
+
 def _tokenizer(path: str) -> Any:
     if not path:
         return None
+    file = storage.input_path(path, "--tokenizer", folder=False)
     from tokenizers import Tokenizer  # heavy, and needed for one of three formats only
 
     try:
-        tokenizer = Tokenizer.from_str(Path(path).read_text(encoding="utf-8-sig"))
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--tokenizer={path}: cannot be read ({error})") from None
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower for a bad file
@@ -220,25 +225,21 @@ def _tokenizer(path: str) -> Any:
     return tokenizer
 
 
-def main(argv: Sequence[str]) -> None:
-    """Entry point: bad input is one line on stderr and exit code 2; stopped by a signal it is 128 + that."""
+def main(_: list[str]) -> int:
+    """Entry point; gives the exit code: stopped by a signal it is 128 + that."""
     stop = StopSignal()
     try:
-        if len(argv) > 1:
-            raise InputError(f"unexpected argument {argv[1]!r}: options start with --")
         with stop, stop.at_once():
-            out = run(options_from_flags())
-    except KineticsError as error:
-        print(f"scaling_law: {error}", file=sys.stderr)
-        sys.exit(2)
+            out = run(options())
     except DecodingStopped as decoding:
         print("scaling_law: stopped; the same command goes on from there", file=sys.stderr)
-        sys.exit(128 + decoding.args[0])
+        return 128 + decoding.args[0]
     except (Stopped, KeyboardInterrupt):
         print("scaling_law: stopped; no report was written", file=sys.stderr)
-        sys.exit(128 + (stop.received or signal.SIGINT))
+        return 128 + (stop.received or signal.SIGINT)
     print(f"\nreport: {out / 'report.html'}")
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    run_command(main, flags)

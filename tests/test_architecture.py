@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"pallas_kernels", "kinetics_jax.spec"},
-    {"kinetics_jax.attention"},
+    {"kinetics_jax.attention", "kinetics_jax.commands", "kinetics_jax.storage"},
     {"kinetics_jax.costs", "kinetics_jax.models"},
     {
         "kinetics_jax.scaling",
@@ -23,7 +23,7 @@ FLOORS = [
     {"kinetics_jax.sweep"},
     {"experiments", "configs"},
 ]
-ACCOUNTING = ("costs", "report", "scaling", "spec")
+ACCOUNTING = ("commands", "costs", "report", "scaling", "spec", "storage")
 TOP_LEVEL = {
     "kinetics_jax", "pallas_kernels", "configs", "experiments", "tests", "docs", ".ci", ".github",
     "setup.cfg", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", ".gitignore",

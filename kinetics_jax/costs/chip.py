@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from kinetics_jax import storage
 from kinetics_jax.costs.dtypes import peak_name
 from kinetics_jax.spec import InputError, UnknownNameError
 
@@ -101,7 +102,9 @@ class Chip:
           InputError: no such file, not TOML, several chips and no name, or figures missing or wrong.
         """
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            tables = tomllib.loads(
+                storage.input_path(path, "chip", folder=False).read_text("utf-8")
+            )
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot read the chip file ({error})") from None
         except tomllib.TOMLDecodeError as error:

@@ -12,23 +12,16 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from etils import epath
-
 from kinetics_jax.spec import InputError
+from kinetics_jax.storage import PathLike, is_object_store, place
 
 T = TypeVar("T")
-PathLike = str | os.PathLike[str]
 _READERS = 32
 """Objects of an object store that are fetched at the same time."""
 
 
 class LogError(InputError):
     """A log that is damaged, in use by another process, or cannot be written."""
-
-
-def is_object_store(path: PathLike) -> bool:
-    """Whether ``path`` is a URL of a store without append and locks, such as ``gs://bucket/x``."""
-    return "://" in os.fspath(path)
 
 
 class LineLog:
@@ -50,7 +43,7 @@ class LineLog:
 
         Raises ``LogError`` where another process has the file open, or it cannot be written.
         """
-        self.folder = epath.Path(folder)
+        self.folder = place(folder, "folder")
         self._name = f"{stem}-{process:05}-of-{processes:05}"
         self._file: int | None = None
         self._broken = ""
@@ -60,7 +53,7 @@ class LineLog:
             raise LogError(f"{folder}: cannot be made ({error.strerror or error})") from None
         self._run, self._count = secrets.token_hex(4), 0
         if not is_object_store(folder):
-            self._path = os.path.join(os.fspath(folder), f"{self._name}.jsonl")
+            self._path = os.path.join(os.fspath(self.folder), f"{self._name}.jsonl")
             self._file = _open_locked(self._path)
             try:
                 self._mend_end()
@@ -130,7 +123,7 @@ def read_lines(folder: PathLike, stem: str, parse: Callable[[str], T]) -> Iterat
 
     A last line that a kill cut is left out. Raises ``LogError`` for any other line that ``parse`` refuses.
     """
-    root = epath.Path(folder)
+    root = place(folder, "folder")
     if not root.exists():
         return
     files = sorted(f for f in root.iterdir() if _is_part(f.name, stem))
@@ -211,3 +204,6 @@ def _end_of_last_line(file: int, size: int) -> int:
             return start + at + 1
         end = start
     return 0
+
+
+__all__ = ["LineLog", "LogError", "PathLike", "is_object_store", "read_lines"]

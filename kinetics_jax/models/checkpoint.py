@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from kinetics_jax import storage
 from kinetics_jax.models.stored_names import NamesError, canonical_names, is_buffer
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.hf_fields import read_json
@@ -204,7 +205,8 @@ def locate(path: str | pathlib.Path) -> pathlib.Path:
     ``org/name@revision`` is a branch, tag or commit of it. Raises ``CheckpointError`` where there is
     neither, or the hub cannot be asked.
     """
-    folder = pathlib.Path(path)
+    path = path if isinstance(path, pathlib.Path) else storage.source(path, "model")
+    folder = storage.local(path, "model")
     if folder.is_dir():
         return _snapshot(folder)
     if not isinstance(path, str) or path.count("/") != 1 or path[0] in "./~":

@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kinetics_jax import storage
 from kinetics_jax.models import weights
 from kinetics_jax.models.checkpoint import Checkpoint, CheckpointError, Tensors, locate
 from kinetics_jax.models.gguf import GgufCheckpoint, is_gguf
 from kinetics_jax.models.hf_names import Source, expert_layout, sources
 from kinetics_jax.models.quantize import quantize_int8
 from kinetics_jax.models.qwen3 import Qwen3
+from kinetics_jax.models.room import bytes_per_weight, check_room
 from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
 from kinetics_jax.models.stored_names import EMBEDDING, HEAD
 from kinetics_jax.models.weights import Weight, describe, describe_part
@@ -43,13 +45,12 @@ def load(
     layers apart instead of stacked: faster steps on CPU, slower compilation. Raises
     ``CheckpointError`` or ``ConfigError``, naming file and tensor or field.
     """
-    if dtype not in ("bfloat16", "float16", "float32") and np.dtype(dtype) not in (
-        jnp.bfloat16, jnp.float16, jnp.float32,
-    ):  # fmt: skip
+    if not _is_float(dtype):
         raise InputError(f"dtype={dtype!r} is not supported; use bfloat16, float16 or float32")
     config, checkpoint = _open(path)
     plan = _Plan(checkpoint, config, jnp.dtype(dtype), quantize)
     plan.check()
+    check_room(config, bytes_per_weight(dtype, quantize), mesh, checkpoint.folder)
     layout = lay_out(config, mesh, rules)
     table = describe(config, dtype=dtype, quantize=quantize, unroll=unroll)
     arrays = _Loader(plan, layout, table).arrays()
@@ -57,7 +58,16 @@ def load(
     return Qwen3(config, arrays, layout)
 
 
+def _is_float(dtype: jax.typing.DTypeLike) -> bool:
+    try:
+        return jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16, jnp.float32)
+    except TypeError:  # no dtype has that name
+        return False
+
+
 def _open(path: str | pathlib.Path) -> tuple[ModelConfig, Tensors]:
+    if isinstance(path, str):
+        path = storage.source(path, "model")
     if is_gguf(path):
         found = GgufCheckpoint(pathlib.Path(path))
         return found.config, found

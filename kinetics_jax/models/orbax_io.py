@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from kinetics_jax import storage
 from kinetics_jax.models.checkpoint import CheckpointError
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.sharding import ShardingRules
@@ -24,7 +25,7 @@ def save_orbax(model: Qwen3, path: str | pathlib.Path) -> None:
 
     Raises ``InputError`` where the folder already holds a checkpoint.
     """
-    folder = pathlib.Path(path).resolve()
+    folder = storage.local(path, why="write to a folder here and copy that there").resolve()
     if (folder / _PARAMS).exists():
         raise InputError(f"{folder}: already holds a checkpoint; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,7 @@ def restore_orbax(
 
     Raises ``CheckpointError`` where the folder is not a whole checkpoint of ``save_orbax``.
     """
-    folder = pathlib.Path(path).resolve()
+    folder = storage.local(path).resolve()
     about = read_json(folder / _ABOUT)
     try:
         config = _config(about["config"])

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +11,16 @@ import jax
 import numpy as np
 from safetensors.numpy import save_file
 
+from kinetics_jax import storage
 from kinetics_jax.models.checkpoint import INDEX, SINGLE
+from kinetics_jax.models.folders import CONFIG, METADATA, earlier_model
 from kinetics_jax.models.hf_names import sources
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.weights import Weight, describe_part
 from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig
 
 _MAX_FILE_BYTES = 4 * 2**30
+_STORES = "write to a folder here and copy that there whole"
 _CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
             "qwen3_moe": "Qwen3MoeForCausalLM"}  # fmt: skip
 
@@ -26,18 +30,26 @@ def save_hf(
 ) -> None:
     """Write ``config.json`` and the weights, in the model's dtype, to the folder ``path``.
 
-    The host holds one file's tensors at a time (``max_file_bytes``). Raises ``InputError`` for a
-    quantised model, and for a shape that no Hugging Face class has.
+    The model is there when all of it is on the disk; an earlier one that this function wrote is replaced,
+    and other files of the folder (a tokenizer's) stay. The host holds one file's tensors at a time
+    (``max_file_bytes``). Raises ``InputError`` for a folder of another model, a quantised model, and a shape
+    that no Hugging Face class has.
     """
     if model.quantization:
         raise InputError(f"an {model.quantization} model cannot be exported; load it unquantised")
     if max_file_bytes < 1:
         raise InputError(f"max_file_bytes={max_file_bytes} must be positive")
     config = hf_fields(model.config, model.dtype)
-    folder = pathlib.Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.safetensors"), folder / INDEX):
-        old.unlink(missing_ok=True)  # a stale file would be read as part of the new model
+    folder = pathlib.Path(os.path.realpath(storage.output_folder(path, "path", stores=_STORES)))
+    with storage.whole_directory(
+        folder, earlier=lambda: earlier_model(folder), marker=CONFIG
+    ) as build:
+        _write_weights(model, build, max_file_bytes)
+        (build / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _write_weights(model: Qwen3, folder: pathlib.Path, max_file_bytes: int) -> None:
+    """The weight files, and their index where there are several."""
     files = list(_group(_tensor_bytes(model), max_file_bytes))
     arrays = model.arrays()
     placed: dict[str, str] = {}
@@ -45,13 +57,12 @@ def save_hf(
     for number, keys in enumerate(files, 1):
         name = SINGLE if len(files) == 1 else f"model-{number:05}-of-{len(files):05}.safetensors"
         tensors = dict(_tensors(model, arrays, keys))
-        save_file(tensors, folder / name, metadata={"format": "pt"})
+        save_file(tensors, folder / name, metadata=METADATA)
         placed |= dict.fromkeys(tensors, name)
         total += sum(tensor.nbytes for tensor in tensors.values())
     if len(files) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": placed}
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def hf_fields(config: ModelConfig, dtype: jax.typing.DTypeLike) -> dict[str, Any]:

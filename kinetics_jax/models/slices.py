@@ -4,6 +4,7 @@ Estimates only say where to look: what fits is what the compiler accepts.
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterator
 

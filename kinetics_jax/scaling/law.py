@@ -43,6 +43,10 @@ SHORT_LENGTHS = (128, 256, 512, 1024)
 FITTED = ("tokens", "trials", "length", "kv_budget")
 
 
+_MOST_RESAMPLES = 1_000_000
+"""More say nothing more, and fill the memory."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LawOptions:
     """How laws are found. Every field is an option of the main job."""
@@ -78,6 +82,8 @@ class LawOptions:
                 given = shown(getattr(self, field))
                 raise InputError(f"{field}={given} must be at least {least}, and a whole number")
             object.__setattr__(self, field, value)
+        if self.bootstrap > _MOST_RESAMPLES:
+            raise InputError(f"bootstrap={self.bootstrap} must be at most {_MOST_RESAMPLES}")
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:

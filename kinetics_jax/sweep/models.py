@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import importlib.util
 import math
 import pathlib
 import re
@@ -80,6 +81,23 @@ def fingerprint(
     return found
 
 
+def check_source(choice: ModelChoice) -> None:
+    """Raise ``InputError`` where the weights are neither here nor to be had from the hub."""
+    source = choice.source
+    if _is_random(source):
+        _seed(choice)
+        return
+    if _path(choice).exists():
+        return
+    if source.count("/") != 1 or source[0] in "./~" or source.endswith((".gguf", ".zip", ".whl")):
+        raise InputError(f"{choice.name}={source}: no such folder or file")
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise InputError(
+            f"{choice.name}={source}: no such folder, and huggingface_hub is not installed to look for "
+            "it on the hub"
+        )
+
+
 def pinned(choice: ModelChoice, weights: str) -> ModelChoice:
     """The choice with its source at the commit that ``fingerprint`` found, where it is of the hub."""
     name, _, commit = weights.partition("@")
@@ -122,13 +140,11 @@ def open_model(choice: ModelChoice, engine: EngineChoice) -> "Qwen3":
     mesh = make_mesh(choice.slice)
     dtype = resolved_dtype(engine)
     if _is_random(choice.source):
-        seed = choice.source.partition(":")[2] or "0"
-        if not seed.isdigit():
-            raise InputError(f"{choice.name}={choice.source}: {seed!r} is no seed")
+        seed = _seed(choice)
         if engine.quantize:
             raise InputError(f"{choice.name}={choice.source}: random weights are not quantised")
         return Qwen3.init(
-            shape(choice), jax.random.key(int(seed)), mesh=mesh, dtype=dtype, unroll=engine.unroll
+            shape(choice), jax.random.key(seed), mesh=mesh, dtype=dtype, unroll=engine.unroll
         )
     source = _path(choice) if choice.source == SHIPPED else choice.source
     model = load(
@@ -191,6 +207,14 @@ def _path(choice: ModelChoice) -> pathlib.Path:
     if size not in folders:
         raise UnknownNameError("built-in model", choice.name, [_SUITE + name for name in folders])
     return folders[size]
+
+
+def _seed(choice: ModelChoice) -> int:
+    """Of a model with random weights."""
+    seed = choice.source.partition(":")[2] or "0"
+    if not re.fullmatch(r"[0-9]{1,9}", seed):
+        raise InputError(f"{choice.name}={choice.source}: {seed!r} is no seed")
+    return int(seed)
 
 
 def _is_random(source: str) -> bool:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from kinetics_jax import storage
+from kinetics_jax.commands.values import typed
 from kinetics_jax.costs import get_chip
 from kinetics_jax.scaling.law import LawOptions
 from kinetics_jax.spec import InputError, RepetitionRule, SamplingParams, parse_policy
-from kinetics_jax.spec.checks import check_flag, python_number, shown
 from kinetics_jax.sweep.experiment import (
     EngineChoice,
     Experiment,
@@ -86,7 +87,7 @@ def read(options: Mapping[str, Any]) -> Experiment:
         raise InputError(f"config has no option {', '.join(unknown)}; it has {', '.join(OPTIONS)}")
     given = {name: option.default for name, option in OPTIONS.items()} | dict(options)
     for name, option in OPTIONS.items():
-        given[name] = _checked(name, given[name], option.default)
+        given[name] = typed(name, given[name], option.default, split)
     for chip in given["chip"]:
         get_chip(chip)
     if not given["name"]:
@@ -123,29 +124,6 @@ def split(text: str) -> tuple[str, ...]:
             parts.append(text[start:at])
             start = at + 1
     return tuple(part.strip() for part in [*parts, text[start:]] if part.strip())
-
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """``value`` in the type of the default; texts that flags give are parsed."""
-    if isinstance(default, tuple):
-        if isinstance(value, str):
-            return split(value)
-        listed = isinstance(value, Sequence) or getattr(value, "ndim", None) == 1
-        parts = [v if isinstance(v, str) else python_number(v) for v in value] if listed else [None]
-        if any(not isinstance(part, str | int) for part in parts):
-            raise InputError(f"{name}={shown(value)} must be a list of texts")
-        return tuple(parts)
-    if isinstance(default, bool | str):
-        settled = value if isinstance(default, str) else check_flag(name, value)
-    else:
-        settled = python_number(value)
-        settled = float(settled) if isinstance(default, float) and settled is not None else settled
-    if type(settled) is not type(default):
-        raise InputError(f"{name}={shown(value)} must be {_KINDS[type(default)]}")
-    return settled
-
-
-_KINDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def _policy(text: Any) -> Any:
@@ -195,8 +173,13 @@ def _models(given: Mapping[str, Any]) -> tuple[ModelChoice, ...]:
 
 def _source(source: str, weights: str) -> str:
     """``weights`` is where the checkpoints were put, each under the last part of its name."""
-    plain = source.partition(":")[0] != "random"
-    return os.path.join(weights, os.path.basename(source)) if weights and plain else source
+    if source.partition(":")[0] == "random":
+        return source
+    if not weights:
+        return storage.source(source, "models")
+    # Begins with . or /, so that it is never taken for a name of the hub.
+    folder = os.path.join(os.curdir, storage.local(weights, "weights"))
+    return os.path.join(folder, os.path.basename(source))
 
 
 def _slice(name: str, text: str) -> Slice:
@@ -220,12 +203,17 @@ def _tasks(given: Mapping[str, Any]) -> tuple[TaskChoice, ...]:
     for text in given["tasks"]:
         name, _, path = str(text).partition("=")
         found.append(TaskChoice(
-            name=name, path=path or given["data"] or None, limit=given["limit"] or None,
+            name=name, path=_path(f"tasks {name}", path) or _path("data", given["data"]),
+            limit=given["limit"] or None,
             options=options.pop(name, {}),
         ))  # fmt: skip
     if options:
         raise InputError(f"task_options: {min(options)} is none of the tasks")
     return tuple(found)
+
+
+def _path(name: str, text: str) -> str | None:
+    return str(storage.local(text, name)) if text else None
 
 
 def _value(text: str) -> Any:

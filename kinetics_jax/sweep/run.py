@@ -14,12 +14,14 @@ from tqdm import tqdm
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.sample import Sample
+from kinetics_jax.storage import expand
 from kinetics_jax.sweep import manifest
 from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
 from kinetics_jax.sweep.grading import BackgroundGrading, CellGrader, Decode
 from kinetics_jax.sweep.lock import DirectoryLock
+from kinetics_jax.sweep.models import check_source
 from kinetics_jax.sweep.plan import CellPlan, make_plan
 from kinetics_jax.sweep.results import grade_missing, write_records, write_report, write_samples
 from kinetics_jax.sweep.stop import Stopped, StopSignal
@@ -59,12 +61,14 @@ def load_tasks(experiment: Experiment) -> dict[str, Task]:
 
 
 def plan_sweep(experiment: Experiment) -> list[CellPlan]:
-    """The plan without touching anything: problems that are not here are assumed, and said to be."""
+    """The plan without touching anything: problems that no path names are assumed, and said to be."""
     found: dict[str, Task | str] = {}
     for choice in experiment.tasks:
         try:
             found[choice.name] = choice.load()
         except InputError as error:
+            if choice.path is not None:
+                raise
             found[choice.name] = str(error)
     return make_plan(experiment, found)
 
@@ -89,9 +93,11 @@ class Sweep:
         Raises ``InputError`` for whatever cannot be run, as ``make_plan``.
         """
         check_folders(experiment)
-        date = manifest.date_of(root, experiment.date)
+        for choice in experiment.models:
+            check_source(choice)
+        self.root, self.share = expand(root, "root"), share or Share()
+        date = manifest.date_of(self.root, experiment.date)
         self.experiment = dataclasses.replace(experiment, date=date)
-        self.root, self.share = root, share or Share()
         self.tasks = load_tasks(experiment)
         self.plan = make_plan(experiment, self.tasks)
         self._settings, self._quiet = dict(settings or {}), quiet

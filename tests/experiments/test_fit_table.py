@@ -1,18 +1,31 @@
 """The table of fits: what the stored one must cover, and how an interrupted run goes on."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
 
 from experiments import fit_table
-from kinetics_jax.spec import presets
+from kinetics_jax.spec import InputError, presets
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-if not flags.FLAGS.is_parsed():
-    flags.FLAGS(["pytest"])
+
+
+@contextlib.contextmanager
+def given(**values):
+    """The command's flags with these values."""
+    flags = fit_table.flags.values
+    if not flags.is_parsed():
+        flags.mark_as_parsed()
+    before = {name: flags[name].value for name in values}
+    for name, value in values.items():
+        flags[name].value = value
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            flags[name].value = value
 
 
 def _records() -> list[dict]:
@@ -81,7 +94,7 @@ def compiler(monkeypatch, tmp_path):
 
 def test_rows_that_failed_are_all_that_is_compiled_again(compiler, tmp_path, capsys):
     compiler.broken = {"qwen3-8b"}
-    with flagsaver.flagsaver(presets=["qwen3-8b", "qwen3-4b"], chips=["v5e"], processes=1):
+    with given(presets=["qwen3-8b", "qwen3-4b"], chips=["v5e"], processes=1):
         with pytest.raises(SystemExit, match=r"2 rows failed and no table was written"):
             fit_table.main([])  # bf16 and int8
         assert "failed: qwen3-8b, bf16, v5e: exit -6: libtpu gave up" in capsys.readouterr().out
@@ -96,30 +109,30 @@ def test_rows_that_failed_are_all_that_is_compiled_again(compiler, tmp_path, cap
 
 
 def test_other_code_or_compiler_or_context_is_another_table(compiler, monkeypatch):
-    with flagsaver.flagsaver(presets=["qwen3-4b"], chips=["v5e"]):
+    with given(presets=["qwen3-4b"], chips=["v5e"]):
         fit_table.main([])
         fit_table.main([])
         assert len(compiler.asked) == 1
         monkeypatch.setattr(fit_table.importlib.metadata, "version", lambda name: "1.1")
         fit_table.main([])
         assert len(compiler.asked) == 2
-        with flagsaver.flagsaver(context=1024):
+        with given(context=1024):
             fit_table.main([])
         assert len(compiler.asked) == 3
-        with flagsaver.flagsaver(afresh=True):
+        with given(afresh=True):
             fit_table.main([])
         assert len(compiler.asked) == 4
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("change", "message"),
     [
         ({"presets": ["qwen9"]}, "unknown model 'qwen9'"),
         ({"chips": ["v9"]}, "--chips=v9 is not known; known: v5e"),
         ({"presets": ["tiny-moe"]}, "leave no row"),
     ],
 )
-def test_bad_options_are_one_line(given, message, compiler):
-    with flagsaver.flagsaver(**given), pytest.raises(app.UsageError, match=message):
+def test_bad_options_are_one_line(change, message, compiler):
+    with given(**change), pytest.raises(InputError, match=message):
         fit_table.main([])
     assert not compiler.asked

@@ -1,14 +1,16 @@
 """transformers → ours → transformers gives the tensors back, bit for bit."""
 
 import dataclasses
+import errno
 import json
 
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from kinetics_jax import models
+from kinetics_jax.models import save
 from kinetics_jax.spec import InputError, ModelConfig, presets
 
 
@@ -76,6 +78,82 @@ def test_saving_again_leaves_no_stale_files(tmp_path):
         models.save_hf(model, tmp_path, max_file_bytes=limit)
     assert [file.name for file in tmp_path.glob("*safetensors*")] == ["model.safetensors"]
     models.load(tmp_path)
+
+
+def _holds(folder) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin", "x.gguf", "config.json",
+     "model.safetensors.index.json"],
+)  # fmt: skip
+def test_another_models_files_are_never_touched(name, tmp_path):
+    (tmp_path / name).write_bytes(b"another's")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    before = _holds(tmp_path)
+    with pytest.raises(InputError, match=f"holds {name}, which belongs to another model"):
+        models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0)), tmp_path)
+    assert _holds(tmp_path) == before
+
+
+def test_a_model_that_was_loaded_is_not_saved_over_its_checkpoint(tmp_path):
+    folder = tmp_path / "theirs"
+    models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0)), folder)
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})  # another program's
+    before = _holds(folder)
+    with pytest.raises(InputError, match=r"holds model\.safetensors"):
+        models.save_hf(models.load(folder), folder)
+    assert _holds(folder) == before
+
+
+def test_a_tokenizer_that_is_there_stays(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for seed in (0, 1):
+        models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(seed)), tmp_path)
+    assert sorted(_holds(tmp_path)) == ["config.json", "model.safetensors", "tokenizer.json"]
+    models.load(tmp_path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_leaves_what_was_there(there, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    if there:
+        models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0)), folder)
+    before = _holds(folder) if there else None
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(save, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(1)), folder)
+    assert sorted(tmp_path.iterdir()) == ([folder] if there else [])
+    if there:
+        assert _holds(folder) == before
+
+
+def test_hard_links_to_an_earlier_model_are_not_written_through(tmp_path):
+    folder, kept = tmp_path / "model", tmp_path / "kept"
+    kept.mkdir()
+    models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0)), folder)
+    for file in folder.iterdir():
+        (kept / file.name).hardlink_to(file)
+    before = _holds(kept)
+    models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(1)), folder)
+    assert _holds(kept) == before
+    assert _holds(folder)["model.safetensors"] != before["model.safetensors"]
+
+
+def test_an_object_store_and_a_file_are_refused(tmp_path):
+    model = models.Qwen3.init(presets["tiny-dense"], jax.random.key(0))
+    (tmp_path / "file").write_text("x")
+    for path, says in (("gs://bucket/m", "is an object store"), (tmp_path / "file", "is a file")):
+        with pytest.raises(InputError, match=says):
+            models.save_hf(model, path)
 
 
 def test_config_survives_both_spellings(tmp_path):
