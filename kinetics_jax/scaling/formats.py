@@ -92,7 +92,9 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
     while line is not None:
         try:
             record = SampleRecord.from_json(line)
-            if isinstance(record.policy, UnknownPolicy):  # kept by a record; a price needs its class
+            if isinstance(
+                record.policy, UnknownPolicy
+            ):  # kept by a record; a price needs its class
                 policy_from_dict(record.policy.fields)
         except InputError as error:
             raise lines.error(str(error), lines.mend()) from None
