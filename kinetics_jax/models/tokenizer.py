@@ -10,6 +10,7 @@ from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError, M
 from kinetics_jax.models.checkpoint import CheckpointError, locate
 from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
 from kinetics_jax.spec.hf_fields import read_json
+from kinetics_jax.spec.impostors import impostor
 
 
 class Tokenizer(Protocol):
@@ -53,7 +54,8 @@ class CheckpointTokenizer:
         try:
             found = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:
-            raise CheckpointError(f"{file}: not a readable tokenizer ({error})") from error
+            problem = impostor(file) or f"not a readable tokenizer ({error})"
+            raise CheckpointError(f"{file}: {problem}") from error
         config = folder / "tokenizer_config.json"
         fields = read_json(config) if config.is_file() else {}
         return cls(found, _template(folder), _special_tokens(fields))

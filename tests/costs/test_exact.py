@@ -287,4 +287,6 @@ def test_dense_layers_among_experts_cost_what_they_are(batch):
     for name in costs[0].terms:
         for unit in ("flops", "bytes", "wire_bytes"):
             mixed, most, least = (np.asarray(getattr(c.terms[name], unit)) for c in costs)
-            np.testing.assert_allclose(2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}")
+            np.testing.assert_allclose(
+                2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}"
+            )

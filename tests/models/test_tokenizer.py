@@ -122,3 +122,18 @@ def test_bad_templates_and_messages():
         ChatTemplate("{% if %}")
     with pytest.raises(ChatTemplateError, match="role"):
         ChatTemplate("x").render([{"content": "?"}])
+
+
+@pytest.mark.parametrize(
+    ("stands", "problem"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:c0\nsize 7031645\n", "Git LFS pointer"),
+        (b"<html><body>404</body></html>", "is a web page"),
+        (b"", "is empty"),
+        (b"{}", "not a readable tokenizer"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_place_of_the_tokenizer_is_named(stands, problem, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(stands)
+    with pytest.raises(models.CheckpointError, match=rf"tokenizer\.json: .*{problem}"):
+        models.load_tokenizer(tmp_path)

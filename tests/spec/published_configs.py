@@ -152,7 +152,10 @@ def _of_qwen2() -> Iterator[Published]:
         "72b": ((8192, 29568, 80, 64, 8), False, 72_706_203_648, {}),
     }
     for size, (shape, tied, params, own) in sizes.items():
-        preset, short = f"qwen2.5-{size}", {"max_position_embeddings": 32768, "sliding_window": 32768}
+        preset, short = (
+            f"qwen2.5-{size}",
+            {"max_position_embeddings": 32768, "sliding_window": 32768},
+        )
         instruct = _qwen2(*shape, tied=tied, **own)
         yield Published(f"Qwen/Qwen2.5-{size.upper()}-Instruct", instruct, params, preset)
         base = _qwen2_base(*shape, tied=tied, **(short if size in ("0.5b", "3b") else {}))
