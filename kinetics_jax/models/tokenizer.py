@@ -11,6 +11,7 @@ from kinetics_jax.models.gguf import GgufFile, build_tokenizer, is_gguf, tokeniz
 from kinetics_jax.models.text_process import TextProcess, TextProcessError, seconds_for
 from kinetics_jax.models.tokenizer_files import read_templates, read_tokenizer_files
 from kinetics_jax.spec import InputError, KineticsError
+from kinetics_jax.spec.impostors import impostor
 
 
 class Tokenizer(Protocol):
@@ -70,6 +71,8 @@ class CheckpointTokenizer:
         Raises ``CheckpointError``, ``ConfigError`` or ``ChatTemplateError``, naming the file.
         """
         files = read_tokenizer_files(folder)
+        if problem := impostor(pathlib.Path(files.where)):
+            raise CheckpointError(f"{files.where}: {problem}")
         return cls(
             files.recipe, files.special, where=files.where, templates=read_templates(folder),
             today=today,

@@ -351,3 +351,18 @@ def test_qwen3_ids(qwen):
     text = "\\boxed{\\frac{1}{2}} = 12345, é e\u0301 日本語 😀\n\n  x"
     composed = text.replace("e\u0301", "é")
     assert tokenizer.decode(tokenizer.encode(text)) == composed
+
+
+@pytest.mark.parametrize(
+    ("stands", "problem"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:c0\nsize 7031645\n", "Git LFS pointer"),
+        (b"<html><body>404</body></html>", "is a web page"),
+        (b"", "is empty"),
+        (b"{}", "refuses"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_place_of_the_tokenizer_is_named(stands, problem, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(stands)
+    with pytest.raises(models.CheckpointError, match=rf"tokenizer\.json: .*{problem}"):
+        models.load_tokenizer(tmp_path)
