@@ -87,6 +87,10 @@ class Engine:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
         if policy is not None and not isinstance(policy, Policy):
             raise InputError(f"policy={policy!r} must be a policy of kinetics_jax.spec")
+        if not model.config.name:
+            raise InputError(
+                "the model's config has no name, and samples are kept under it: name it"
+            )
         self.model = model if mesh is None else model.on(mesh)
         self.config = model.config
         self.tokenizer = tokenizer
