@@ -328,5 +328,11 @@ def test_engines_that_cannot_be_are_refused(model, options, message):
         Engine(model, **options)
 
 
+def test_a_model_without_a_name_is_refused_before_it_has_samples(model):
+    nameless = models.Qwen3(dataclasses.replace(model.config, name=""), model.arrays())
+    with pytest.raises(InputError, match="has no name"):
+        Engine(nameless)
+
+
 def test_the_public_name():
     assert kinetics_jax.Engine is Engine

@@ -193,3 +193,17 @@ def test_what_a_kill_left_is_dropped(tmp_path, tail):
     assert list(iterate_samples(tmp_path)) == SAMPLES[:2]
     SampleLog(tmp_path).close()
     assert file.read_bytes() == whole
+
+
+def test_an_object_store_that_refuses_is_one_line(bucket, monkeypatch):
+    with SampleLog(f"{bucket}/x") as log:
+        folder = type(log._log.folder)
+
+        def refuse(self, data):
+            raise OSError(errno.EACCES, "denied")
+
+        monkeypatch.setattr(folder, "write_bytes", refuse)
+        with pytest.raises(LogError, match=r"not written \(denied\)"):
+            log.append(SAMPLES[0])
+        monkeypatch.undo()
+        log.append(SAMPLES[0])

@@ -1,6 +1,10 @@
 """One directory, one experiment: what may be added, what is refused and how it is named."""
 
+import errno
 import json
+import os
+import signal
+import threading
 
 import pytest
 
@@ -9,6 +13,7 @@ from kinetics_jax.sweep import lock, manifest
 from kinetics_jax.sweep.lock import DirectoryLock
 from kinetics_jax.sweep.models import fingerprint
 from kinetics_jax.sweep.run import Sweep, load_tasks
+from kinetics_jax.sweep.stop import Stopped, StopSignal
 
 
 @pytest.fixture
@@ -151,3 +156,71 @@ def test_a_directory_from_before_dates_were_written_down_goes_on(small, written)
     sweep = Sweep(small(), written)
     assert sweep.experiment.date == ""
     manifest.check(written, sweep._described)
+
+
+def test_a_full_disk_leaves_the_manifest_as_it_was(written, describe, monkeypatch):
+    before = sorted(written.iterdir()), (written / "manifest.json").read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(manifest.os, "fsync", full)
+    with pytest.raises(InputError, match=r"manifest\.json: not written \(No space left") as caught:
+        manifest.write(written, describe(trials=9))
+    assert "\n" not in str(caught.value)
+    assert (sorted(written.iterdir()), (written / "manifest.json").read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"models": []},
+        {"models": {"m": "x"}},
+        {"models": {"m": {}}},
+        {"tasks": None},
+        {"policies": 3},
+    ],
+)
+def test_a_manifest_whose_parts_are_no_objects_is_named(written, describe, change):
+    fields = json.loads((written / "manifest.json").read_text())
+    fields["experiment"] |= change
+    (written / "manifest.json").write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=r"manifest\.json: not the manifest"):
+        manifest.check(written, describe())
+
+
+def test_stops_wait_to_be_asked_for_or_strike_at_once():
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested  # and the program went on
+        with pytest.raises(Stopped):
+            stop.check()
+        with pytest.raises(Stopped), stop.at_once():
+            raise AssertionError("it was asked for before")
+
+    def swallowing():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        except Exception:  # noqa: BLE001 - what some library may do
+            return
+
+    with StopSignal() as stop, pytest.raises(Stopped), stop.at_once():
+        swallowing()
+    assert stop.received == signal.SIGINT
+
+
+def test_a_sweep_may_run_outside_the_main_thread():
+    failed = []
+
+    def enter():
+        try:
+            with StopSignal() as stop:
+                assert not stop.requested
+        except BaseException as error:  # noqa: BLE001
+            failed.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert not failed
