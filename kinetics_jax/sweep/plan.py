@@ -228,9 +228,9 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
     return "\n".join([
+        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         *table, "", total, "elsewhere, at the batch that contexts of the expected length leave room for:",
         *(f"  {line}" for line in fit_on(experiment, plans)),
-        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         "Modelled by kinetics_jax.costs, not measured.",
     ])  # fmt: skip
 
