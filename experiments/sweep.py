@@ -49,6 +49,9 @@ def run() -> Outcome | None:
     """Do what the flags say; None for a plan."""
     options = options_from_flags(flags, defaults.get_config, OPTIONS)
     experiment = read(options)
+    for task in experiment.tasks:
+        if task.path is not None:  # said before a plan that assumes them, and before any work
+            storage.input_path(task.path, f"--tasks={task.name}")
     if flags["dry_run"]:
         print(plan_table(experiment, plan_sweep(experiment)))
         return None

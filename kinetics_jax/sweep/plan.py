@@ -260,10 +260,10 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     there = {plan.chip for plan in plans}
     others = [chip for chip in map(get_chip, experiment.chips) if there != {chip.name}]
     return "\n".join([
+        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         *table, "", total,
         *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
         *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
-        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
         "Modelled by kinetics_jax.costs, not measured.",
     ])  # fmt: skip
 

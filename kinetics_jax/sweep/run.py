@@ -61,14 +61,12 @@ def load_tasks(experiment: Experiment) -> dict[str, Task]:
 
 
 def plan_sweep(experiment: Experiment) -> list[CellPlan]:
-    """The plan without touching anything: problems that no path names are assumed, and said to be."""
+    """The plan without touching anything: problems that are not here are assumed, and said to be."""
     found: dict[str, Task | str] = {}
     for choice in experiment.tasks:
         try:
             found[choice.name] = choice.load()
         except InputError as error:
-            if choice.path is not None:
-                raise
             found[choice.name] = str(error)
     return make_plan(experiment, found)
 

@@ -142,20 +142,24 @@ def test_a_system_prompt_is_part_of_the_experiment(written, describe):
     assert "system_prompt" not in describe()
 
 
+def _described(sweep):
+    return manifest.describe(sweep.experiment, sweep.tasks)
+
+
 def test_the_day_that_templates_print_is_the_one_the_sweep_began_on(small, tmp_path):
     began = Sweep(small(date="2024-07-26"), tmp_path)
-    manifest.write(tmp_path, began._described)
+    manifest.write(tmp_path, _described(began))
     assert Sweep(small(), tmp_path).experiment.date == "2024-07-26"
     assert manifest.read(tmp_path)["date"] == "2024-07-26"
     with pytest.raises(InputError, match='its date is "2024-07-26", not "2025-01-01"'):
-        manifest.check(tmp_path, Sweep(small(date="2025-01-01"), tmp_path)._described)
+        manifest.check(tmp_path, _described(Sweep(small(date="2025-01-01"), tmp_path)))
     assert Sweep(small(), tmp_path / "new").experiment.date
 
 
 def test_a_directory_from_before_dates_were_written_down_goes_on(small, written):
     sweep = Sweep(small(), written)
     assert sweep.experiment.date == ""
-    manifest.check(written, sweep._described)
+    manifest.check(written, _described(sweep))
 
 
 def test_a_full_disk_leaves_the_manifest_as_it_was(written, describe, monkeypatch):
