@@ -58,10 +58,11 @@ class Collector:
     def begin(self, slot: int, stop_strings: Sequence[str] = ()) -> None:
         """A sample begins in ``slot`` with the next chunk."""
         decode = self._tokenizer.decode if self._tokenizer else None
+        decode_all = getattr(self._tokenizer, "decode_all", None)
         self._running[slot] = _Running(
             begun=self._first + len(self._chunks),
-            stop=StopStrings(stop_strings, decode) if decode and stop_strings else None,
-            text=Detokenizer(decode) if decode else None,
+            stop=StopStrings(stop_strings, decode, decode_all) if decode and stop_strings else None,
+            text=Detokenizer(decode, decode_all) if decode else None,
         )
 
     def add(self, drawn: Drawn) -> None:
@@ -94,6 +95,8 @@ class Collector:
         sample = self._running[slot]
         tokens, logprobs = self._column(slot, sample.streamed)
         sample.streamed = self._chunks_of(slot)
+        if sample.text is not None:
+            sample.text.expect(tokens.tolist())
         for token, logprob in zip(tokens.tolist(), logprobs.tolist(), strict=True):
             yield Piece(token, sample.text.push(token) if sample.text else "", logprob)
 

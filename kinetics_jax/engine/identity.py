@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.engine.requests import Request
-from kinetics_jax.models import Qwen3, Tokenizer
+from kinetics_jax.models import Qwen3, Tokenizer, decode_all
 from kinetics_jax.spec import RepetitionRule
 from kinetics_jax.spec.provenance import DIGEST_LENGTH, plain, tokens_digest
 from pallas_kernels import BF16_BITS
@@ -76,8 +76,8 @@ def tokenizer_digest(tokenizer: Tokenizer | None) -> str | None:
     if tokenizer is None:
         return None
     digest = hashlib.sha256()
-    for token in range(tokenizer.vocab_size):
-        digest.update(tokenizer.decode([token]).encode("utf-8", "surrogatepass") + b"\0")
+    for text in decode_all(tokenizer, [[token] for token in range(tokenizer.vocab_size)]):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:DIGEST_LENGTH]
 
 

@@ -4,9 +4,11 @@ Decoding all tokens again at each one would cost the square of their number. Wha
 tokens before it, so only those are decoded again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 Decode = Callable[[Sequence[int]], str]
+DecodeAll = Callable[[Sequence[Sequence[int]]], list[str]]
 
 BROKEN = "\ufffd"
 """What bytes that are no character, or the first bytes of one, decode to."""
@@ -23,8 +25,10 @@ class Detokenizer:
     follows them (some tokenizers drop the first space of a text), and those whose text is open.
     """
 
-    def __init__(self, decode: Decode) -> None:
-        self._decode = decode
+    def __init__(self, decode: Decode, decode_all: DecodeAll | None = None) -> None:
+        """``decode_all`` gives many texts in one go: what ``expect`` is for."""
+        self._decode_one, self._decode_all = decode, decode_all
+        self._expected: dict[tuple[int, ...], str] = {}
         self._window: list[int] = []
         self._settled = 0
         """Tokens of the window whose text is settled."""
@@ -37,6 +41,20 @@ class Detokenizer:
     def open(self) -> str:
         """What follows the text returned so far and may change: ``BROKEN``, where anything does."""
         return self._text[self._given :]
+
+    def expect(self, tokens: Sequence[int]) -> None:
+        """``tokens`` will be pushed next: ask at once for the texts that this is most likely to take.
+
+        It changes no result. A tokenizer in another process is asked once for a chunk, not twice a token.
+        """
+        if self._decode_all is not None:
+            line = [*self._window[-1:], *tokens]
+            likely = dict.fromkeys([*((token,) for token in line), *itertools.pairwise(line)])
+            self._expected = dict(zip(likely, self._decode_all(list(likely)), strict=True))
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text = self._expected.get(tuple(tokens))
+        return self._decode_one(tokens) if text is None else text
 
     def push(self, token: int) -> str:
         """The text that becomes certain with ``token``: whole characters, so at times none."""
@@ -84,19 +102,22 @@ class Detokenizer:
 class StopStrings:
     """Looks for the first of some texts in a sample, token by token."""
 
-    def __init__(self, strings: Sequence[str], decode: Decode) -> None:
+    def __init__(
+        self, strings: Sequence[str], decode: Decode, decode_all: DecodeAll | None = None
+    ) -> None:
         self._strings, self._decode = tuple(strings), decode
-        self._detokenizer = Detokenizer(decode)
+        self._detokenizer = Detokenizer(decode, decode_all)
         self._reach = max(map(len, self._strings)) - 1
         """Characters that a stop string may have in text that was there before."""
         self._before = ""
         self.tokens: list[int] = []
 
-    def push(self, tokens: Iterable[int]) -> tuple[int, str] | None:
+    def push(self, tokens: Sequence[int]) -> tuple[int, str] | None:
         """(tokens that complete the first stop string, text before it), or None: not there yet.
 
         A function of the tokens alone, not of how they are divided among calls.
         """
+        self._detokenizer.expect(tokens)
         for token in tokens:
             self.tokens.append(token)
             text = self._before + self._detokenizer.push(token)

@@ -24,7 +24,7 @@ from kinetics_jax.models.orbax_io import restore_orbax, save_orbax
 from kinetics_jax.models.qwen3 import Qwen3
 from kinetics_jax.models.save import save_hf
 from kinetics_jax.models.sharding import Layout, ReplicatedWarning, ShardingRules, lay_out
-from kinetics_jax.models.tokenizer import ByteTokenizer, Tokenizer, load_tokenizer
+from kinetics_jax.models.tokenizer import ByteTokenizer, Tokenizer, decode_all, load_tokenizer
 from kinetics_jax.models.weights import Weight, count_params, describe
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Weight",
     "compiler_options",
     "count_params",
+    "decode_all",
     "decode_step",
     "describe",
     "lay_out",

@@ -171,6 +171,10 @@ class Tokenizer:
         _check_growth(len(text), len(ids), "characters of a text", "ids")
         return text
 
+    def decode_all(self, lists: list[list[int]], skip_special: bool) -> list[str]:
+        """The text of each list of ids."""
+        return [self.decode(ids, skip_special) for ids in lists]
+
 
 def _check_growth(made: int, given: int, what: str, of: str) -> None:
     if made > MAX_GROWTH * given + (1 << 16):
@@ -280,7 +284,7 @@ def serve(requests: TextIO, replies: TextIO) -> None:
             if action == "load":
                 tokenizer = Tokenizer(request["recipe"])
                 value: Any = tokenizer.about(request["names"])
-            elif action in ("encode", "decode"):
+            elif action in ("encode", "decode", "decode_all"):
                 value = getattr(tokenizer, action)(**request)
             elif action == "compile":
                 value = compile_template(**request)

@@ -18,6 +18,7 @@ class Tokenizer(Protocol):
     """What the engine needs of a tokenizer.
 
     One that knows how texts end may also have ``eos_token_ids``, a tuple of ids: the engine stops there too.
+    One that is far away may have ``decode_all``, the texts of many lists of ids in one go.
     """
 
     vocab_size: int
@@ -115,6 +116,19 @@ class CheckpointTokenizer:
             )
         )
 
+    def decode_all(
+        self, lists: Sequence[Sequence[int]], *, skip_special: bool = False
+    ) -> list[str]:
+        """The text of each list of ids, in one exchange with the process. Raises as ``encode``."""
+        plain = [[int(token) for token in tokens] for tokens in lists]
+        seconds = seconds_for(sum(map(len, plain)))
+        texts: list[str] = self._ask(
+            lambda: self._process.ask(
+                "decode_all", seconds=seconds, lists=plain, skip_special=skip_special
+            )
+        )
+        return texts
+
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None) -> list[int]:
         """See ``Tokenizer.chat``. ``thinking`` is ``ChatTemplate.render``'s.
 
@@ -147,6 +161,12 @@ def _built(file: GgufFile) -> str:
     except BaseException as error:  # the Rust library's panics are no ``Exception``
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise CheckpointError(f"{file.where}: the tokenizer refuses: {reason}") from error
+
+
+def decode_all(tokenizer: Tokenizer, lists: Sequence[Sequence[int]]) -> list[str]:
+    """The text of each list of ids, in one go where the tokenizer can."""
+    together = getattr(tokenizer, "decode_all", None)
+    return together(lists) if together else [tokenizer.decode(tokens) for tokens in lists]
 
 
 def check_text(text: str) -> None:

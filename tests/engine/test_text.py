@@ -140,6 +140,34 @@ def test_stop_strings_are_found_as_by_decoding_everything_again(name):
     assert found > 50
 
 
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_chunk_is_one_exchange_with_a_tokenizer_that_is_far_away(name):
+    tokenizer = TOKENIZERS[name]()
+    rng = np.random.default_rng(11)
+    alone = []
+
+    def decode(tokens):
+        alone.append(tokens)
+        return tokenizer.decode(tokens)
+
+    def decode_all(lists):
+        return [tokenizer.decode(tokens) for tokens in lists]
+
+    for _ in range(50):
+        tokens = rng.integers(0, tokenizer.size, 120).tolist()
+        strings = list(dict.fromkeys(texts_to_find(rng, tokenizer, tokens)))
+        search, got, at = StopStrings(strings, decode, decode_all), None, 0
+        while got is None and at < len(tokens):
+            got, at = search.push(tokens[at : at + 40]), at + 40
+        assert got == slow_stop(tokens, strings, tokenizer.decode)
+
+    words = [token for token in range(tokenizer.size) if BROKEN not in tokenizer.decode([token])]
+    words = [token for token in words if tokenizer.decode([token, token])] * 5
+    alone.clear()
+    assert StopStrings(["never there"], decode, decode_all).push(words[:500]) is None
+    assert len(alone) <= 25, "what decodes to whole characters was asked for ahead"
+
+
 @pytest.mark.parametrize("name", ["bytes", "byte level"])
 def test_broken_bytes_may_be_looked_for_too(name):
     tokenizer = TOKENIZERS[name]()

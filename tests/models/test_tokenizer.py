@@ -366,3 +366,12 @@ def test_what_stands_in_place_of_the_tokenizer_is_named(stands, problem, tmp_pat
     (tmp_path / "tokenizer.json").write_bytes(stands)
     with pytest.raises(models.CheckpointError, match=rf"tokenizer\.json: .*{problem}"):
         models.load_tokenizer(tmp_path)
+
+
+def test_many_lists_of_ids_decode_in_one_go(tmp_path):
+    tokenizer = models.load_tokenizer(_folder(tmp_path))
+    lists = [[72, 73], [], [200], list("naïve".encode())]
+    expected = [tokenizer.decode(ids) for ids in lists]
+    assert models.decode_all(tokenizer, lists) == expected
+    local = models.load_tokenizer("bytes")
+    assert models.decode_all(local, lists) == [local.decode(ids) for ids in lists]
