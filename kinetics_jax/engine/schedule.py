@@ -168,6 +168,16 @@ class Schedule:
         self.lanes[lane].pool.give_back(done.pages)
         self.lanes[lane].slots[slot] = None
 
+    def abort(self) -> None:
+        """Drop everything: queue, prompts and running samples."""
+        self._queue.clear()
+        for number, lane in enumerate(self.lanes):
+            for prompt in list(lane.order):
+                self._close(lane, prompt)
+            for slot, admission in enumerate(lane.slots):
+                if admission is not None:
+                    self.finish(number, slot)
+
     def _open(self, number: int) -> bool:
         """Move the next prompt of the queue, with its share of the samples, into a lane; False if full."""
         lane = self.lanes[number]

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,11 +15,10 @@ from kinetics_jax.spec import InputError
 from kinetics_jax.spec.sample import Sample
 from kinetics_jax.storage import expand
 from kinetics_jax.sweep import manifest
-from kinetics_jax.sweep.digests import FileDigests
+from kinetics_jax.sweep.directory import SweepDirectory
 from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
 from kinetics_jax.sweep.grading import BackgroundGrading, CellGrader, Decode
-from kinetics_jax.sweep.lock import DirectoryLock
 from kinetics_jax.sweep.models import check_source
 from kinetics_jax.sweep.plan import CellPlan, make_plan
 from kinetics_jax.sweep.results import grade_missing, write_records, write_report, write_samples
@@ -139,11 +137,11 @@ class Sweep:
 
     # How it is done.
 
-    def _directory(self, *, decodes: bool = True) -> "_Directory":
+    def _directory(self, *, decodes: bool = True) -> SweepDirectory:
         describe = functools.partial(
             manifest.describe, self.experiment, self.tasks, decodes=decodes
         )
-        return _Directory(self.root, describe, self.share, self._settings)
+        return SweepDirectory(self.root, describe, self.share, self._settings)
 
     def _decode(self, stop: StopSignal, here: Attendance) -> None:
         from kinetics_jax.sweep.decode import count_done, decode_cells
@@ -284,64 +282,6 @@ def _open_engines(experiment: Experiment, observe: Callable[[Any], None]) -> Any
     from kinetics_jax.sweep.engines import Engines  # JAX is not needed to merge and grade
 
     return Engines(experiment, observe)
-
-
-class _Directory:
-    """The directory while a run is at work in it: made, locked, checked, its session noted.
-
-    Entered, it is the description of what the samples are made with, the same on all processes.
-    """
-
-    def __init__(
-        self, root: PathLike, describe: Callable[..., dict[str, Any]], share: Share,
-        settings: Mapping[str, Any],
-    ) -> None:  # fmt: skip
-        self._root, self._make, self._share = root, describe, share
-        self._settings, self._files = settings, FileDigests()
-
-    def __enter__(self) -> dict[str, Any]:
-        root, self._lock = epath.Path(self._root), None
-        manifest.check_place(root)  # before anything is put there
-        if self._share.leads:
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InputError(f"{root}: cannot be made ({error.strerror or error})") from None
-            self._lock = DirectoryLock(root)
-        try:
-            described = self._describe(root)
-            if self._share.leads:
-                manifest.write(root, described, self._files)
-                manifest.note_session(root, settings=self._settings, **_devices(self._share))
-            meet("directory", self._share)
-            # A hub name is at the revision that the first process has found.
-            return described if self._share.leads else self._describe(root)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _describe(self, root: epath.Path) -> dict[str, Any]:
-        earlier = None
-        if manifest.check_place(root):
-            earlier = manifest.read(root)
-            self._files.add(manifest.known_files(root))
-        described = self._make(earlier=earlier, files=self._files)
-        manifest.check(root, described)
-        return described
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
-
-
-def _devices(share: Share) -> dict[str, Any]:
-    """The accelerators at work, where JAX has been started; else nothing is said of them."""
-    if "jax" not in sys.modules:
-        return {}
-    import jax
-
-    kinds = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
-    return {"devices": {kind: kinds.count(kind) for kind in kinds}, "processes": share.processes}
 
 
 __all__ = ["Outcome", "Sweep", "load_tasks", "plan_sweep"]
