@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,11 +23,12 @@ PREFIX = "sha256:"
 """Of digests of contents. Those without it are of an earlier version (``former_fingerprint``)."""
 _JSON = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
          "special_tokens_map.json", "added_tokens.json", "chat_template.json")  # fmt: skip
-_TEXT = ("chat_template.jinja",)
+_TEXT = ("chat_template.jinja", "additional_chat_templates/default.jinja")
 _WITHOUT_TOKENIZER_JSON = ("vocab.json", "merges.txt", "tokenizer.model")
 """What a tokenizer is made from where there is no ``tokenizer.json``."""
 _NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version")
 """Fields of a config that say who wrote it."""
+_GGUF_PART = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.gguf")
 _PART = 16 << 20
 """Bytes read at a time."""
 _MODULUS = 1 << 256
@@ -71,7 +73,9 @@ class FileDigests:
 def weights_digest(path: pathlib.Path, files: FileDigests) -> str:
     """Of a checkpoint's folder, or of one file (GGUF). Raises ``InputError`` where it cannot be read."""
     if path.is_file():
-        return PREFIX + files.of(path)
+        parts = [files.of(part) for part in _parts(path)]
+        whole = "\n".join(parts).encode()
+        return PREFIX + (parts[0] if len(parts) == 1 else hashlib.sha256(whole).hexdigest())
     names = [*_JSON, *_TEXT]
     if not (path / "tokenizer.json").is_file():
         names += _WITHOUT_TOKENIZER_JSON
@@ -106,6 +110,19 @@ def _tensor_files(folder: pathlib.Path) -> Sequence[str]:
         plain = set()
     found = plain or {file.name for file in folder.glob("*.safetensors")}
     return sorted(name for name in found if (folder / name).is_file())
+
+
+def _parts(file: pathlib.Path) -> list[pathlib.Path]:
+    """All files of a GGUF model in parts, of whichever part ``file`` is; else ``file`` alone."""
+    named = _GGUF_PART.fullmatch(file.name)
+    beside = file.parent.glob("*.gguf") if named else ()
+    same = [path for path in beside if named and _same_model(named, path.name)]
+    return sorted(same) or [file]
+
+
+def _same_model(part: re.Match[str], name: str) -> bool:
+    other = _GGUF_PART.fullmatch(name)
+    return other is not None and other.group("stem", "count") == part.group("stem", "count")
 
 
 def _stamp(place: str) -> list[int]:

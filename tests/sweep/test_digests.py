@@ -144,6 +144,17 @@ def test_files_that_are_no_safetensors_have_a_digest_too(tmp_path, junk):
     assert digest(tmp_path) != before
 
 
+def test_all_parts_of_a_gguf_model_count_whichever_is_named(tmp_path):
+    for number, data in enumerate([b"one", b"two", b"three"], 1):
+        (tmp_path / f"m-{number:05}-of-00003.gguf").write_bytes(data)
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(b"of another model")
+    first, last = tmp_path / "m-00001-of-00003.gguf", tmp_path / "m-00003-of-00003.gguf"
+    before = weights_digest(first, FileDigests())
+    assert weights_digest(last, FileDigests()) == before
+    last.write_bytes(b"other")
+    assert weights_digest(first, FileDigests()) != before
+
+
 def test_a_file_is_read_once_while_it_stays_as_it_is(folder, monkeypatch):
     read = []
     real = digests._digest
