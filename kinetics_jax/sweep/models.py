@@ -6,6 +6,7 @@ import importlib.util
 import math
 import pathlib
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from kinetics_jax.models.checkpoint import locate
@@ -91,7 +92,8 @@ def check_source(choice: ModelChoice) -> None:
         return
     if source.count("/") != 1 or source[0] in "./~" or source.endswith((".gguf", ".zip", ".whl")):
         raise InputError(f"{choice.name}={source}: no such folder or file")
-    if importlib.util.find_spec("huggingface_hub") is None:
+    known = "huggingface_hub" in sys.modules or importlib.util.find_spec("huggingface_hub")
+    if not known:
         raise InputError(
             f"{choice.name}={source}: no such folder, and huggingface_hub is not installed to look for "
             "it on the hub"
