@@ -7,7 +7,9 @@ its traceback.
 """
 
 import errno
+import functools
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +38,7 @@ def run(
     """
     take_every_text()
     said = prefix or program()
+    warnings.showwarning = functools.partial(_warn, said)
     argv = sys.argv
     if flags.asks_for_help(argv):
         status = _guarded(lambda: print(flags.help(sys.modules["__main__"].__doc__ or "")), said)
@@ -48,6 +51,12 @@ def run(
         return left
 
     app.run(lambda left: leave(_guarded(lambda: main(left), said)), flags_parser=parse)
+
+
+def _warn(said: str, message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """A warning as one line: where in the library it arose tells a user nothing."""
+    del category
+    print(f"{said}: warning: {one_line(message)}", file=sys.stderr)
 
 
 def _guarded(act: Callable[[], Any], said: str) -> int:

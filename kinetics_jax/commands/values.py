@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kinetics_jax.spec.checks import shown
 from kinetics_jax.spec.errors import InputError
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -32,9 +33,9 @@ def typed(name: str, value: Any, default: Any, listed: Callable[[str], tuple[str
             return listed(value)
         if isinstance(value, tuple) and all(isinstance(v, str | int) for v in value):
             return value
-        raise InputError(f"{name}={value!r} must be a list of texts")
+        raise InputError(f"{name}={shown(value)} must be a list of texts")
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is not type(default):
-        raise InputError(f"{name}={value!r} must be {KINDS[type(default)]}")
+        raise InputError(f"{name}={shown(value)} must be {KINDS[type(default)]}")
     return value

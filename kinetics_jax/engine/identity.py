@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.engine.requests import Request
 from kinetics_jax.models import Qwen3, Tokenizer, decode_all
-from kinetics_jax.spec import RepetitionRule
+from kinetics_jax.spec import InputError, RepetitionRule
 from kinetics_jax.spec.provenance import DIGEST_LENGTH, plain, tokens_digest
 from pallas_kernels import BF16_BITS
 
@@ -76,7 +76,11 @@ def tokenizer_digest(tokenizer: Tokenizer | None) -> str | None:
     if tokenizer is None:
         return None
     digest = hashlib.sha256()
-    for text in decode_all(tokenizer, [[token] for token in range(tokenizer.vocab_size)]):
+    try:
+        texts = decode_all(tokenizer, [[token] for token in range(tokenizer.vocab_size)])
+    except InputError:  # it costs samples their text, and no more
+        return f"{tokenizer.vocab_size} ids, not all of which it decodes"
+    for text in texts:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:DIGEST_LENGTH]
 

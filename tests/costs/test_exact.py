@@ -230,7 +230,7 @@ def test_dollars_and_seconds():
     [
         ({"model": "qwen3-9b"}, "unknown model 'qwen3-9b': did you mean"),
         ({"chip": "b20"}, "unknown chip 'b20'"),
-        ({"chip": "nowhere.toml"}, "nowhere.toml: cannot read"),
+        ({"chip": "nowhere.toml"}, "nowhere.toml: cannot be read"),
         ({"prompt_tokens": -1}, "prompt_tokens = -1 must be a whole number ≥ 0"),
         ({"generated_tokens": [5, float("nan")]}, r"generated_tokens\[1\] = nan"),
         ({"generated_tokens": 2.5}, "2.5 must be a whole number"),

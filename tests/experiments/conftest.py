@@ -61,6 +61,7 @@ def tiny(tmp_path_factory) -> pathlib.Path:
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(letters, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
     return folder
 

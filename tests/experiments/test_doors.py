@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from importlib.util import find_spec
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_convert_is_whole_and_may_be_run_again(kind, tiny, tmp_path, zygote):
             "decode",
             ("--model=M", "--prompt=a", "--slots=90000000", "--n=2"),
             {},
-            "not enough memory",
+            "do not fit the memory",
         ),
     ],
 )
@@ -134,6 +135,9 @@ def test_what_the_machine_lacks_is_one_line_and_exit_code_1(
     given = [flag.replace("=M", f"={tiny}") for flag in flags]
     done = zygote(command, *given, cwd=tmp_path, env=env)
     assert done["code"] == 1
-    assert done["err"].count("\n") == 1, done["err"]
-    assert says in done["err"]
+    *before, last = done["err"].splitlines()
+    assert says in last
+    # What a TPU's own library writes where it finds no TPU is out of our hands.
+    assert not before or (env.get("JAX_PLATFORMS") == "tpu" and find_spec("libtpu")), done["err"]
+    assert "Traceback" not in done["err"]
     assert not list(tmp_path.iterdir())
