@@ -118,8 +118,8 @@ class Checkpoint:
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
             except (SafetensorError, OSError, ValueError) as error:
-                problem = impostor(file) or f"not a readable safetensors file ({error})"
-                raise CheckpointError(f"{file}: {problem}{_mend(str(error))}") from error
+                unread = f"not a readable safetensors file ({error}){_mend(str(error))}"
+                raise CheckpointError(f"{file}: {impostor(file) or unread}") from error
         return self._open[1]
 
 

@@ -92,12 +92,9 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
     while line is not None:
         try:
             record = SampleRecord.from_json(line)
-            if isinstance(
-                record.policy, UnknownPolicy
-            ):  # kept by a record; a price needs its class
-                policy_from_dict(record.policy.fields)
         except InputError as error:
             raise lines.error(str(error), lines.mend()) from None
+        _require_known(record.policy, lines)
         rows.add(
             lines, source=record.run, model=record.model, policy=record.policy, dataset=record.task,
             problem_id=record.problem_id, trial=str(record.trial), prompt_tokens=record.prompt_tokens,
@@ -106,6 +103,16 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             temperature=math.nan if record.temperature is None else record.temperature,
         )  # fmt: skip
         line = next(following, None)
+
+
+def _require_known(policy: Policy, lines: Lines) -> None:
+    """A record keeps a policy whose class is not here, but a price needs the class."""
+    if isinstance(policy, UnknownPolicy):
+        try:
+            policy_from_dict(policy.fields)
+        except InputError as error:
+            mend = "the sample is whole: read it where its policy is known, or leave it out of this file"
+            raise lines.error(str(error), mend) from None
 
 
 def read_kinetics(
