@@ -100,12 +100,12 @@ class Engine:
         if not 0 < memory_fraction <= 1:
             raise InputError(f"memory_fraction={memory_fraction!r} must be in (0, 1]")
         _check_kinds(policy, tokenizer, repetition)
+        if model.dtype == jnp.float16:
+            raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
         if not model.config.name:
             raise InputError(
                 "the model's config has no name, and samples are kept under it: name it"
             )
-        if model.dtype == jnp.float16:
-            raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
         self.config = model.config
         _check_split(self.config, mesh or model.layout.mesh)
         self.model = model if mesh is None else model.on(mesh)
