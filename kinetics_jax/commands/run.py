@@ -7,7 +7,6 @@ its traceback.
 """
 
 import errno
-import functools
 import sys
 import warnings
 from collections.abc import Callable
@@ -38,7 +37,7 @@ def run(
     """
     take_every_text()
     said = prefix or program()
-    warnings.showwarning = functools.partial(_warn, said)
+    warnings.showwarning = _warn
     argv = sys.argv
     if flags.asks_for_help(argv):
         status = _guarded(lambda: print(flags.help(sys.modules["__main__"].__doc__ or "")), said)
@@ -53,10 +52,9 @@ def run(
     app.run(lambda left: leave(_guarded(lambda: main(left), said)), flags_parser=parse)
 
 
-def _warn(said: str, message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as one line: where in the library it arose tells a user nothing."""
-    del category
-    print(f"{said}: warning: {one_line(message)}", file=sys.stderr)
+    print(f"{program()}: warning: {one_line(message)}", file=sys.stderr)
 
 
 def _guarded(act: Callable[[], Any], said: str) -> int:

@@ -77,7 +77,8 @@ def default_stop_ids(config: ModelConfig, tokenizer: Tokenizer | None) -> tuple[
     names the token that ends a turn. Warns where only the tokenizer names it.
     """
     named = [int(token) for token in getattr(tokenizer, "eos_token_ids", ())]
-    more = tuple(token for token in named if token not in config.eos_token_ids)
+    drawable = [token for token in named if token < config.vocab_size]
+    more = tuple(token for token in drawable if token not in config.eos_token_ids)
     for token in more:
         text = "" if tokenizer is None else f" {tokenizer.decode([token])!r}"
         warnings.warn(

@@ -107,6 +107,7 @@ def test_a_tokenizer_of_the_callers_is_told_of_thinking_only_where_asked():
         ((3,), (258,), (3, 258), r"also end at token 258 '<\|im_end\|>'"),
         ((), (258,), (258,), "also end"),
         ((3, 258), (), (3, 258), None),
+        ((3,), (CONFIG.vocab_size,), (3,), None),  # which the model can never draw
     ],
 )
 def test_samples_end_where_the_model_or_its_tokenizer_says(model, own, expected, words):
