@@ -160,7 +160,7 @@ def tell(call: Call, platform: str, reasons: dict[str, str]) -> None:
     for kernel, reason in reasons.items():
         checked = kernel in dict(call.refused)
         expected = platform == "cpu" and checked  # XLA is a CPU's usual back end
-        _log_once(logging.INFO if expected else logging.WARNING, call.op, kernel, platform, reason)
+        _log_once(logging.DEBUG if expected else logging.WARNING, call.op, kernel, platform, reason)
 
 
 @functools.cache
