@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
-    {"pallas_kernels", "kinetics_jax.spec"},
+    {"pallas_kernels", "kinetics_jax.processes", "kinetics_jax.spec"},
     {"kinetics_jax.attention", "kinetics_jax.commands", "kinetics_jax.storage"},
     {"kinetics_jax.costs", "kinetics_jax.models"},
     {

@@ -7,17 +7,16 @@ the machine does. A process that was lost is started again by the next question.
 import json
 import os
 import pathlib
-import selectors
 import signal
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.models import text_worker
+from kinetics_jax.processes import end, ending, read_line
 
 MEMORY_BYTES = 2 << 30
 """Address space of a process; the largest vocabularies in use (262,144 tokens) need a fourth of it."""
@@ -90,7 +89,7 @@ class TextProcess:
         except OSError as error:
             raise TextProcessError(f"no process could be started for it ({error})") from error
         self._running.append(process)
-        if self._read_line(process, _START_SECONDS) != b"ready\n":
+        if read_line(process, _START_SECONDS) != b"ready\n":
             raise TextProcessError(f"its process did not start; run {' '.join(command)} to see why")
 
     def _exchange(self, question: bytes, seconds: float) -> Any:
@@ -99,52 +98,25 @@ class TextProcess:
         try:
             process.stdin.write(question)
             process.stdin.flush()
-            line = self._read_line(process, _PATIENCE * seconds)
+            line = read_line(process, _PATIENCE * seconds)
         except BrokenPipeError:
             line = b""
+        if line is None:
+            raise TextProcessError(f"it did not answer within {_PATIENCE * seconds:.0f} s")
         if line.endswith(b"\n"):
             return json.loads(line)
-        raise TextProcessError(_why_it_died(process, seconds))
-
-    @staticmethod
-    def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
-        """The next line; what there is of it where the process ends or time runs out."""
-        assert process.stdout is not None
-        deadline = time.monotonic() + seconds
-        parts = [b""]
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(process.stdout, selectors.EVENT_READ)
-            while not parts[-1].endswith(b"\n"):
-                left = deadline - time.monotonic()
-                if left <= 0 or not waiting.select(left):
-                    break
-                parts.append(os.read(process.stdout.fileno(), 1 << 20))
-                if not parts[-1]:
-                    break
-        return b"".join(parts)
+        self._running.clear()
+        raise TextProcessError(_why_it_died(end(process, patience=5.0), seconds))
 
 
-def _why_it_died(process: subprocess.Popen[bytes], seconds: float) -> str:
-    try:
-        status = process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        return f"it did not answer within {_PATIENCE * seconds:.0f} s"
+def _why_it_died(status: int, seconds: float) -> str:
     if status == -signal.SIGXCPU:
         return f"it took more than {seconds:.0f} s of CPU time"
     if status == -signal.SIGABRT:  # how the Rust library ends where memory is refused
         return f"it needs more than {MEMORY_BYTES >> 30} GiB of memory"
-    ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return f"its process died ({ending})"
+    return f"its process died ({ending(status)})"
 
 
 def _end(running: list[subprocess.Popen[bytes]]) -> None:
     while running:
-        process = running.pop()
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except OSError:  # unsent bytes of a broken pipe
-                continue
-        process.wait()
+        end(running.pop())

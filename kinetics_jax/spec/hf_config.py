@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.spec.errors import InputError
-from kinetics_jax.spec.hf_fields import ConfigError, ConfigWarning, Fields, read_json, short
+from kinetics_jax.spec.hf_fields import (
+    ConfigError,
+    ConfigWarning,
+    Fields,
+    read_json,
+    short,
+    warn_passed_over,
+)
 from kinetics_jax.spec.hf_rope import read_rope
 from kinetics_jax.spec.hf_rules import FAMILIES, HARMLESS, READ, RELATIVES, accepts, held
 from kinetics_jax.spec.model_config import ModelConfig, MoE
@@ -23,8 +30,6 @@ _QUANTISED = re.compile(
     r"[-_.](unsloth|bnb|dynamic|fp8|awq|gptq|int[48]|[48]bit|w\d+a\d+|nvfp4|mxfp4|autoround|hqq|exl[23])\b.*",
     re.IGNORECASE,
 )
-_MOST_LISTED = 12
-"""Fields that a warning names; a file of thousands must not make a line of thousands."""
 
 
 def from_hf(source: Mapping[str, Any] | str | pathlib.Path) -> ModelConfig:
@@ -112,7 +117,7 @@ class _Reader(Fields):
             raise
         except InputError as error:
             raise ConfigError(f"{self.where}: {error}") from error
-        self.warn(passed + unread)
+        warn_passed_over(self.where, passed + unread, stacklevel=4)
         return found
 
     def check_quantisation(self) -> None:
@@ -207,17 +212,6 @@ class _Reader(Fields):
         if local >= size:
             raise chunk.fail("local_size", "must be below chunk_size")
         return min(context, size - local)
-
-    def warn(self, passed: list[str]) -> None:
-        """One warning for all that was passed over."""
-        if not passed:
-            return
-        more = f" and {len(passed) - _MOST_LISTED} more" if len(passed) > _MOST_LISTED else ""
-        warnings.warn(
-            f"{self.where}: passed over, as fields that do not change the forward pass: "
-            f"{', '.join(passed[:_MOST_LISTED])}{more}",
-            ConfigWarning, stacklevel=5,
-        )  # fmt: skip
 
     def kv_heads(self, family: str, heads: int) -> int:
         """K; a null is one per query head, and so is silence of a Llama."""

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ class ConfigWarning(UserWarning):
     """Something beside the weights was passed over: an unknown field, a broken ``generation_config.json``."""
 
 
+_MOST_LISTED = 12
+"""Fields that a warning names; a file of thousands must not make a line of thousands."""
 _LARGEST_INT = 2**31 - 1
 _LARGEST_NUMBER = 1e30
 
@@ -40,6 +43,18 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: holds a {type(found).__name__}, not a JSON object")
     return found
+
+
+def warn_passed_over(where: str, passed: list[str], *, stacklevel: int) -> None:
+    """One ``ConfigWarning`` for all fields of a file that are not known; none where there are none."""
+    if not passed:
+        return
+    more = f" and {len(passed) - _MOST_LISTED} more" if len(passed) > _MOST_LISTED else ""
+    warnings.warn(
+        f"{where}: passed over, as fields that do not change the forward pass: "
+        f"{', '.join(passed[:_MOST_LISTED])}{more}",
+        ConfigWarning, stacklevel=stacklevel + 1,
+    )  # fmt: skip
 
 
 class Fields:

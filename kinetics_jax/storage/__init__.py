@@ -8,6 +8,7 @@ from kinetics_jax.storage.outputs import output_file, output_folder, overlap
 from kinetics_jax.storage.paths import (
     PathError,
     PathLike,
+    Place,
     expand,
     input_path,
     is_object_store,
@@ -17,6 +18,6 @@ from kinetics_jax.storage.paths import (
 )
 
 __all__ = [
-    "PathError", "PathLike", "expand", "input_path", "is_object_store", "local", "output_file",
+    "PathError", "PathLike", "Place", "expand", "input_path", "is_object_store", "local", "output_file",
     "output_folder", "overlap", "place", "source", "walk", "whole_directory",
 ]  # fmt: skip

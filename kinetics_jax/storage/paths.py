@@ -15,6 +15,8 @@ from typing import Any
 from kinetics_jax.spec.errors import InputError
 
 PathLike = str | os.PathLike[str]
+Place = Any
+"""What ``place`` gives: a ``pathlib.Path``, or the ``etils.epath.Path`` of an object store."""
 
 STORES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs"}
 """Schemes of object stores, and the package that reaches each."""
@@ -144,7 +146,7 @@ def input_path(path: PathLike, name: str = "path", *, folder: bool | None = None
     return found
 
 
-def place(path: PathLike, name: str = "path") -> Any:
+def place(path: PathLike, name: str = "path") -> Place:
     """``expand`` as a ``pathlib.Path``, or as the ``etils.epath.Path`` of an object store.
 
     Both list, read and write by the same methods. Raises ``PathError``, also where the package that

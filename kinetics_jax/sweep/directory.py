@@ -4,10 +4,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from etils import epath
-
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
+from kinetics_jax.storage import Place, place
 from kinetics_jax.sweep import manifest
 from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.distributed import meet
@@ -30,7 +29,7 @@ class SweepDirectory:
         self._settings, self._files = settings, FileDigests()
 
     def __enter__(self) -> dict[str, Any]:
-        root, self._lock = epath.Path(self._root), None
+        root, self._lock = place(self._root), None
         manifest.check_place(root)  # before anything is put there
         if self._share.leads:
             try:
@@ -50,7 +49,7 @@ class SweepDirectory:
             self.__exit__()
             raise
 
-    def _describe(self, root: epath.Path) -> dict[str, Any]:
+    def _describe(self, root: Place) -> dict[str, Any]:
         earlier = None
         if manifest.check_place(root):
             earlier = manifest.read(root)

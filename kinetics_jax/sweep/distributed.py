@@ -10,10 +10,9 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from etils import epath
-
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
+from kinetics_jax.storage import Place, place
 from kinetics_jax.sweep.work import Share
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Attendance:
     def __init__(self, root: PathLike, share: Share) -> None:
         """All processes make one together, after the directory is there."""
         self._share = share
-        self._folder = epath.Path(root) / "attendance"
+        self._folder = place(root) / "attendance"
         if share.processes == 1:
             return
         run = self._folder / "run"
@@ -110,5 +109,5 @@ class Attendance:
         for process in range(self._share.processes):
             self._mark(process).unlink()
 
-    def _mark(self, process: int) -> epath.Path:
+    def _mark(self, process: int) -> Place:
         return self._folder / f"{self._run}-{process:05}"

@@ -8,11 +8,10 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from etils import epath
-
 from kinetics_jax.engine.line_log import LineLog, PathLike, read_lines
 from kinetics_jax.spec import InputError, Problem, SampleRecord
 from kinetics_jax.spec.sample import Sample
+from kinetics_jax.storage import place
 from kinetics_jax.sweep.cut import cut
 from kinetics_jax.sweep.experiment import Cell, Experiment
 from kinetics_jax.sweep.work import Share, cell_folder
@@ -41,7 +40,7 @@ def read_grades(folder: PathLike) -> dict[GradeKey, SampleRecord]:
 
 def forget_grades(folder: PathLike) -> None:
     """Delete a cell's grades, so that all of it is graded again."""
-    root = epath.Path(folder)
+    root = place(folder)
     for file in root.glob(f"{STEM}-*.jsonl") if root.exists() else ():
         file.unlink()
 

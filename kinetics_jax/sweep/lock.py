@@ -8,10 +8,9 @@ import socket
 import threading
 import time
 
-from etils import epath
-
 from kinetics_jax.engine.line_log import PathLike, is_object_store
 from kinetics_jax.spec import InputError
+from kinetics_jax.storage import Place, place
 
 BEAT_SECONDS = 60.0
 LEASE_SECONDS = 600.0
@@ -32,7 +31,7 @@ class DirectoryLock:
         self._stop = threading.Event()
         self._beat: threading.Thread | None = None
         if is_object_store(folder):
-            self._claim(epath.Path(folder) / "lock.json")
+            self._claim(place(folder) / "lock.json")
             return
         path = os.path.join(os.fspath(folder), ".lock")
         try:
@@ -73,7 +72,7 @@ class DirectoryLock:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _claim(self, path: epath.Path) -> None:
+    def _claim(self, path: Place) -> None:
         self._path, self._token = path, secrets.token_hex(8)
         if path.exists():
             held = json.loads(path.read_text())

@@ -20,12 +20,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from etils import epath
-
 from kinetics_jax._version import __version__
 from kinetics_jax.engine.line_log import LineLog, PathLike, is_object_store
 from kinetics_jax.scaling.trials import policy_text
 from kinetics_jax.spec import InputError
+from kinetics_jax.storage import Place, place
 from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice
 from kinetics_jax.sweep.models import fingerprint, pinned, resolved_dtype
@@ -98,7 +97,7 @@ def date_of(folder: PathLike, given: str) -> str:
     """
     if given:
         return given
-    if (epath.Path(folder) / FILE).exists():
+    if (place(folder) / FILE).exists():
         return str(read(folder).get("date", ""))
     return datetime.date.today().isoformat()
 
@@ -124,7 +123,7 @@ def check_place(folder: PathLike) -> bool:
 
     A directory that is absent or empty is fine.
     """
-    root = epath.Path(folder)
+    root = place(folder)
     if not root.exists():
         return False
     if not root.is_dir():
@@ -163,7 +162,7 @@ def _adopted(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
 
 def write(folder: PathLike, described: Mapping[str, Any], files: FileDigests | None = None) -> None:
     """Write the manifest where it is absent, or lacks what the experiment or ``files`` has added."""
-    path = epath.Path(folder) / FILE
+    path = place(folder) / FILE
     known = known_files(folder) if path.exists() else {}
     stamps = (files.stamps() if files else {}) or known
     if not path.exists() or read(folder) != described or stamps != known:
@@ -181,9 +180,7 @@ def read(folder: PathLike) -> dict[str, Any]:
     )
     models = described["models"].values() if whole else ()
     if not whole or "dtype" not in described or not all(_is_model(model) for model in models):
-        raise InputError(
-            f"{epath.Path(folder) / FILE}: not the manifest of a sweep of this version"
-        )
+        raise InputError(f"{place(folder) / FILE}: not the manifest of a sweep of this version")
     return described
 
 
@@ -194,7 +191,7 @@ def known_files(folder: PathLike) -> dict[str, Any]:
 
 
 def _read(folder: PathLike) -> dict[str, Any]:
-    path = epath.Path(folder) / FILE
+    path = place(folder) / FILE
     try:
         fields = json.loads(path.read_text())
         known = fields["format"] == FORMAT and fields["version"] == _VERSION
@@ -215,26 +212,26 @@ def difference(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for kind in ("models", "policies", "tasks"):
         if gone := [name for name in earlier[kind] if name not in now[kind]]:
             return f"it has {kind[:-1] if kind != 'policies' else 'policy'} {gone[0]}"
-    for place, there, here in _pairs(earlier, now, ()):
-        if place[0] == "models" and place[-1] == "trials":
+    for path, there, here in _pairs(earlier, now, ()):
+        if path[0] == "models" and path[-1] == "trials":
             if here < there:
-                return f"it has {there} trials of {place[1]}, not {here}"
+                return f"it has {there} trials of {path[1]}, not {here}"
         elif there != here:
-            return f"its {' '.join(place)} is {_short(there)}, not {_short(here)}"
+            return f"its {' '.join(path)} is {_short(there)}, not {_short(here)}"
     return ""
 
 
 def _pairs(
-    earlier: Mapping[str, Any], now: Mapping[str, Any], place: tuple[str, ...]
+    earlier: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Every leaf that both have, and what only one has where nothing may be added."""
-    may_grow = place in (("models",), ("policies",), ("tasks",))
+    may_grow = path in (("models",), ("policies",), ("tasks",))
     for name in dict.fromkeys([*earlier, *now]):
         there, here = earlier.get(name), now.get(name)
         if isinstance(there, Mapping) and isinstance(here, Mapping):
-            yield from _pairs(there, here, (*place, name))
+            yield from _pairs(there, here, (*path, name))
         elif not (may_grow and name not in earlier):
-            yield (*place, name), there, here
+            yield (*path, name), there, here
 
 
 def _short(value: Any) -> str:
@@ -242,7 +239,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:16] + "…"
 
 
-def write_whole(path: epath.Path, text: str) -> None:
+def write_whole(path: Place, text: str) -> None:
     """Write a file that is there whole or not at all. Raises ``InputError`` where it cannot (disk full …)."""
     if is_object_store(path):
         path.write_text(text)

@@ -57,7 +57,7 @@ class CellPlan:
     slots: int
     """Of that engine, in each share of the mesh axes that sequences are split over."""
     batch: int
-    """Sequences decoded together in one copy of the model."""
+    """Sequences decoded together in one copy of the model: of its slots, those that there are samples for."""
     samples: int
     expected_tokens: int
     """Of all samples together."""
@@ -126,7 +126,8 @@ def _plan_cell(
     context = _context(experiment, cell, config, loads)
     serving = Serving(weight_dtype=experiment.engine.quantize or "bfloat16")
     ways, slots = _slots(experiment, choice, config, chip, context, serving)
-    batch = slots * choice.slice.expert
+    samples = len(load.prompts) * choice.trials
+    batch = min(slots * choice.slice.expert, -(-samples // choice.slice.data))
 
     def cost(tokens: int) -> Cost:
         return price(
@@ -136,7 +137,6 @@ def _plan_cell(
 
     mean = min(experiment.expected_tokens or -(-load.cap // 2), load.cap)
     expected, most = cost(mean), cost(load.cap)
-    samples = len(load.prompts) * choice.trials
     return CellPlan(
         cell=cell, load=load, chip=chip.name, chips=ways * choice.slice.data, context=context,
         slots=slots, batch=batch, samples=samples, expected_tokens=samples * mean,

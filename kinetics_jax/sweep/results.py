@@ -7,14 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from etils import epath
-
 from kinetics_jax.costs import get_chip
 from kinetics_jax.engine.line_log import PathLike, is_object_store
 from kinetics_jax.engine.log import iterate_samples, merged_samples
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.run import find_results
+from kinetics_jax.storage import Place, place
 from kinetics_jax.sweep.experiment import Cell, Experiment
 from kinetics_jax.sweep.grading import CellGrader, Decode, forget_grades, read_grades
 from kinetics_jax.sweep.manifest import write_whole
@@ -60,21 +59,21 @@ def _batches(samples: Iterator, size: int = 64) -> Iterator[list]:
     yield batch
 
 
-def write_records(root: PathLike, experiment: Experiment) -> epath.Path:
+def write_records(root: PathLike, experiment: Experiment) -> Place:
     """All grades as one file, sorted by cell, cap, problem and trial."""
     lines = []
     for cell in experiment.cells:
         found = read_grades(cell_folder(root, cell))
         order = sorted(found, key=lambda key: (-(key[3] or 0), key[0], key[1], key[2]))
         lines += [found[key].to_json() + "\n" for key in order]
-    path = epath.Path(root) / RECORDS
+    path = place(root) / RECORDS
     write_whole(path, "".join(lines))
     return path
 
 
-def write_samples(root: PathLike, experiment: Experiment) -> epath.Path:
+def write_samples(root: PathLike, experiment: Experiment) -> Place:
     """All samples as one file, sorted by cell, problem and trial, each once."""
-    path = epath.Path(root) / SAMPLES
+    path = place(root) / SAMPLES
     write_whole(path, "".join(
         sample.to_json() + "\n"
         for cell in experiment.cells for sample in merged_samples(cell_folder(root, cell))
@@ -117,11 +116,11 @@ def _report_elsewhere(
 ) -> str:  # fmt: skip
     """The report of a sweep on an object store: made on this machine's disk, then copied."""
     with tempfile.TemporaryDirectory() as here:
-        (epath.Path(root) / RECORDS).copy(epath.Path(here) / RECORDS)
+        (pathlib.Path(here) / RECORDS).write_bytes((place(root) / RECORDS).read_bytes())
         summary = write_report(
             here, experiment, settings=settings, jobs=jobs, on_progress=on_progress
         )
-        source, target = pathlib.Path(here) / REPORT, epath.Path(root) / REPORT
+        source, target = pathlib.Path(here) / REPORT, place(root) / REPORT
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
             copy = target / file.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,12 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from etils import epath
 from tqdm import tqdm
 
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError
 from kinetics_jax.spec.sample import Sample
-from kinetics_jax.storage import expand
+from kinetics_jax.storage import expand, place
 from kinetics_jax.sweep import manifest
 from kinetics_jax.sweep.directory import SweepDirectory
 from kinetics_jax.sweep.distributed import Attendance, any_of_us, meet
@@ -129,7 +128,7 @@ class Sweep:
 
     def finish(self, *, regrade: bool = False) -> Outcome:
         """Without decoding: grade what is not graded (all of it with ``regrade``), merge, report."""
-        if not (epath.Path(self.root) / manifest.FILE).exists():
+        if not (place(self.root) / manifest.FILE).exists():
             raise InputError(f"{self.root}: no sweep is there to merge or grade")
         with StopSignal() as stop, self._directory(decodes=False) as described:
             self.experiment = manifest.pin(self.experiment, described)

@@ -4,11 +4,10 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from etils import epath
-
 from kinetics_jax.engine.line_log import PathLike
 from kinetics_jax.spec import InputError, Policy
 from kinetics_jax.spec.sample import SampleKey
+from kinetics_jax.storage import Place, place
 from kinetics_jax.sweep.experiment import Cell, Experiment
 from kinetics_jax.tasks import Task
 
@@ -65,10 +64,10 @@ def policy_slug(policy: Policy) -> str:
     return slug("-".join(parts))
 
 
-def cell_folder(root: PathLike, cell: Cell) -> epath.Path:
+def cell_folder(root: PathLike, cell: Cell) -> Place:
     """Where a cell's samples and grades are."""
-    place = epath.Path(root) / "cells" / slug(cell.model.name)
-    return place / slug(cell.task) / policy_slug(cell.policy)
+    models = place(root) / "cells" / slug(cell.model.name)
+    return models / slug(cell.task) / policy_slug(cell.policy)
 
 
 def check_folders(experiment: Experiment) -> None:

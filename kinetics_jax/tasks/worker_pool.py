@@ -1,24 +1,19 @@
-"""Processes that answer JSON lines, each under a time limit; one that hangs or dies is replaced.
-
-Not ``multiprocessing``: no fork of a process that holds an accelerator, no second import of the
-caller's ``__main__``, no pickle, and a kill that C code cannot ignore.
-"""
+"""Processes that answer JSON lines, each under a time limit; one that hangs or dies is replaced."""
 
 import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
-import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kinetics_jax.processes import end, ending, read_line
 from kinetics_jax.spec import InputError
 
 START_SECONDS = 120.0
@@ -98,7 +93,7 @@ class _Worker:
             process.stdin.flush()
         except OSError:  # it died between two requests
             return self._died()
-        line = _read_line(process, self._seconds)
+        line = read_line(process, self._seconds, MAX_REPLY_BYTES)
         if line is None:
             self.stop()
             return Lost(f"timed out after {self._seconds:g} s")
@@ -114,7 +109,7 @@ class _Worker:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
-        if not _read_line(process, START_SECONDS):
+        if not read_line(process, START_SECONDS):
             reason = self._died().reason
             raise InputError(f"{' '.join(self._command)}: {reason}; run it by hand to see why")
         return process
@@ -123,41 +118,12 @@ class _Worker:
         status = self.stop(patience=5.0)
         if status == -signal.SIGXCPU:
             return Lost("timed out: its CPU time was over")
-        ending = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return Lost(f"the grading process died ({ending})")
+        return Lost(f"the grading process died ({ending(status)})")
 
     def stop(self, patience: float = 0.0) -> int:
         """End the process, by force after ``patience`` seconds; its exit status."""
         process, self._process = self._process, None
-        if process is None:
-            return 0
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except OSError:  # unsent bytes of a broken pipe
-                continue
-        return process.wait()
-
-
-def _read_line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """The next line; what there is of it where the process ends; None where time runs out."""
-    assert process.stdout is not None
-    deadline = time.monotonic() + seconds
-    line = b""
-    while not line.endswith(b"\n") and len(line) < MAX_REPLY_BYTES:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            return None
-        chunk = os.read(process.stdout.fileno(), 1 << 16)
-        if not chunk:
-            break
-        line += chunk
-    return line
+        return 0 if process is None else end(process, patience)
 
 
 def _stop_all(workers: list[_Worker]) -> None:

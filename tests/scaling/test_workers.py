@@ -12,6 +12,7 @@ import pytest
 
 from kinetics_jax.scaling.workers import map_in_processes
 from kinetics_jax.spec import InputError
+from tests.live_processes import alive, descendants, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = """
@@ -20,29 +21,6 @@ from kinetics_jax.scaling.workers import map_in_processes
 list(map_in_processes(time.sleep, [0, 600, 600], 2))
 """
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
-
-
-def descendants(pid):
-    """Processes below ``pid``."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return set()
-    return {int(c) for c in children}.union(*(descendants(int(c)) for c in children))
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_results_come_in_order():

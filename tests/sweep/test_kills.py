@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kinetics_jax.engine.log import merged_samples
+from tests.live_processes import alive, descendants, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS, PROBLEMS, CELLS = 4, 4, 2
@@ -205,29 +206,6 @@ def test_one_model_over_two_processes_stops_and_goes_on(start, tmp_path):
     assert set(there) <= set(lines(out))
     assert len(set(keys(lines(out)))) == len(lines(out)) == CELLS * PROBLEMS * TRIALS
     assert all(list(out.glob(f"cells/**/samples-0000{number}-of-00002.jsonl")) for number in (0, 1))
-
-
-def descendants(pid):
-    """Processes below ``pid``."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return set()
-    return {int(c) for c in children}.union(*(descendants(int(c)) for c in children))
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 @pytest.mark.slow

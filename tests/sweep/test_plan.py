@@ -45,6 +45,16 @@ def test_sparse_is_cheaper_and_more_is_dearer():
     assert dense.wall_hours == dense.expected_hours / dense.chips
 
 
+def test_slots_that_no_sample_fills_share_no_weights():
+    few, _ = plan_sweep(experiment(trials=1))
+    assert (few.samples, few.batch) == (30, 30)
+    assert few.slots > 30
+    one, _ = plan_sweep(experiment(trials=1, slices="qwen3-8b=b200 slots=30"))
+    assert few.expected_hours == pytest.approx(one.expected_hours, rel=1e-12)
+    split, _ = plan_sweep(experiment(trials=1, slices="qwen3-8b=b200 data=4"))
+    assert split.batch == 8  # 30 samples over 4 copies
+
+
 def test_a_chip_without_a_price_has_no_dollars():
     plans = plan_sweep(experiment(chip="tpu7x"))
     assert plans[0].expected_dollars is None
@@ -144,7 +154,7 @@ def test_the_plan_prices_the_engine_that_decodes(options, contexts, engines, tmp
         engine = used[plan.cell]
         assert (engine.max_context, engine.policy) == (plan.context, plan.cell.policy)
         assert engine._slots in (None, plan.slots)
-        assert plan.batch == plan.slots
+        assert plan.batch == min(plan.slots, plan.samples)
 
 
 def test_a_short_task_costs_the_same_beside_a_long_one():

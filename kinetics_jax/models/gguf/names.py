@@ -6,7 +6,6 @@ one warning.
 
 import pathlib
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from kinetics_jax.models.checkpoint import CheckpointError
 from kinetics_jax.models.gguf.file import GgufFile
-from kinetics_jax.spec.hf_fields import ConfigWarning, short
+from kinetics_jax.spec.hf_fields import short, warn_passed_over
 
 ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
 """llama.cpp's architectures → transformers' model types."""
@@ -68,8 +67,6 @@ _HELD: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """Fields that can change the mathematics → the values that do not."""
 _HARMLESS = ("tensor_data_layout", "pooling_type", "rope.scaling.finetuned")
-_MOST_LISTED = 12
-"""Fields that a warning names."""
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 """What names of the parts of a split model end in."""
 ROPE_FACTORS = "rope_freqs.weight"
@@ -174,13 +171,7 @@ def _check_fields(file: GgufFile, kind: str, given: Mapping[str, Any]) -> None:
             )
         if name not in (*_FIELDS, *_CHECKED, *_SCALING, *_HELD, *_HARMLESS):
             passed.append(label)
-    if passed:
-        more = f" and {len(passed) - _MOST_LISTED} more" if len(passed) > _MOST_LISTED else ""
-        warnings.warn(
-            f"{file.where}: passed over, as fields that do not change the forward pass: "
-            f"{', '.join(passed[:_MOST_LISTED])}{more}",
-            ConfigWarning, stacklevel=5,
-        )  # fmt: skip
+    warn_passed_over(file.where, passed, stacklevel=4)
 
 
 def _rope_scaling(given: Mapping[str, Any]) -> dict[str, Any] | None:
