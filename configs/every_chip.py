@@ -9,9 +9,18 @@ def get_config() -> ConfigDict:
     """``scaling_law`` with all chips and one frontier flavour."""
     config = scaling_law.get_config()
     config.chip = (
-        "b200", "h200", "h100", "a100", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "tpu7x", "mi300x",
+        "b200",
+        "h200",
+        "h100",
+        "a100",
+        "tpu_v4",
+        "tpu_v5e",
+        "tpu_v5p",
+        "tpu_v6e",
+        "tpu7x",
+        "mi300x",
         "mi355x",
-    )  # fmt: skip
+    )
     config.frontier = "held_out"
     config.bootstrap = 200
     config.out = "results/every_chip"

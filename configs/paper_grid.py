@@ -16,10 +16,7 @@ R1_DISTILL = tuple(
 BUDGETS = (128, 256, 512, 1024, 2048)
 """B: tokens of KV that a head reads in a step."""
 TOPK = ("dense", *(f"topk(k={budget})" for budget in BUDGETS))
-BLOCK_TOPK = (
-    "dense",
-    *(f"block_topk({16384 // budget}, {budget * budget // 16384})" for budget in BUDGETS),
-)
+BLOCK_TOPK = ("dense", *(f"block_topk({16384 // budget}, {budget * budget // 16384})" for budget in BUDGETS))
 """BS = 16384/B, so that search and attention cost about the same (§4.2)."""
 CAP = 30_768
 

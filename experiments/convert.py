@@ -12,29 +12,40 @@ import jax
 
 from kinetics_jax import models, storage
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run
-from kinetics_jax.models import gguf
-from kinetics_jax.models.folders import CONFIG, earlier_model
-from kinetics_jax.spec import InputError
+from kinetics_jax.commands.main import run
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.checkpoints import gguf
+from kinetics_jax.models.checkpoints.folders import CONFIG, earlier_model
 
 flags = Flags()
-_SOURCE = flags.DEFINE_string(
-    "source", None, "Folder, GGUF file or hub name to read.", required=True
+_SOURCE = flags.DEFINE_string("source", None, "Folder, GGUF file or hub name to read.", required=True)
+_OUT = flags.DEFINE_string(
+    "out", None, "Folder to write: new, empty, or an earlier conversion.", required=True
 )
-_OUT = flags.DEFINE_string("out", None, "Folder to write: new, empty, or an earlier conversion.",
-                           required=True)  # fmt: skip
 _TO = flags.DEFINE_enum("to", "orbax", ["hf", "orbax"], "Format to write.")
-_DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float16", "float32"],
-                           "Dtype of the weights (a Hugging Face or GGUF source).")  # fmt: skip
+_DTYPE = flags.DEFINE_enum(
+    "dtype",
+    "bfloat16",
+    ["bfloat16", "float16", "float32"],
+    "Dtype of the weights (a Hugging Face or GGUF source).",
+)
 _INT8 = flags.DEFINE_bool("int8", False, "Quantise to int8 (with --to=orbax).")
 
-_CARRIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-            "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-            "generation_config.json")  # fmt: skip
+_CARRIED = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+)
 _TEMPLATES = "additional_chat_templates"
 
 
-def _read(source: str) -> models.Qwen3:
+def _read(source: str) -> models.Transformer:
     if (pathlib.Path(source) / "kinetics_model.json").is_file():
         return models.restore_orbax(source)
     if gguf.is_gguf(source):  # a tokenizer that cannot be built is found before anything is written
@@ -45,9 +56,11 @@ def _read(source: str) -> models.Qwen3:
 def _checked_out(source: str) -> pathlib.Path:
     """Where to write: apart from the source, and never over files that no earlier conversion wrote."""
     text = storage.output_folder(
-        _OUT.value, "--out", sources=[("--source", source)],
+        _OUT.value,
+        "--out",
+        sources=[("--source", source)],
         stores="write to a folder here and copy that there whole",
-    )  # fmt: skip
+    )
     out = pathlib.Path(text)
     _replaced(out)
     return out
@@ -69,17 +82,13 @@ def _replaced(out: pathlib.Path) -> set[str]:
 def main(_: list[str]) -> None:
     """Read, write, and say where it is."""
     if _INT8.value and _TO.value == "hf":
-        raise InputError(
-            "--int8 goes with --to=orbax only: no Hugging Face file holds such weights"
-        )
+        raise InputError("--int8 goes with --to=orbax only: no Hugging Face file holds such weights")
     source = storage.source(_SOURCE.value, "--source")
     out = _checked_out(source)
     model = _read(source)
     marker = CONFIG if _TO.value == "hf" else "kinetics_model.json"
     target = pathlib.Path(os.path.realpath(out))
-    with storage.whole_directory(
-        target, earlier=lambda: _replaced(target), marker=marker
-    ) as folder:
+    with storage.whole_directory(target, earlier=lambda: _replaced(target), marker=marker) as folder:
         if _TO.value == "hf":
             models.save_hf(model, folder)
         else:
@@ -92,8 +101,10 @@ def main(_: list[str]) -> None:
         if (templates := pathlib.Path(source) / _TEMPLATES).is_dir():
             shutil.copytree(templates, folder / _TEMPLATES)
     size = sum(array.nbytes for array in jax.tree.leaves(model)) / 1e9
-    print(f"wrote {model.config.name}, {model.config.total_params / 1e9:.3f}B parameters, "
-          f"{size:.2f} GB in memory, to {out}")  # fmt: skip
+    print(
+        f"wrote {model.config.name}, {model.config.total_params / 1e9:.3f}B parameters, "
+        f"{size:.2f} GB in memory, to {out}"
+    )
 
 
 if __name__ == "__main__":

@@ -16,16 +16,12 @@ import jax
 
 from kinetics_jax import models, storage
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run
+from kinetics_jax.commands.main import run
 from kinetics_jax.engine import Engine, Piece, Progress
-from kinetics_jax.engine.log import SampleLog
-from kinetics_jax.spec import (
-    InputError,
-    Problem,
-    Sample,
-    SamplingParams,
-    parse_policy,
-)
+from kinetics_jax.engine.sample_log import SampleLog
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import parse_policy
+from kinetics_jax.records import Problem, Sample, SamplingParams
 
 flags = Flags()
 _MODEL = flags.DEFINE_string("model", None, "Checkpoint: folder, GGUF file or hub name.")
@@ -47,11 +43,10 @@ _THINKING = flags.DEFINE_bool(
     "thinking", None, "Reason first, or (--nothinking) not; default: as the chat template has it."
 )
 _CONTEXT = flags.DEFINE_integer("max_context", 4096, "Longest prompt and generation together.")
-_SLOTS = flags.DEFINE_integer(
-    "slots", None, "Samples at once per share of the mesh; default: what fits."
+_SLOTS = flags.DEFINE_integer("slots", None, "Samples at once per share of the mesh; default: what fits.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", None, ["bfloat16", "float16", "float32"], "Weights; default bfloat16, float32 on a CPU."
 )
-_DTYPE = flags.DEFINE_enum("dtype", None, ["bfloat16", "float16", "float32"],
-                           "Weights; default bfloat16, float32 on a CPU.")  # fmt: skip
 _QUANTIZE = flags.DEFINE_enum("quantize", None, ["int8"], "Quantise matmul weights.")
 _MESH = flags.DEFINE_string("mesh", "", "Such as data=2,model=4; default: one device.")
 _OUT = flags.DEFINE_string("out", None, "Folder to keep the samples in, and to go on from.")
@@ -70,9 +65,12 @@ def _run(stack: contextlib.ExitStack) -> None:
         raise InputError("--model names the checkpoint to load")
     problems = _problems()
     sampling = SamplingParams(
-        temperature=_TEMPERATURE.value, top_p=_TOP_P.value, top_k=_TOP_K.value,
-        min_p=_MIN_P.value, seed=_SEED.value,
-    )  # fmt: skip
+        temperature=_TEMPERATURE.value,
+        top_p=_TOP_P.value,
+        top_k=_TOP_K.value,
+        min_p=_MIN_P.value,
+        seed=_SEED.value,
+    )
     policy = parse_policy(_POLICY.value)
     path = storage.source(_MODEL.value, "--model")
     out, profile = _folder("out", path), _folder("profile", path)
@@ -80,18 +78,27 @@ def _run(stack: contextlib.ExitStack) -> None:
     alone = len(problems) == 1 and _N.value == 1 and not out
     tokenizer = models.load_tokenizer(path)  # what it lacks is said before the weights are read
     engine = Engine(
-        _load(path), policy=policy, tokenizer=tokenizer,
-        max_context=_CONTEXT.value, slots=_SLOTS.value or (1 if alone else None),
+        _load(path),
+        policy=policy,
+        tokenizer=tokenizer,
+        max_context=_CONTEXT.value,
+        slots=_SLOTS.value or (1 if alone else None),
         observe=_Observer(_opened(metrics, stack), quiet=alone),
-    )  # fmt: skip
+    )
     log = stack.enter_context(SampleLog(out)) if out else None
     if profile:
         stack.enter_context(jax.profiler.trace(profile))
     drawn: Iterator[Any] = engine.generate(
-        problems, n=_N.value, sampling=sampling, max_tokens=_MAX_TOKENS.value,
-        stop_strings=_STOP.value, thinking=_THINKING.value, system=_SYSTEM.value, stream=alone,
+        problems,
+        n=_N.value,
+        sampling=sampling,
+        max_tokens=_MAX_TOKENS.value,
+        stop_strings=_STOP.value,
+        thinking=_THINKING.value,
+        system=_SYSTEM.value,
+        stream=alone,
         done=log.done if log else (),
-    )  # fmt: skip
+    )
     for item in drawn:
         if isinstance(item, Piece):
             print(item.text, end="", flush=True)
@@ -106,9 +113,7 @@ def _folder(name: str, model: str) -> str | None:
     if flags[name] is None:
         return None
     only_here = "give a folder here" if name == "profile" else ""
-    return storage.output_folder(
-        flags[name], f"--{name}", sources=[("--model", model)], stores=only_here
-    )
+    return storage.output_folder(flags[name], f"--{name}", sources=[("--model", model)], stores=only_here)
 
 
 def _show(sample: Sample, alone: bool) -> None:
@@ -190,12 +195,15 @@ def _prompt(fields: dict[str, Any]) -> Any:
     return tuple(fields["messages"])
 
 
-def _load(path: str) -> models.Qwen3:
+def _load(path: str) -> models.Transformer:
     on_cpu = jax.default_backend() == "cpu"
     return models.load(
-        path, mesh=_mesh(), dtype=_DTYPE.value or ("float32" if on_cpu else "bfloat16"),
-        quantize="int8" if _QUANTIZE.value else None, unroll=on_cpu,
-    )  # fmt: skip
+        path,
+        mesh=_mesh(),
+        dtype=_DTYPE.value or ("float32" if on_cpu else "bfloat16"),
+        quantize="int8" if _QUANTIZE.value else None,
+        unroll=on_cpu,
+    )
 
 
 def _mesh() -> jax.sharding.Mesh | None:
@@ -207,9 +215,7 @@ def _mesh() -> jax.sharding.Mesh | None:
     except ValueError:
         raise InputError(f"--mesh={_MESH.value}: not like data=2,model=4") from None
     if unknown := [name for name in names if name not in ("data", "model", "expert")]:
-        raise InputError(
-            f"--mesh={_MESH.value}: no axis {unknown[0]!r}; data, model and expert are"
-        )
+        raise InputError(f"--mesh={_MESH.value}: no axis {unknown[0]!r}; data, model and expert are")
     if len(set(names)) < len(names) or min(sizes) < 1:
         raise InputError(f"--mesh={_MESH.value}: name each axis once, with a size of 1 or more")
     try:

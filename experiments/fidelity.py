@@ -19,23 +19,24 @@ from tqdm import tqdm
 
 from kinetics_jax import models, storage
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run
-from kinetics_jax.engine.fidelity import check, grid, measure
-from kinetics_jax.engine.passages import Passage, cut_passages, read_text
+from kinetics_jax.commands.main import run
+from kinetics_jax.errors import InputError
+from kinetics_jax.fidelity.intervals import summarise
+from kinetics_jax.fidelity.measurement import check, grid, measure
+from kinetics_jax.fidelity.passages import Passage, cut_passages, read_text
+from kinetics_jax.fidelity.records import Fidelity
+from kinetics_jax.policies import Dense, Policy, parse_policy, policy_to_dict
 from kinetics_jax.report.fidelity import markdown
-from kinetics_jax.scaling.fidelity import summarise
-from kinetics_jax.spec import Dense, InputError, Policy, parse_policy, policy_to_dict
-from kinetics_jax.spec.fidelity import Fidelity
 
 _WRITTEN = ("measurements.jsonl", "fidelity.json", "table.md")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 flags = Flags()
-_MODEL = flags.DEFINE_string("model", None, "Folder, GGUF file or hub name of the model.",
-                             required=True)  # fmt: skip
+_MODEL = flags.DEFINE_string("model", None, "Folder, GGUF file or hub name of the model.", required=True)
 _TEXT = flags.DEFINE_multi_string(
-    "text", [str(_ROOT / "docs")],
+    "text",
+    [str(_ROOT / "docs")],
     "Text file, folder of them, or .jsonl of problems; may be repeated. Default: this project's docs.",
-)  # fmt: skip
+)
 _PASSAGES = flags.DEFINE_integer("passages", 2, "Passages of each text.")
 _CONTEXTS = flags.DEFINE_list("contexts", ["2048", "4096"], "Context lengths, in tokens.")
 _SPAN = flags.DEFINE_integer("span", 128, "Tokens decoded at the end of each context.")
@@ -111,15 +112,19 @@ def _run(out: pathlib.Path, source: str) -> str:
     model = models.load(source, dtype=_DTYPE.value)
     check(model.config, length, contexts, policies, _SPAN.value)
     manifest = {
-        "model": model.config.name, "dtype": _DTYPE.value, "span": _SPAN.value,
+        "model": model.config.name,
+        "dtype": _DTYPE.value,
+        "span": _SPAN.value,
         "passage_tokens": length,
         "texts": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
-    }  # fmt: skip
+    }
     records = _resume(out, manifest)
     wanted = {
         (passage.text, passage.number, context, policy)
-        for passage in passages for context in contexts for policy in policies
-    }  # fmt: skip
+        for passage in passages
+        for context in contexts
+        for policy in policies
+    }
     done = {record.key for record in records} & wanted
     begun = time.time()
     with (
@@ -133,14 +138,15 @@ def _run(out: pathlib.Path, source: str) -> str:
                 lines.flush()
                 bar.update()
     rows = summarise(record for record in records if record.key in wanted)
-    machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, {jax.devices()}"
-    )
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, {jax.devices()}"
     result = {
-        **manifest, "units": {"kl": "nats per token", "kv_reads": "tokens per KV head and step"},
-        "jax": jax.__version__, "machine": machine, "seconds_of_this_run": round(time.time() - begun),
+        **manifest,
+        "units": {"kl": "nats per token", "kv_reads": "tokens per KV head and step"},
+        "jax": jax.__version__,
+        "machine": machine,
+        "seconds_of_this_run": round(time.time() - begun),
         "rows": [dataclasses.asdict(row) | {"policy": policy_to_dict(row.policy)} for row in rows],
-    }  # fmt: skip
+    }
     (out / "fidelity.json").write_text(json.dumps(result, indent=1) + "\n")
     table = markdown(rows)
     (out / "table.md").write_text(table)
@@ -151,10 +157,14 @@ def main(_: list[str]) -> None:
     """Measure what is not there yet, then write the table and print it."""
     source = storage.source(_MODEL.value, "--model")
     texts = [("--text", storage.local(text, "--text")) for text in _TEXT.value]
-    out = pathlib.Path(storage.output_folder(
-        _OUT.value, "--out", sources=[("--model", source), *texts],
-        stores="measure in a folder here and copy that",
-    ))  # fmt: skip
+    out = pathlib.Path(
+        storage.output_folder(
+            _OUT.value,
+            "--out",
+            sources=[("--model", source), *texts],
+            stores="measure in a folder here and copy that",
+        )
+    )
     table = _run(out, source)
     print(f"{table}\nwrote {out}/fidelity.json, {out}/table.md")
 

@@ -18,26 +18,32 @@ from typing import Any
 
 from kinetics_jax import storage
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.commands.main import run
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
 
 flags = Flags()
-_OUT = flags.DEFINE_string("table", "", "Markdown file to write, a .json beside it (default: docs/"
-                           "fit_table.md for the whole table, results/fit_table.md for a part).")  # fmt: skip
+_OUT = flags.DEFINE_string(
+    "table",
+    "",
+    "Markdown file to write, a .json beside it (default: docs/"
+    "fit_table.md for the whole table, results/fit_table.md for a part).",
+)
 _CONTEXT = flags.DEFINE_integer("context", 32_768, "Tokens of room per sequence.", lower_bound=1)
 _MODELS = flags.DEFINE_list("presets", [], "Only these models (default: every preset).")
 _CHIPS = flags.DEFINE_list("chips", [], "Only these chips (default: v5e, v6e, v5p, tpu7x).")
 _PROCESSES = flags.DEFINE_integer("processes", 2, "Compilers at work at a time.", lower_bound=1)
 _AFRESH = flags.DEFINE_bool("afresh", False, "Compile rows anew that an earlier run has left.")
-_ROW = flags.DEFINE_string(
-    "row", "", "Used by the children: compile MODEL,WEIGHTS,CHIP, print it as JSON."
-)
+_ROW = flags.DEFINE_string("row", "", "Used by the children: compile MODEL,WEIGHTS,CHIP, print it as JSON.")
 
 ROOT = pathlib.Path(__file__).parents[1]
 CHIPS = ("v5e", "v6e", "v5p", "tpu7x")
 # INT8 is for the chips with little memory.
-INT8 = {(name, chip) for name in ("qwen3-8b", "qwen3-14b", "qwen3-32b", "qwen3-30b-a3b")
-        for chip in ("v5e", "v6e")}  # fmt: skip
+INT8 = {
+    (name, chip)
+    for name in ("qwen3-8b", "qwen3-14b", "qwen3-32b", "qwen3-30b-a3b")
+    for chip in ("v5e", "v6e")
+}
 _GIB = 2**30
 _SECONDS_PER_ROW = 1800
 
@@ -58,8 +64,11 @@ def _chosen() -> list[Row]:
         if chip not in CHIPS:
             raise InputError(f"--chips={chip} is not known; known: {', '.join(CHIPS)}")
     models = {presets[name].name for name in _MODELS.value}
-    found = [row for row in rows() if (not models or row[0] in models)
-             and (not _CHIPS.value or row[2] in _CHIPS.value)]  # fmt: skip
+    found = [
+        row
+        for row in rows()
+        if (not models or row[0] in models) and (not _CHIPS.value or row[2] in _CHIPS.value)
+    ]
     if not found:
         raise InputError("--presets and --chips leave no row; the table has published models only")
     return found
@@ -67,8 +76,8 @@ def _chosen() -> list[Row]:
 
 def _compile(row: Row, context: int) -> Record:
     """Compile one row here. Slow, and libtpu may take the process down with it."""
-    from kinetics_jax.models.fit import make_mesh
-    from kinetics_jax.models.slices import largest_on_smallest
+    from kinetics_jax.ahead_of_time.fit import make_mesh
+    from kinetics_jax.ahead_of_time.slices import largest_on_smallest
 
     name, weights, chip = row
     begun = time.time()
@@ -78,15 +87,27 @@ def _compile(row: Row, context: int) -> Record:
     fit, place = found.fit, found.placement
     mesh = make_mesh(place)
     return {
-        "model": name, "weights": weights, "chip": chip, "slice": place.topology,
-        "devices": mesh.devices.size, "data_ways": mesh.shape["data"], "expert_ways": place.expert,
-        "model_ways": place.model, "context": context, "batch": found.batch,
-        "kv_tokens": found.batch * context, "hbm_bytes": fit.needed,
-        "argument_bytes": fit.arguments, "temporary_bytes": fit.temporary,
-        "collectives": dict(fit.collectives), "collective_bytes": fit.collective_bytes,
-        "refused_batch": found.refused_batch, "refused_bytes": found.refused.needed,
-        "available_bytes": found.refused.available, "seconds": round(time.time() - begun, 1),
-    }  # fmt: skip
+        "model": name,
+        "weights": weights,
+        "chip": chip,
+        "slice": place.topology,
+        "devices": mesh.devices.size,
+        "data_ways": mesh.shape["data"],
+        "expert_ways": place.expert,
+        "model_ways": place.model,
+        "context": context,
+        "batch": found.batch,
+        "kv_tokens": found.batch * context,
+        "hbm_bytes": fit.needed,
+        "argument_bytes": fit.arguments,
+        "temporary_bytes": fit.temporary,
+        "collectives": dict(fit.collectives),
+        "collective_bytes": fit.collective_bytes,
+        "refused_batch": found.refused_batch,
+        "refused_bytes": found.refused.needed,
+        "available_bytes": found.refused.available,
+        "seconds": round(time.time() - begun, 1),
+    }
 
 
 def _in_child(row: Row, context: int) -> Record:
@@ -95,8 +116,9 @@ def _in_child(row: Row, context: int) -> Record:
     command.append(f"--context={context}")
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment,
-                              timeout=_SECONDS_PER_ROW)  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=_SECONDS_PER_ROW
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"no answer within {_SECONDS_PER_ROW} s") from error
     if done.returncode:
@@ -146,12 +168,19 @@ def _line(record: Record) -> str:
     mesh = "×".join(str(record[f"{axis}_ways"]) for axis in ("data", "expert", "model"))
     used = ", ".join(f"{count} {what}" for what, count in record["collectives"].items()) or "none"
     cells = [
-        record["model"], record["weights"], f"{record['slice']} ({record['devices']})", mesh,
-        str(record["batch"]), f"{record['kv_tokens']:,}", f"{record['hbm_bytes'] / _GIB:.2f}",
-        f"{record['temporary_bytes'] / _GIB:.3f}", used, f"{record['collective_bytes'] / 2**20:.1f}",
+        record["model"],
+        record["weights"],
+        f"{record['slice']} ({record['devices']})",
+        mesh,
+        str(record["batch"]),
+        f"{record['kv_tokens']:,}",
+        f"{record['hbm_bytes'] / _GIB:.2f}",
+        f"{record['temporary_bytes'] / _GIB:.3f}",
+        used,
+        f"{record['collective_bytes'] / 2**20:.1f}",
         f"{record['refused_batch']}: {record['refused_bytes'] / _GIB:.2f} > "
         f"{record['available_bytes'] / _GIB:.2f}",
-    ]  # fmt: skip
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -170,8 +199,19 @@ device, a layer's once per layer. *Refused* is the next batch: GiB the compiler 
 The slices of v5p and TPU7x begin at four chips. Heads of 64 (qwen2.5-0.5b) take the room of 128 in HBM.
 
 """
-_COLUMNS = ("model", "weights", "slice (devices)", "mesh", "batch", "tokens of KV", "HBM", "temporary",
-            "collectives", "MiB/step", "refused")  # fmt: skip
+_COLUMNS = (
+    "model",
+    "weights",
+    "slice (devices)",
+    "mesh",
+    "batch",
+    "tokens of KV",
+    "HBM",
+    "temporary",
+    "collectives",
+    "MiB/step",
+    "refused",
+)
 
 
 def _write(out: pathlib.Path, records: list[Record], versions: Record) -> None:
@@ -179,14 +219,9 @@ def _write(out: pathlib.Path, records: list[Record], versions: Record) -> None:
     titles = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|"]
     table = "\n".join(titles + [_line(record) for record in records]) + "\n"
     header = _HEADER.format(date=datetime.date.today(), minutes=minutes, **versions)
-    plain = [
-        {k: v for k, v in record.items() if k not in ("versions", "seconds")} for record in records
-    ]
+    plain = [{k: v for k, v in record.items() if k not in ("versions", "seconds")} for record in records]
     out.parent.mkdir(parents=True, exist_ok=True)
-    for file, text in (
-        (out, header + table),
-        (out.with_suffix(".json"), json.dumps(plain, indent=1) + "\n"),
-    ):
+    for file, text in ((out, header + table), (out.with_suffix(".json"), json.dumps(plain, indent=1) + "\n")):
         part = file.with_name(file.name + ".part")
         part.write_text(text)
         part.replace(file)
@@ -219,10 +254,7 @@ def main(_: list[str]) -> None:
     out, versions = _table_file(chosen), _versions()
     kept = _Kept(ROOT / "results" / "fit_table.jsonl", versions)
     left = [row for row in chosen if _AFRESH.value or row not in kept.records]
-    print(
-        f"{len(chosen)} rows, {len(chosen) - len(left)} of them kept from an earlier run",
-        flush=True,
-    )
+    print(f"{len(chosen)} rows, {len(chosen) - len(left)} of them kept from an earlier run", flush=True)
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(_PROCESSES.value) as pool:
         asked = {pool.submit(_in_child, row, _CONTEXT.value): row for row in left}
@@ -235,9 +267,7 @@ def main(_: list[str]) -> None:
             else:
                 print(_line(record), flush=True)
     if failed:
-        raise SystemExit(
-            f"{failed} rows failed and no table was written; the others are kept: run again"
-        )
+        raise SystemExit(f"{failed} rows failed and no table was written; the others are kept: run again")
     _write(out, [kept.records[row] for row in chosen], versions)
 
 

@@ -24,20 +24,20 @@ from configs import scaling_law as defaults
 from kinetics_jax import storage
 from kinetics_jax.commands.configs import options_from_flags
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run as run_command
+from kinetics_jax.commands.main import run as run_command
+from kinetics_jax.commands.stop_signal import Stopped, StopSignal
 from kinetics_jax.commands.values import typed
 from kinetics_jax.costs import get_chip
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import parse_policy
 from kinetics_jax.report import check_out_dir, summary_table, write_results
 from kinetics_jax.scaling import Trials, read_trials
-from kinetics_jax.scaling.law import LawOptions
-from kinetics_jax.scaling.run import find_results
-from kinetics_jax.spec import InputError, parse_policy, presets
-from kinetics_jax.sweep.stop import Stopped, StopSignal
+from kinetics_jax.scaling.law.all_laws import find_results
+from kinetics_jax.scaling.law.one_law import LawOptions
+from kinetics_jax.shapes import presets
 
 flags = Flags()
-config_flags.DEFINE_config_file(
-    "config", None, "Experiment file; see configs/.", flag_values=flags.values
-)
+config_flags.DEFINE_config_file("config", None, "Experiment file; see configs/.", flag_values=flags.values)
 _DEFAULTS = defaults.get_config()
 _HELP = {
     "traces": "Files of samples: sample records, trials CSV(.gz), or Kinetics generations.",
@@ -84,9 +84,7 @@ def options() -> ConfigDict:
     """The config file's options, or the defaults, with the flags that were given on top."""
     found = options_from_flags(flags, defaults.get_config, _DEFAULTS)
     if unknown := sorted(set(found) - set(_DEFAULTS)):
-        raise InputError(
-            f"config has no option {', '.join(unknown)}; it has {', '.join(_DEFAULTS)}"
-        )
+        raise InputError(f"config has no option {', '.join(unknown)}; it has {', '.join(_DEFAULTS)}")
     given = dict(_DEFAULTS) | found
     usual = dict(_DEFAULTS)
     return ConfigDict({name: typed(name, given[name], usual[name], _split) for name in usual})
@@ -140,7 +138,7 @@ def _decode(config: ConfigDict, options: LawOptions) -> str:
     """The records of the built-in suite, decoded here and now, or the rest of them after a stop."""
     from configs import suite
     from kinetics_jax.sweep.options import read
-    from kinetics_jax.sweep.run import Sweep
+    from kinetics_jax.sweep.sweep import Sweep
 
     root = f"{storage.expand(config.out, '--out').rstrip('/')}-samples-seed{options.seed}"
     chosen = suite.get_config().to_dict()
@@ -159,9 +157,7 @@ def _patterns(config: ConfigDict) -> dict[str, re.Pattern[str]]:
         try:
             found[column] = re.compile(config[option])
         except re.error as error:
-            raise InputError(
-                f"--{option}={config[option]!r} is no regular expression: {error}"
-            ) from None
+            raise InputError(f"--{option}={config[option]!r} is no regular expression: {error}") from None
     return found
 
 
@@ -189,7 +185,7 @@ def _read(
     if unknown is not None:
         raise InputError(
             f"{chosen.where(unknown)}: unknown model {chosen.model[unknown]!r}: no shape to price it "
-            "by. Leave it out with --models=PATTERN, or name it as one of kinetics_jax.spec.presets"
+            "by. Leave it out with --models=PATTERN, or name it as one of kinetics_jax.shapes.presets"
         )
     return chosen
 

@@ -15,17 +15,22 @@ from configs import sweep as defaults
 from kinetics_jax import storage
 from kinetics_jax.commands.configs import options_from_flags
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run as run_command
-from kinetics_jax.spec import InputError
+from kinetics_jax.commands.main import run as run_command
+from kinetics_jax.errors import InputError
 from kinetics_jax.sweep.distributed import initialize
 from kinetics_jax.sweep.options import OPTIONS, read
 from kinetics_jax.sweep.plan import plan_table
-from kinetics_jax.sweep.run import Outcome, Sweep, plan_sweep
-from kinetics_jax.sweep.work import Share
+from kinetics_jax.sweep.shares import Share
+from kinetics_jax.sweep.sweep import Outcome, Sweep, plan_sweep
 
 flags = Flags()
-_DEFINE: dict[type, Any] = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float,
-           str: flags.DEFINE_string, tuple: flags.DEFINE_string}  # fmt: skip
+_DEFINE: dict[type, Any] = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_string,
+}
 
 
 def define_flags() -> None:

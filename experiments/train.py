@@ -12,15 +12,16 @@ import jax
 
 from kinetics_jax import models, storage, training
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.run import run
-from kinetics_jax.models.folders import earlier_model
+from kinetics_jax.commands.main import run
+from kinetics_jax.models.checkpoints.folders import earlier_model
 from kinetics_jax.tasks.registers import Machine, make_problems
 from kinetics_jax.training.recipe import RECIPE, SMOKE
 
 flags = Flags()
 _SIZE = flags.DEFINE_enum("size", "xs", sorted(training.SIZES), "Which shape to train.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the starting weights and of every batch.",
-                             lower_bound=0, upper_bound=2**31 - 1)  # fmt: skip
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the starting weights and of every batch.", lower_bound=0, upper_bound=2**31 - 1
+)
 _OUT = flags.DEFINE_string("out", "results/training", "Folder for the run's own folder.")
 _PROBLEMS = flags.DEFINE_integer(
     "problems", 240, "Validation problems to score the trained model on.", lower_bound=1
@@ -49,10 +50,12 @@ def main(_: list[str]) -> None:
     models.save_hf(model, folder / "model")
     about = training.about(progress, score, config, Machine(), cpu_seconds=spent)
     (folder / "training.json").write_text(json.dumps(about, indent=1) + "\n")
-    print(f"{config.name}, {config.total_params:,} parameters: solves {score.pass_at(1):.3f} of "
-          f"{len(problems)} validation problems with one sample, {score.pass_at(16):.3f} with 16. "
-          f"{progress.step} steps, {spent:.0f} s of CPU (jax {jax.__version__}). "
-          f"In {folder}")  # fmt: skip
+    print(
+        f"{config.name}, {config.total_params:,} parameters: solves {score.pass_at(1):.3f} of "
+        f"{len(problems)} validation problems with one sample, {score.pass_at(16):.3f} with 16. "
+        f"{progress.step} steps, {spent:.0f} s of CPU (jax {jax.__version__}). "
+        f"In {folder}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,44 @@
 """Test-time scaling laws that price compute and memory, and the JAX code to measure them.
 
-Importing this package is cheap: no JAX, no SciPy. Each half of the house is imported on first use:
-``kinetics_jax.spec``, ``.costs``, ``.scaling`` and ``.report`` (accounting, NumPy only),
-``.tasks`` (problems and graders), and ``kinetics_jax.models`` and ``.attention`` (decoding, JAX).
+Importing this package is cheap: no JAX, no SciPy. ``dir(kinetics_jax)`` shows its rooms, and each is
+imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``, ``scaling``
+and ``report`` are NumPy only; ``attention``, ``models``, ``ahead_of_time``, ``engine``, ``fidelity``,
+``sweep`` and ``training`` need JAX. ``docs/design.md`` says what lives where.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
+from kinetics_jax import _lazy
 from kinetics_jax._version import __version__
 
-_ROOMS = ("attention", "costs", "engine", "models", "report", "scaling", "spec", "tasks")
-_NAMES = {"Engine": "engine"}  # public names that live in a room
+if TYPE_CHECKING:
+    from kinetics_jax.engine import Engine
+
+_ROOMS = (
+    "ahead_of_time",
+    "attention",
+    "chips",
+    "commands",
+    "costs",
+    "engine",
+    "errors",
+    "fidelity",
+    "models",
+    "policies",
+    "records",
+    "report",
+    "scaling",
+    "shapes",
+    "storage",
+    "sweep",
+    "tasks",
+    "training",
+)
 
 __all__ = ["Engine", "__version__", *_ROOMS]
 
+__getattr__, _dir = _lazy.face(__name__, {room: room for room in _ROOMS} | {"Engine": "engine"})
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return [*_dir(), "__version__"]

@@ -34,11 +34,7 @@ Avals = tuple[jax.ShapeDtypeStruct, ...]
 @contextlib.contextmanager
 def our_rules() -> Iterator[None]:
     """JAX's defaults, for what is traced within: the caller's may be stricter or wider."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-    ):
+    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         yield
 
 
@@ -130,9 +126,7 @@ def _obstacle(call: Call, kernel: str, avals: Avals) -> str | None:
     except Exception as error:  # whatever another jax raises is the reason, and is logged
         if os.environ.get(STRICT):
             raise
-        return (
-            f"jax {jax.__version__} cannot trace it: {type(error).__name__}: {_first_line(error)}"
-        )
+        return f"jax {jax.__version__} cannot trace it: {type(error).__name__}: {_first_line(error)}"
     return None
 
 

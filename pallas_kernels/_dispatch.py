@@ -75,9 +75,7 @@ class Op:
         )
         return _primitive.bind(call, tuple(given.values()))
 
-    def _require(
-        self, kernel: str, implementation: str, arrays: Arrays, options: Mapping[str, Any]
-    ) -> None:
+    def _require(self, kernel: str, implementation: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
         reason = self._reason(kernel, arrays, options)
         if reason is not None:
             raise UnsupportedError(self.name, implementation, reason)

@@ -14,18 +14,7 @@ plgpu: Any = mosaic_gpu  # a checker sees one jax; the names differ between 0.10
 NEEDED = ("InterpretGPUParams", "load", "mma", "store")
 
 # JAX names a device that is not here by its kind alone.
-HOPPER_AND_LATER = (
-    "H100",
-    "H200",
-    "H800",
-    "H20",
-    "GH200",
-    "B100",
-    "B200",
-    "GB200",
-    "B300",
-    "GB300",
-)
+HOPPER_AND_LATER = ("H100", "H200", "H800", "H20", "GH200", "B100", "B200", "GB200", "B300", "GB300")
 
 
 def missing() -> tuple[str, ...]:

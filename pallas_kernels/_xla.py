@@ -17,7 +17,6 @@ def map_rows(function: Callable[[jax.Array], Any], rows: int) -> Any:
     """``function(row)`` of every row number, stacked, as the platform that it is lowered for likes it."""
     one_by_one = functools.partial(lax.map, function)
     together = {
-        platform: functools.partial(lax.map, function, batch_size=size)
-        for platform, size in AT_ONCE.items()
+        platform: functools.partial(lax.map, function, batch_size=size) for platform, size in AT_ONCE.items()
     }
     return lax.platform_dependent(jnp.arange(rows), default=one_by_one, **together)

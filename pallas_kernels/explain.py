@@ -19,10 +19,8 @@ from pallas_kernels.select_pages.api import select_pages
 
 OPS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (
-        kv_append, linear, look_up, page_scores, paged_attention, prefix_attention, select_pages,
-    )
-}  # fmt: skip
+    for function in (kv_append, linear, look_up, page_scores, paged_attention, prefix_attention, select_pages)
+}
 
 
 @dataclasses.dataclass(frozen=True)

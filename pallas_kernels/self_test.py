@@ -120,11 +120,16 @@ def _jitted(implementation: str | None) -> Callable[[dict[str, jax.Array]], dict
         )
         (ids, counts), right_lists = (
             select_pages(
-                right_scores, lengths, page_size=PAGE, top_k=TOP_K, sink_pages=1,
-                page_table_bp=x["table"], implementation=name,
+                right_scores,
+                lengths,
+                page_size=PAGE,
+                top_k=TOP_K,
+                sink_pages=1,
+                page_table_bp=x["table"],
+                implementation=name,
             )
             for name in (implementation, "reference")
-        )  # fmt: skip
+        )
         out, lse = paged_attention(
             x["query"], right.kv_pages, *right_lists, lengths, implementation=implementation
         )

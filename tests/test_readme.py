@@ -20,15 +20,16 @@ RECORD = (
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.S))
 def test_every_python_block_runs(code, tmp_path):
     if "models.load(" in code:
-        pytest.skip(
-            "needs a checkpoint; tests/models/test_example.py runs the same lines on a made one"
-        )
+        pytest.skip("needs a checkpoint; tests/models/test_example.py runs the same lines on a made one")
     rows = "".join(RECORD.format(p=p, t=t) for p in range(3) for t in range(2))
     (tmp_path / "samples.jsonl").write_text(rows)
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

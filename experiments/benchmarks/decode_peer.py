@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.shapes import ModelConfig
 
 CACHES = ("DynamicCache", "StaticCache")
 
@@ -58,17 +58,20 @@ def fastest(function: Callable[[], Any], repeats: int) -> Took:
     return Took(*map(min, zip(*taken, strict=True)))
 
 
-def transformers_step(
-    config: ModelConfig, B: int, S: int, dtype: str, cache: str, repeats: int
-) -> Took:
+def transformers_step(config: ModelConfig, B: int, S: int, dtype: str, cache: str, repeats: int) -> Took:
     """A greedy decode step of B sequences that hold S random tokens."""
     shape = transformers.Qwen3Config(
-        vocab_size=config.vocab_size, hidden_size=config.model_dim,
-        intermediate_size=config.ffn_dim, num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_query_heads, num_key_value_heads=config.num_kv_heads,
-        head_dim=config.head_dim, tie_word_embeddings=config.tied_embeddings,
-        max_position_embeddings=config.max_context, attn_implementation="sdpa",
-    )  # fmt: skip
+        vocab_size=config.vocab_size,
+        hidden_size=config.model_dim,
+        intermediate_size=config.ffn_dim,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_query_heads,
+        num_key_value_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        tie_word_embeddings=config.tied_embeddings,
+        max_position_embeddings=config.max_context,
+        attn_implementation="sdpa",
+    )
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     kind = getattr(torch, dtype)
@@ -77,9 +80,7 @@ def transformers_step(
     held = getattr(transformers, cache)(config=shape, **room)
     place = torch.arange(S)
     for layer in range(config.num_layers):
-        key, value = (
-            torch.rand(B, config.num_kv_heads, S, config.head_dim, dtype=kind) for _ in "kv"
-        )
+        key, value = (torch.rand(B, config.num_kv_heads, S, config.head_dim, dtype=kind) for _ in "kv")
         held.update(key, value, layer, {"cache_position": place})
     token = torch.zeros(B, 1, dtype=torch.long)
     step = iter(range(S, S + repeats + 2))

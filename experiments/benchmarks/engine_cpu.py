@@ -27,9 +27,11 @@ import pallas_kernels as pk
 from experiments.benchmarks import decode_peer
 from kinetics_jax.engine import Engine
 from kinetics_jax.engine.device import Device
-from kinetics_jax.engine.sampling import SamplerState
-from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import BlockTopK, Dense, Policy, SamplingParams, presets
+from kinetics_jax.engine.sampler.sampling import SamplerState
+from kinetics_jax.models import Transformer
+from kinetics_jax.policies import BlockTopK, Dense, Policy
+from kinetics_jax.records import SamplingParams
+from kinetics_jax.shapes import presets
 
 CONFIG = dataclasses.replace(presets["qwen3-0.6b"], num_layers=4)
 POLICIES: dict[str, Policy] = {
@@ -37,10 +39,13 @@ POLICIES: dict[str, Policy] = {
     "block top-k, budget 1024": BlockTopK(block_size=64, top_blocks=16, dense_layers=0),
 }
 TARGETS = {  # (policy, S) → times as fast as the peer; policy → times the reading of the bytes
-    ("dense", 8192): 4, ("dense", 32_768): 10,
-    ("block top-k, budget 1024", 8192): 10, ("block top-k, budget 1024", 32_768): 60,
-    "dense": 2, "block top-k, budget 1024": 2.5,
-}  # fmt: skip
+    ("dense", 8192): 4,
+    ("dense", 32_768): 10,
+    ("block top-k, budget 1024", 8192): 10,
+    ("block top-k, budget 1024", 32_768): 60,
+    "dense": 2,
+    "block top-k, budget 1024": 2.5,
+}
 DTYPES = ("bfloat16", "float32")
 
 _CONTEXTS = flags.DEFINE_list("contexts", ["2048", "8192", "32768"], "Tokens a sequence holds.")
@@ -53,7 +58,7 @@ _OUT = flags.DEFINE_string("out", "results/engine_cpu.json", "Where the figures 
 
 def filled_device(policy: Policy, S: int, dtype: str) -> tuple[Engine, Device]:
     """An engine whose slots all hold S random tokens, on pages in no order."""
-    model = Qwen3.init(CONFIG, jax.random.key(0), dtype=dtype, unroll=True)
+    model = Transformer.init(CONFIG, jax.random.key(0), dtype=dtype, unroll=True)
     B, room = _SLOTS.value, _STEPS.value * (_REPEATS.value + 2)
     engine = Engine(
         model, policy=policy, slots=B, max_context=S + room, prompt_rows=1, chunk_steps=_STEPS.value
@@ -65,10 +70,13 @@ def filled_device(policy: Policy, S: int, dtype: str) -> tuple[Engine, Device]:
     slots = dataclasses.replace(
         state.slots,
         page_table_bp=jnp.asarray(table.reshape(B, device.pages), jnp.int32),
-        lengths_b=jnp.full(B, S, jnp.int32), prompt_len_b=jnp.full(B, S, jnp.int32),
-        active_b=jnp.ones(B, bool), max_tokens_b=jnp.full(B, 10 * room, jnp.int32),
-        hidden_bm=jnp.ones_like(state.slots.hidden_bm), sampler=jax.tree.map(jnp.asarray, rows),
-    )  # fmt: skip
+        lengths_b=jnp.full(B, S, jnp.int32),
+        prompt_len_b=jnp.full(B, S, jnp.int32),
+        active_b=jnp.ones(B, bool),
+        max_tokens_b=jnp.full(B, 10 * room, jnp.int32),
+        hidden_bm=jnp.ones_like(state.slots.hidden_bm),
+        sampler=jax.tree.map(jnp.asarray, rows),
+    )
     summaries = None if state.summaries is None else _scramble(state.summaries)
     device._state = dataclasses.replace(
         state, kv_pages=_scramble(state.kv_pages), summaries=summaries, slots=slots
@@ -169,17 +177,27 @@ def _compare(result: dict[str, Any]) -> dict[str, Any]:
     S, peers = result["S"], result["peer"]
     print(f"S={S}, load {result['load']:.1f}")
     for name, took in peers.items():
-        print(f"  transformers, {name:23s} {took.get('milliseconds', float('nan')):9.2f} ms"
-              f"  {took.get('skipped', '')}")  # fmt: skip
+        print(
+            f"  transformers, {name:23s} {took.get('milliseconds', float('nan')):9.2f} ms"
+            f"  {took.get('skipped', '')}"
+        )
     fastest = {  # of the cache that its generate makes by default, which targets are for, and of any
-        label: min((took["milliseconds"] for name, took in peers.items()
-                    if name.startswith(cache) and "milliseconds" in took), default=None)
+        label: min(
+            (
+                took["milliseconds"]
+                for name, took in peers.items()
+                if name.startswith(cache) and "milliseconds" in took
+            ),
+            default=None,
+        )
         for label, cache in (("default cache", "DynamicCache"), ("fastest cache", ""))
-    }  # fmt: skip
+    }
     for policy, by_dtype in result["engine"].items():
         for dtype, took in by_dtype.items():
-            print(f"  {policy:26s} {dtype:9s} {took['milliseconds']:9.2f} ms"
-                  f" = {took['times the reading']:.2f}× reading its bytes")  # fmt: skip
+            print(
+                f"  {policy:26s} {dtype:9s} {took['milliseconds']:9.2f} ms"
+                f" = {took['times the reading']:.2f}× reading its bytes"
+            )
         best = min(by_dtype.values(), key=lambda took: took["milliseconds"])
         result[f"{policy}: times the reading"] = best["times the reading"]
         print(f"    times the reading: {best['times the reading']:.2f}, target {TARGETS[policy]}")

@@ -16,7 +16,8 @@ from absl import app, flags
 
 from kinetics_jax import models
 from kinetics_jax.engine import Engine, Progress
-from kinetics_jax.spec import ModelConfig, SamplingParams
+from kinetics_jax.records import SamplingParams
+from kinetics_jax.shapes import ModelConfig
 
 _SLOTS = flags.DEFINE_integer("slots", 32, "Samples at once.")
 _SAMPLES = flags.DEFINE_integer("samples", 128, "Samples of each of two prompts.")
@@ -24,13 +25,22 @@ _TOKENS = flags.DEFINE_integer("max_tokens", 512, "Most tokens of a sample.")
 _OUT = flags.DEFINE_string("out", "results/engine_overhead.json", "Where the figures go.")
 
 CONFIG = ModelConfig(
-    name="tiny", vocab_size=272, model_dim=64, ffn_dim=128, num_layers=3, num_query_heads=2,
-    num_kv_heads=1, head_dim=32, tied_embeddings=True, max_context=1024, eos_token_ids=(7,),
-)  # fmt: skip
+    name="tiny",
+    vocab_size=272,
+    model_dim=64,
+    ffn_dim=128,
+    num_layers=3,
+    num_query_heads=2,
+    num_kv_heads=1,
+    head_dim=32,
+    tied_embeddings=True,
+    max_context=1024,
+    eos_token_ids=(7,),
+)
 
 
 def main(_: list[str]) -> None:
-    model = models.Qwen3.init(CONFIG, jax.random.key(0), dtype="float32").unroll()
+    model = models.Transformer.init(CONFIG, jax.random.key(0), dtype="float32").unroll()
     seen: list[Progress] = []
     engine = Engine(model, slots=_SLOTS.value, max_context=1024, observe=seen.append)
     rng = np.random.default_rng(0)
@@ -41,9 +51,7 @@ def main(_: list[str]) -> None:
     compiled = engine.compilations
     seen.clear()
     begun = time.perf_counter()
-    samples = list(
-        engine.generate(prompts, _SAMPLES.value, max_tokens=_TOKENS.value, sampling=sampling)
-    )
+    samples = list(engine.generate(prompts, _SAMPLES.value, max_tokens=_TOKENS.value, sampling=sampling))
     end = seen[-1]
     figures = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "

@@ -18,6 +18,7 @@ import numpy as np
 from absl import app, flags
 
 from kinetics_jax.costs import price
+from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.scaling import (
     Cell,
     Study,
@@ -28,8 +29,7 @@ from kinetics_jax.scaling import (
     model_curves,
     paper_frontier,
 )
-from kinetics_jax.scaling.study import Search
-from kinetics_jax.spec import Dense, TopK
+from kinetics_jax.scaling.frontier.study import Search
 
 _JSON = flags.DEFINE_string("json", "", "File that the figures are written to; empty for none.")
 _SEARCH = flags.DEFINE_enum(
@@ -53,10 +53,21 @@ def simulated_cells(questions: int = 30, samples: int = 32) -> list[Cell]:
             rates = np.clip(skill + hardness, 0.01, 0.99)[:, None]
             lengths = np.clip(rng.lognormal(9.2, 0.6, shape), 200, 32_768).round()
             cells.append(
-                Cell("simulated", f"qwen3-{model}", policy, "aime24", 32_768, "", 0.6,
-                     tuple(map(str, range(questions))), lengths, rng.random(shape) < rates,
-                     np.ones(shape, bool), np.full(questions, 128.0))
-            )  # fmt: skip
+                Cell(
+                    "simulated",
+                    f"qwen3-{model}",
+                    policy,
+                    "aime24",
+                    32_768,
+                    "",
+                    0.6,
+                    tuple(map(str, range(questions))),
+                    lengths,
+                    rng.random(shape) < rates,
+                    np.ones(shape, bool),
+                    np.full(questions, 128.0),
+                )
+            )
     return cells
 
 
@@ -100,9 +111,7 @@ def main(argv: list[str]) -> None:
     held_out_s, held_out = seconds(lambda: held_out_frontier(study, grid))
     resamples = _RESAMPLES.value
     paper_s, _ = seconds(lambda: bootstrap_frontier(study, grid, resamples=resamples))
-    held_s, boot = seconds(
-        lambda: bootstrap_frontier(study, grid, flavour="held_out", resamples=resamples)
-    )
+    held_s, boot = seconds(lambda: bootstrap_frontier(study, grid, flavour="held_out", resamples=resamples))
     fit_s, _ = seconds(lambda: boot.fit("tokens"))
     figures = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",

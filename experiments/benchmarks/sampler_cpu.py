@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from kinetics_jax.engine import repetition, thinking
-from kinetics_jax.engine.sampling import SamplerState, sample_tokens
-from kinetics_jax.engine.threefry import sample_keys
-from kinetics_jax.spec import RepetitionRule, SamplingParams, ThinkingBudget
+from kinetics_jax.engine.sampler import repetition, thinking
+from kinetics_jax.engine.sampler.sampling import SamplerState, sample_tokens
+from kinetics_jax.engine.sampler.threefry import sample_keys
+from kinetics_jax.records import RepetitionRule, SamplingParams, ThinkingBudget
 
 _SHAPES = flags.DEFINE_list("shapes", ["8x151936", "32x272"], "Batch x vocabulary, one run each.")
 _REPEATS = flags.DEFINE_integer("repeats", 15, "Timed calls of each function; the fastest counts.")
@@ -76,9 +76,8 @@ def measure(B: int, V: int) -> dict[str, Any]:
     peer = seconds(textbook, jnp.asarray(flat), jax.random.key(0))
     active_b = jnp.ones(B, bool)
     loops = seconds(
-        jax.jit(repetition.update), repetition.init(RepetitionRule(), B), count_b, count_b, count_b,
-        active_b,
-    )  # fmt: skip
+        jax.jit(repetition.update), repetition.init(RepetitionRule(), B), count_b, count_b, count_b, active_b
+    )
     budget = ThinkingBudget(end=7, max_tokens=30_000, close=(1, 7))
     thoughts = seconds(jax.jit(thinking.override), thinking.rows([budget] * B), count_b, count_b)
     times |= {"repetition rule": loops, "thinking budget": thoughts, "textbook, published": peer}

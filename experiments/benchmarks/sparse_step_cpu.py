@@ -24,9 +24,7 @@ from pallas_kernels import page_scores, paged_attention, select_pages
 N, K, H, BUDGET = 32, 8, 128, 1024
 DENSE_CHUNK = 1024  # tokens
 
-_SHAPES = flags.DEFINE_list(
-    "shapes", ["8x32768", "4x32768", "4x131072"], "Batch x context, one run each."
-)
+_SHAPES = flags.DEFINE_list("shapes", ["8x32768", "4x32768", "4x131072"], "Batch x context, one run each.")
 _PAGE = flags.DEFINE_integer("page_size", 64, "Tokens in a page.")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "Timed calls of each function; the fastest counts.")
 _OUT = flags.DEFINE_string("out", "", "Write the results here as JSON; nothing if empty.")
@@ -42,9 +40,7 @@ def sparse_step(
     return paged_attention(query, pool, ids, num, lengths)[0]
 
 
-def listed_dense_step(
-    query: jax.Array, pool: jax.Array, table: jax.Array, lengths: jax.Array
-) -> jax.Array:
+def listed_dense_step(query: jax.Array, pool: jax.Array, table: jax.Array, lengths: jax.Array) -> jax.Array:
     """Attend to every page through the page table."""
     B, P = table.shape
     ids = jnp.broadcast_to(table[:, None, ::-1], (B, K, P))

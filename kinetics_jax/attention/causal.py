@@ -16,9 +16,7 @@ QUERY_CHUNK = 256
 """Queries scored at a time: bounds the B·N·T·S scores in memory."""
 
 
-def causal_attention(
-    query_btnh: Array, key_bksh: Array, value_bksh: Array, position_bt: Array
-) -> Array:
+def causal_attention(query_btnh: Array, key_bksh: Array, value_bksh: Array, position_bt: Array) -> Array:
     """out_btnh: query t of sequence b sees keys 0…``position_bt``. Softmax in float32."""
     T = query_btnh.shape[1]
     if T <= QUERY_CHUNK:
@@ -32,8 +30,7 @@ def causal_attention(
         return jnp.moveaxis(parts, 1, 0)
 
     out = lax.map(
-        lambda part: _attend(part[0], key_bksh, value_bksh, part[1]),
-        (split(query_btnh), split(position_bt)),
+        lambda part: _attend(part[0], key_bksh, value_bksh, part[1]), (split(query_btnh), split(position_bt))
     )
     return jnp.moveaxis(out, 0, 1).reshape(out.shape[1], -1, *out.shape[3:])[:, :T]
 
@@ -57,9 +54,8 @@ class WithinChunk:
     lengths_b: Array
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, "WithinChunk"]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, "WithinChunk"]:
         """As ``KVCache.attend``; ``layer`` and ``counts_b`` make no difference without a memory."""
         del layer, counts_b
         B, T = query_btnh.shape[:2]

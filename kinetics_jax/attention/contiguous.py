@@ -13,7 +13,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from kinetics_jax.attention.causal import causal_attention
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.shapes import ModelConfig
 
 Array = jax.Array
 
@@ -53,9 +53,14 @@ class ContiguousCache:
 
     @classmethod
     def describe(
-        cls, config: ModelConfig, batch: int, capacity: int, *,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16, sharding: CacheSharding | None = None,
-    ) -> Self:  # fmt: skip
+        cls,
+        config: ModelConfig,
+        batch: int,
+        capacity: int,
+        *,
+        dtype: jax.typing.DTypeLike = jnp.bfloat16,
+        sharding: CacheSharding | None = None,
+    ) -> Self:
         """The cache as ``ShapeDtypeStruct``s: for ``eval_shape`` and ahead-of-time compilation."""
         heads, place, rows = config.num_kv_heads, None, None
         if sharding:
@@ -69,20 +74,32 @@ class ContiguousCache:
 
     @classmethod
     def zeros(
-        cls, config: ModelConfig, batch: int, capacity: int, *,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16, sharding: CacheSharding | None = None,
-    ) -> Self:  # fmt: skip
+        cls,
+        config: ModelConfig,
+        batch: int,
+        capacity: int,
+        *,
+        dtype: jax.typing.DTypeLike = jnp.bfloat16,
+        sharding: CacheSharding | None = None,
+    ) -> Self:
         """An empty cache for ``batch`` sequences of up to ``capacity`` tokens."""
         described = cls.describe(config, batch, capacity, dtype=dtype, sharding=sharding)
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, device=a.sharding), described)
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, Self]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, Self]:
         """See ``KVCache.attend``."""
-        arrays = (self.key_lbksh, self.value_lbksh, jnp.asarray(layer), query_btnh, key_btkh,
-                  value_btkh, self.lengths_b, counts_b)  # fmt: skip
+        arrays = (
+            self.key_lbksh,
+            self.value_lbksh,
+            jnp.asarray(layer),
+            query_btnh,
+            key_btkh,
+            value_btkh,
+            self.lengths_b,
+            counts_b,
+        )
         if self.sharding is None:
             out, key, value = _attend_local(*arrays)
         else:
@@ -98,15 +115,24 @@ def _attend_sharded(split: CacheSharding, arrays: tuple[Array, ...]) -> tuple[Ar
     batch, kv = split.batch_axes or None, split.kv_spec()
     row, new = PartitionSpec(batch), PartitionSpec(batch, None, split.head_axes or None)
     return jax.shard_map(
-        _attend_local, mesh=split.mesh, in_specs=(kv, kv, PartitionSpec(), new, new, new, row, row),
-        out_specs=(new, kv, kv), check_vma=False,
-    )(*arrays)  # fmt: skip
+        _attend_local,
+        mesh=split.mesh,
+        in_specs=(kv, kv, PartitionSpec(), new, new, new, row, row),
+        out_specs=(new, kv, kv),
+        check_vma=False,
+    )(*arrays)
 
 
 def _attend_local(
-    key_lbksh: Array, value_lbksh: Array, layer: Array, query_btnh: Array, key_btkh: Array,
-    value_btkh: Array, lengths_b: Array, counts_b: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+    key_lbksh: Array,
+    value_lbksh: Array,
+    layer: Array,
+    query_btnh: Array,
+    key_btkh: Array,
+    value_btkh: Array,
+    lengths_b: Array,
+    counts_b: Array,
+) -> tuple[Array, Array, Array]:
     """One device's sequences and heads."""
     key_lbksh = store_new(key_lbksh, layer, key_btkh, lengths_b, counts_b)
     value_lbksh = store_new(value_lbksh, layer, value_btkh, lengths_b, counts_b)
@@ -118,9 +144,7 @@ def _attend_local(
     return jnp.where((position_bt < S)[..., None, None], out, jnp.nan), key_lbksh, value_lbksh
 
 
-def store_new(
-    cache_lbksh: Array, layer: Array, new_btkh: Array, lengths_b: Array, counts_b: Array
-) -> Array:
+def store_new(cache_lbksh: Array, layer: Array, new_btkh: Array, lengths_b: Array, counts_b: Array) -> Array:
     """The cache with each sequence's first ``counts_b`` new rows after its ``lengths_b`` old ones.
 
     A dynamic_update_slice per sequence, of whole slabs of rows, keeps the update in place. With one

@@ -20,9 +20,8 @@ class KVCache(Protocol):
         ...
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, Self]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, Self]:
         """Store one layer's new keys and values after the ``lengths_b`` held, then attend causally.
 
         Only the first ``counts_b`` of the T tokens of a sequence are real: the others are not stored

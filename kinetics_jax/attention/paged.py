@@ -18,8 +18,10 @@ from jax.sharding import PartitionSpec
 import pallas_kernels as pk
 from kinetics_jax.attention.causal import causal_attention
 from kinetics_jax.attention.contiguous import CacheSharding
-from kinetics_jax.attention.decode import Step, attend_step
-from kinetics_jax.spec import InputError, ModelConfig, Policy
+from kinetics_jax.attention.sparse_step import Step, attend_step
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
+from kinetics_jax.shapes import ModelConfig
 
 Array = jax.Array
 
@@ -50,9 +52,16 @@ class PagedPlan:
 
     @classmethod
     def of(
-        cls, config: ModelConfig, policy: Policy, *, page_size: int, pool_pages: int, rows: int,
-        sharding: CacheSharding | None = None, implementation: str | None = None,
-    ) -> Self:  # fmt: skip
+        cls,
+        config: ModelConfig,
+        policy: Policy,
+        *,
+        page_size: int,
+        pool_pages: int,
+        rows: int,
+        sharding: CacheSharding | None = None,
+        implementation: str | None = None,
+    ) -> Self:
         """The plan for one model and policy.
 
         Raises ``InputError`` for a policy of another model, or layers whose page summaries differ in kind.
@@ -67,10 +76,16 @@ class PagedPlan:
                 "cache keeps one kind of summary"
             )
         return cls(
-            num_layers=config.num_layers, page_size=page_size, pool_pages=pool_pages, rows=rows,
-            policies=distinct, policy_of_layer=tuple(distinct.index(rule) for rule in by_layer),
-            summaries=kinds.pop() if kinds else 0, sharding=sharding, implementation=implementation,
-        )  # fmt: skip
+            num_layers=config.num_layers,
+            page_size=page_size,
+            pool_pages=pool_pages,
+            rows=rows,
+            policies=distinct,
+            policy_of_layer=tuple(distinct.index(rule) for rule in by_layer),
+            summaries=kinds.pop() if kinds else 0,
+            sharding=sharding,
+            implementation=implementation,
+        )
 
     @property
     def lanes(self) -> int:
@@ -118,15 +133,12 @@ class PagedCache:
     """Places of the table that can hold anything when many tokens are read at once; None: all."""
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, Self]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, Self]:
         """See ``KVCache.attend``. One token each is sparse as the policy says; more are dense."""
         split = self.plan.sharding
         if split is None:
-            out, kv, summaries = _attend_local(
-                layer, self, query_btnh, key_btkh, value_btkh, counts_b
-            )
+            out, kv, summaries = _attend_local(layer, self, query_btnh, key_btkh, value_btkh, counts_b)
             return out, dataclasses.replace(self, kv_pages=kv, summaries=summaries)
         batch, heads = split.batch_axes or None, split.head_axes or None
         specs = self.plan.specs(self.view_pages)
@@ -137,10 +149,12 @@ class PagedCache:
         arguments = (self, query_btnh, key_btkh, value_btkh, counts_b)
         in_specs = (specs, new, new, new, PartitionSpec(batch))
         out, kv, summaries = jax.shard_map(
-            run, mesh=split.mesh,
+            run,
+            mesh=split.mesh,
             in_specs=in_specs if known else (PartitionSpec(), *in_specs),
-            out_specs=(new, specs.kv_pages, specs.summaries), check_vma=False,
-        )(*(arguments if known else (layer, *arguments)))  # fmt: skip
+            out_specs=(new, specs.kv_pages, specs.summaries),
+            check_vma=False,
+        )(*(arguments if known else (layer, *arguments)))
         return out, dataclasses.replace(self, kv_pages=kv, summaries=summaries)
 
     def advance(self, counts_b: Array) -> Self:
@@ -149,9 +163,8 @@ class PagedCache:
 
 
 def make_pool(
-    plan: PagedPlan, config: ModelConfig, pages_per_sequence: int, dtype: jax.typing.DTypeLike,
-    head_dim: int,
-) -> tuple[Array, Array | None]:  # fmt: skip
+    plan: PagedPlan, config: ModelConfig, pages_per_sequence: int, dtype: jax.typing.DTypeLike, head_dim: int
+) -> tuple[Array, Array | None]:
     """An empty pool and its page summaries, made where they will live; ``head_dim`` as stored."""
     K, L = plan.kv_heads(config), plan.lanes * plan.num_layers
     shape = (L * plan.pool_pages, K, 2, plan.page_size, head_dim)
@@ -170,17 +183,28 @@ def make_pool(
 
 
 def _attend_local(
-    layer: Array | int, cache: PagedCache, query_btnh: Array, key_btkh: Array, value_btkh: Array,
+    layer: Array | int,
+    cache: PagedCache,
+    query_btnh: Array,
+    key_btkh: Array,
+    value_btkh: Array,
     counts_b: Array,
-) -> tuple[Array, Array, Array | None]:  # fmt: skip
+) -> tuple[Array, Array, Array | None]:
     """One device's sequences and heads: append, then attend."""
     plan = cache.plan
     table_bp = cache.page_table_bp + layer * plan.pool_pages
     rows_b = cache.rows_b + layer * plan.rows
     appended = pk.kv_append(
-        cache.kv_pages, key_btkh, value_btkh, table_bp, cache.lengths_b, new_tokens_b=counts_b,
-        summaries_mkrph=cache.summaries, rows_b=rows_b, implementation=plan.implementation,
-    )  # fmt: skip
+        cache.kv_pages,
+        key_btkh,
+        value_btkh,
+        table_bp,
+        cache.lengths_b,
+        new_tokens_b=counts_b,
+        summaries_mkrph=cache.summaries,
+        rows_b=rows_b,
+        implementation=plan.implementation,
+    )
     pool, summaries = appended.kv_pages, appended.summaries
     if query_btnh.shape[1] > 1:
         position_bt = cache.lengths_b[:, None] + jnp.arange(query_btnh.shape[1])
@@ -190,11 +214,17 @@ def _attend_local(
         out = causal_attention(query_btnh, key_bksh[..., :H], value_bksh[..., :H], position_bt)
         return out.astype(query_btnh.dtype), pool, summaries
     step = Step(
-        query_bnh=query_btnh[:, 0], kv_pages=pool, summaries=summaries, page_table_bp=table_bp,
+        query_bnh=query_btnh[:, 0],
+        kv_pages=pool,
+        summaries=summaries,
+        page_table_bp=table_bp,
         lengths_b=jnp.where(counts_b > 0, cache.lengths_b + counts_b, 0),  # idle ones read nothing
-        rows_b=rows_b, streams_b=cache.streams_b + layer, page_size=plan.page_size,
-        implementation=plan.implementation, shared_heads=_shared_heads(plan.sharding),
-    )  # fmt: skip
+        rows_b=rows_b,
+        streams_b=cache.streams_b + layer,
+        page_size=plan.page_size,
+        implementation=plan.implementation,
+        shared_heads=_shared_heads(plan.sharding),
+    )
     return _by_layer(plan, layer, step)[:, None], pool, summaries
 
 

@@ -18,15 +18,15 @@ from jax import lax
 
 from kinetics_jax.attention.causal import causal_attention
 from kinetics_jax.attention.contiguous import ContiguousCache, store_new
-from kinetics_jax.spec import InputError, Policy
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
 
 Array = jax.Array
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["held"], meta_fields=["policies", "policy_of_layer"],
-)  # fmt: skip
+    jax.tree_util.register_dataclass, data_fields=["held"], meta_fields=["policies", "policy_of_layer"]
+)
 @dataclasses.dataclass(frozen=True)
 class SelectiveCache:
     """A ``KVCache`` in which every token is a decode step of ``policy``, even one of many.
@@ -64,9 +64,8 @@ class SelectiveCache:
         return self.held.lengths_b
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, Self]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, Self]:
         """See ``KVCache.attend``; token t reads what the policy keeps of its own context."""
         held = self.held
         key_lbksh, value_lbksh = (
@@ -90,9 +89,13 @@ class SelectiveCache:
 
 
 def _attend(
-    policy: Policy, query_btnh: Array, key_bksh: Array, value_bksh: Array, position_bt: Array,
+    policy: Policy,
+    query_btnh: Array,
+    key_bksh: Array,
+    value_bksh: Array,
+    position_bt: Array,
     layer: Array | int,
-) -> Array:  # fmt: skip
+) -> Array:
     if policy.kv_budget is None:  # everything, in the blocks of queries that dense attention uses
         return causal_attention(query_btnh, key_bksh, value_bksh, position_bt)
     B, T, N, H = query_btnh.shape

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from kinetics_jax.commands.flags import Flags, one_line
 from kinetics_jax.commands.values import plain
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.errors import InputError
 
 
 class Config(ConfigDict):
@@ -17,9 +17,7 @@ class Config(ConfigDict):
         super().__setitem__(key, plain(value))
 
 
-def options_from_flags(
-    flags: Flags, default: Callable[[], Any], names: Iterable[str]
-) -> dict[str, Any]:
+def options_from_flags(flags: Flags, default: Callable[[], Any], names: Iterable[str]) -> dict[str, Any]:
     """Every option by name, as the config file has it or the flag gives it.
 
     Args:

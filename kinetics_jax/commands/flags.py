@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.errors import InputError
 
 _HELP = ("help", "helpshort", "helpfull", "?", "h")
 

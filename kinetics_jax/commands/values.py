@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kinetics_jax.spec.checks import shown
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.checks import shown
+from kinetics_jax.errors import InputError
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 """What an option of each type must be, in words."""

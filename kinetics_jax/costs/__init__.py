@@ -1,6 +1,6 @@
 """What a sample costs: FLOPs, bytes, eFLOPs, chip-seconds and dollars. NumPy only."""
 
-from kinetics_jax.costs.chip import Chip, chips, get_chip
+from kinetics_jax.chips.chip import Chip, chips, get_chip
 from kinetics_jax.costs.cost import OVERLAPS, Cost, Term
 from kinetics_jax.costs.price import MODES, price
 from kinetics_jax.costs.serving import Serving, chips_per_copy, feasible_batch

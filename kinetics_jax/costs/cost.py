@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kinetics_jax.costs.chip import Chip
-from kinetics_jax.spec import InputError
+from kinetics_jax.chips.chip import Chip
+from kinetics_jax.errors import InputError
 
 OVERLAPS = ("sum", "max", "roofline")
 
@@ -86,9 +86,7 @@ class Cost:
     def dollars(self) -> np.ndarray:
         """US dollars at the chip's price per hour; InputError where the chip has no public price."""
         if self.chip.usd_per_hour is None:
-            raise InputError(
-                f"chip {self.chip.name} has no public price; set usd_per_hour in a chip file"
-            )
+            raise InputError(f"chip {self.chip.name} has no public price; set usd_per_hour in a chip file")
         return self.seconds * (self.chip.usd_per_hour / 3600)
 
     def share(self, term: str) -> np.ndarray:

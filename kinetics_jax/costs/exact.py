@@ -15,7 +15,7 @@ from kinetics_jax.costs.cost import Term
 from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.serving import Serving, kv_copies
 from kinetics_jax.costs.step_sums import StepSums
-from kinetics_jax.spec import Dense
+from kinetics_jax.policies import Dense
 
 _ACTIVATION_BYTES = 2.0
 _SUMMARY_BYTES = 2.0
@@ -76,9 +76,7 @@ def _experts(work: Workload) -> Term:
     distinct = moe.num_experts * (1 - (1 - moe.experts_per_token / moe.num_experts) ** work.batch)
     one_per_layer = ask.model.num_moe_layers * ask.model.expert_params
     read = distinct * one_per_layer * work.serving.weight_bytes / work.batch
-    return Term(
-        flops=2 * moe.experts_per_token * one_per_layer * ask.decoded, bytes=read * ask.decoded
-    )
+    return Term(flops=2 * moe.experts_per_token * one_per_layer * ask.decoded, bytes=read * ask.decoded)
 
 
 def _dense_share(work: Workload) -> float:
@@ -124,8 +122,7 @@ def _prefill(work: Workload) -> Term:
     layers = ask.model.matmul_params - ask.model.embedding_params
     pairs = tokens * (tokens + 1) / 2
     return Term(
-        flops=2 * layers * tokens + 2 * ask.r * ask.D * pairs,
-        bytes=ask.D * tokens * work.kv_element_bytes,
+        flops=2 * layers * tokens + 2 * ask.r * ask.D * pairs, bytes=ask.D * tokens * work.kv_element_bytes
     )
 
 

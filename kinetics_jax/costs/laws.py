@@ -5,15 +5,12 @@ Symbols are the paper's: P params · r = N/K · D KV elements a token · I inten
 
 import numpy as np
 
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import ModelConfig
 
 
 def attention_over_weights(
-    model: ModelConfig,
-    generated_tokens: np.ndarray | float,
-    *,
-    intensity: float,
-    prompt_tokens: float = 0.0,
+    model: ModelConfig, generated_tokens: np.ndarray | float, *, intensity: float, prompt_tokens: float = 0.0
 ) -> np.ndarray:
     """Φ = [2·r·L_in·D + (r + I)·D·L_out] / (2P): attention's eFLOPs over the weights' (paper §2).
 
@@ -37,11 +34,7 @@ def iso_flops_length(model: ModelConfig, flops: np.ndarray | float) -> np.ndarra
 
 
 def iso_eflops_length(
-    model: ModelConfig,
-    eflops: np.ndarray | float,
-    *,
-    intensity: float,
-    attention_only: bool = False,
+    model: ModelConfig, eflops: np.ndarray | float, *, intensity: float, attention_only: bool = False
 ) -> np.ndarray:
     """Tokens L that ``eflops`` buy without a prompt: 2·P·L + (r + I)·D·L² = const.
 
@@ -57,11 +50,7 @@ def iso_eflops_length(
 
 
 def parameter_read_eflops(
-    model: ModelConfig,
-    generated_tokens: np.ndarray | float,
-    batch: np.ndarray | float,
-    *,
-    intensity: float,
+    model: ModelConfig, generated_tokens: np.ndarray | float, batch: np.ndarray | float, *, intensity: float
 ) -> np.ndarray:
     """I·2·P·L_out/batch: the weight reads the paper drops, at the batch that shares them (BF16)."""
     return intensity * 2 * model.paper_params * np.asarray(generated_tokens, float) / batch

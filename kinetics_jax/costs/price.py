@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from kinetics_jax.costs.chip import Chip, get_chip
+from kinetics_jax.checks import check_number, python_number, shown
+from kinetics_jax.chips.chip import Chip, get_chip
 from kinetics_jax.costs.cost import Cost
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
 from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
-from kinetics_jax.spec import InputError, ModelConfig, Policy, presets
-from kinetics_jax.spec.checks import check_number, python_number, shown
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
+from kinetics_jax.shapes import ModelConfig, presets
 
 MODES = ("exact", "paper", "reference")
 TERMS = ("all", "paper")
@@ -76,9 +78,7 @@ def price(
     model = presets[model] if isinstance(model, str) else model
     for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
         if not isinstance(value, kind):
-            raise InputError(
-                f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax.spec"
-            )
+            raise InputError(f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax.spec")
     chip = get_chip(chip)
     if mode not in MODES:
         raise InputError(f"mode={shown(mode)} must be one of {', '.join(MODES)}")
@@ -105,9 +105,7 @@ def price(
         ) from None
     if mode == "exact" and terms == "all":
         if params is not None:
-            raise InputError(
-                "params is read by the paper's terms only; exact counts the model's own"
-            )
+            raise InputError("params is read by the paper's terms only; exact counts the model's own")
         return _exact(ask, chip, _serving(serving), overlap, intensity)
     given = sorted(name for name, value in serving.items() if value is not None)
     if given:
@@ -125,9 +123,7 @@ def price(
     )
 
 
-def _exact(
-    ask: Question, chip: Chip, serving: Serving, overlap: str, intensity: float | None
-) -> Cost:
+def _exact(ask: Question, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
     longest = float(np.max(ask.context, initial=1))
     num_chips = chips_per_copy(ask.model, chip, longest, serving)
     batch = decode_batch(ask.model, chip, ask.context, num_chips, serving)
@@ -184,7 +180,5 @@ def _whole(name: str, values: Any, least: int, most: float) -> np.ndarray:
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f"[{', '.join(map(str, index))}]" if index else ""
         limit = f", at most {most:,.0f}" if numbers[index] > most else ""
-        raise InputError(
-            f"{name}{where} = {numbers[index]:.15g} must be a whole number ≥ {least}{limit}"
-        )
+        raise InputError(f"{name}{where} = {numbers[index]:.15g} must be a whole number ≥ {least}{limit}")
     return numbers

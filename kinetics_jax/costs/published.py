@@ -46,8 +46,7 @@ def reference_terms(ask: Question, params: float) -> Terms:
     own = (2 * ask.prompt + ask.generated) // size
     shared = (2 * ask.prompt + ask.trials * ask.generated) // size
     search = Term(
-        flops=ask.trials * own * ask.generated * ask.r * ask.D / 2,
-        bytes=shared * ask.generated * ask.D / 2,
+        flops=ask.trials * own * ask.generated * ask.r * ask.D / 2, bytes=shared * ask.generated * ask.D / 2
     )
     return _terms(ask, params, _sparse(ask, budget * ask.generated - excess), search)
 

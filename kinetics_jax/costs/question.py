@@ -8,7 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from kinetics_jax.spec import ModelConfig, Policy
+from kinetics_jax.policies import Policy
+from kinetics_jax.shapes import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from kinetics_jax.costs.chip import Chip
-from kinetics_jax.costs.dtypes import bytes_per_element, canonical
-from kinetics_jax.spec import InputError, ModelConfig
-from kinetics_jax.spec.checks import check_flag, python_number, shown
+from kinetics_jax.checks import check_flag, python_number, shown
+from kinetics_jax.chips.chip import Chip
+from kinetics_jax.chips.dtypes import bytes_per_element, canonical
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import ModelConfig
 
 MAX_AUTO_CHIPS = 256
 
@@ -49,9 +50,7 @@ class Serving:
         if self.batch is not None:
             batch = python_number(self.batch)
             if batch is None or not 1 <= batch < np.inf:
-                raise InputError(
-                    f"batch={shown(self.batch)} must be one number, at least 1 sequence"
-                )
+                raise InputError(f"batch={shown(self.batch)} must be one number, at least 1 sequence")
             object.__setattr__(self, "batch", batch)
         if self.tensor_parallel is not None:
             chips = python_number(self.tensor_parallel)

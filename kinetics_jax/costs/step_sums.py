@@ -10,7 +10,7 @@ import functools
 import numpy as np
 
 from kinetics_jax.costs.question import Question
-from kinetics_jax.spec import Policy
+from kinetics_jax.policies import Policy
 
 _MIN_TABLE = 1 << 15
 

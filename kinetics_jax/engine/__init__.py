@@ -5,5 +5,16 @@ from kinetics_jax.engine.engine import Engine
 from kinetics_jax.engine.pages import PageError, PagePool
 from kinetics_jax.engine.progress import Progress
 from kinetics_jax.engine.requests import Decoding
+from kinetics_jax.engine.sample_log import SampleLog, iterate_samples, merged_samples
 
-__all__ = ["Decoding", "Engine", "PageError", "PagePool", "Piece", "Progress"]
+__all__ = [
+    "Decoding",
+    "Engine",
+    "PageError",
+    "PagePool",
+    "Piece",
+    "Progress",
+    "SampleLog",
+    "iterate_samples",
+    "merged_samples",
+]

@@ -9,7 +9,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from kinetics_jax.attention import PagedPlan
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import ModelConfig
 
 MOST_SLOTS = 256
 """Slots of a lane that the engine takes by itself at most."""

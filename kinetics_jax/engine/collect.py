@@ -13,8 +13,9 @@ import numpy as np
 from kinetics_jax.engine.programs import Drawn
 from kinetics_jax.engine.state import FINISH_REASON, REPETITION, STOP
 from kinetics_jax.engine.text import Detokenizer, StopStrings
+from kinetics_jax.errors import InputError
 from kinetics_jax.models import Tokenizer
-from kinetics_jax.spec import InputError, RepetitionRule
+from kinetics_jax.records import RepetitionRule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,14 +15,15 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.attention import PagedPlan
-from kinetics_jax.engine import programs, thinking
+from kinetics_jax.engine import programs
 from kinetics_jax.engine.packing import Packing
 from kinetics_jax.engine.programs import Admitted, Drawn
-from kinetics_jax.engine.sampling import SamplerState
+from kinetics_jax.engine.sampler import thinking
+from kinetics_jax.engine.sampler.sampling import SamplerState
 from kinetics_jax.engine.schedule import Admission, Prompt
 from kinetics_jax.engine.state import EngineState, empty_state, specs_of
-from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import RepetitionRule, SamplingParams, ThinkingBudget
+from kinetics_jax.models import Transformer
+from kinetics_jax.records import RepetitionRule, SamplingParams, ThinkingBudget
 from pallas_kernels import BF16_BITS
 
 SMALLEST_CHUNK = 16
@@ -45,19 +46,35 @@ class Device:
     """Owns the state. Shapes are fixed at creation, so each program compiles once per prompt bucket."""
 
     def __init__(
-        self, model: Qwen3, plan: PagedPlan, *, slots: int, prompt_rows: int,
-        pages_per_sequence: int, stop_ids: int, rule: RepetitionRule | None,
-        cache_dtype: jax.typing.DTypeLike, head_dim: int, prefill_chunk: int,
-    ) -> None:  # fmt: skip
+        self,
+        model: Transformer,
+        plan: PagedPlan,
+        *,
+        slots: int,
+        prompt_rows: int,
+        pages_per_sequence: int,
+        stop_ids: int,
+        rule: RepetitionRule | None,
+        cache_dtype: jax.typing.DTypeLike,
+        head_dim: int,
+        prefill_chunk: int,
+    ) -> None:
         self.plan, self.slots, self.pages = plan, slots, pages_per_sequence
         self._prefill_chunk = prefill_chunk
         # Flattening a model costs more than a small model's step, so it is done once.
         self._leaves, self._model = jax.tree.flatten(model)
         self._empty = functools.partial(
-            empty_state, model, plan, slots=slots, prompt_rows=prompt_rows, stop_ids=stop_ids,
-            rule=rule, pages_per_sequence=pages_per_sequence, cache_dtype=cache_dtype,
+            empty_state,
+            model,
+            plan,
+            slots=slots,
+            prompt_rows=prompt_rows,
+            stop_ids=stop_ids,
+            rule=rule,
+            pages_per_sequence=pages_per_sequence,
+            cache_dtype=cache_dtype,
             head_dim=head_dim,
-        )  # fmt: skip
+        )
         self._state: EngineState = self._empty()
         self._whole = True
         """False while a program has the state's buffers, and ever after if it did not bring new ones."""
@@ -133,9 +150,7 @@ class Device:
             table_dp[lane, : len(prompt.pages)] = prompt.pages
             prompt.read += len(part)
         run = self._program("read", programs.read_prompts, view_pages=view_pages)
-        self._keep(run(
-            self._leaves, self._lend(), row_d, token_dc, count_d, fresh_d.astype(bool), table_dp
-        ))  # fmt: skip
+        self._keep(run(self._leaves, self._lend(), row_d, token_dc, count_d, fresh_d.astype(bool), table_dp))
 
     def admit(self, starts: Sequence[Start], drops: Sequence[int] = ()) -> None:
         """Start samples, and end those in the slots ``drops`` (of all B): with the next chunk."""
@@ -190,12 +205,18 @@ def _nothing_new(slots: int, pages: int, stop_ids: int) -> Admitted:
     """An admission of no sample, as NumPy arrays."""
     zero_b = np.zeros(slots, np.int32)
     return Admitted(
-        start_b=zero_b.astype(bool), drop_b=zero_b.astype(bool), row_b=zero_b,
-        page_table_bp=np.zeros((slots, pages), np.int32), copy_from_b=zero_b, copy_to_b=zero_b,
-        max_tokens_b=zero_b, stop_ids_bi=np.full((slots, stop_ids), -1, np.int32),
-        streams_b=zero_b, sampler=jax.tree.map(np.asarray, SamplerState.init(slots)),
+        start_b=zero_b.astype(bool),
+        drop_b=zero_b.astype(bool),
+        row_b=zero_b,
+        page_table_bp=np.zeros((slots, pages), np.int32),
+        copy_from_b=zero_b,
+        copy_to_b=zero_b,
+        max_tokens_b=zero_b,
+        stop_ids_bi=np.full((slots, stop_ids), -1, np.int32),
+        streams_b=zero_b,
+        sampler=jax.tree.map(np.asarray, SamplerState.init(slots)),
         thinking=thinking.rows([None] * slots),
-    )  # fmt: skip
+    )
 
 
 def _put(arrays: Any, slots: list[int], rows: Any) -> None:
@@ -216,6 +237,6 @@ def head_dim_stored(head_dim: int, platform: str) -> int:
     return -(-head_dim // 128) * 128 if platform in ("tpu", "gpu", "cuda") else head_dim
 
 
-def default_cache_dtype(model: Qwen3, platform: str) -> Any:
+def default_cache_dtype(model: Transformer, platform: str) -> Any:
     """The model's dtype; on a CPU bfloat16 is held as its bits, as XLA there widens bfloat16 pools whole."""
     return BF16_BITS if platform == "cpu" and model.dtype == jnp.bfloat16 else model.dtype

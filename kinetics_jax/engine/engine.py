@@ -8,34 +8,23 @@ import jax
 import jax.numpy as jnp
 
 from kinetics_jax.attention import PagedPlan
+from kinetics_jax.checks import check_flag, check_number, check_whole, shown
 from kinetics_jax.engine import capacity
 from kinetics_jax.engine.device import Device, default_cache_dtype, head_dim_stored
+from kinetics_jax.engine.generation import Run, RunOptions
 from kinetics_jax.engine.identity import engine_identity, provenance_of
-from kinetics_jax.engine.log import Finished
 from kinetics_jax.engine.progress import Progress
-from kinetics_jax.engine.requests import (
-    Decoding,
-    Prompt,
-    Request,
-    RequestReader,
-    default_stop_ids,
-)
-from kinetics_jax.engine.run import Run, RunOptions
-from kinetics_jax.models import Qwen3, Tokenizer
+from kinetics_jax.engine.requests import Decoding, Prompt, Request, RequestReader, default_stop_ids
+from kinetics_jax.engine.sample_log import Finished
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Tokenizer, Transformer
 from kinetics_jax.models.memory import memory_in_one_line
-from kinetics_jax.spec import (
-    Dense,
-    InputError,
-    ModelConfig,
-    Policy,
-    RepetitionRule,
-    SamplingParams,
-    ThinkingBudget,
-)
-from kinetics_jax.spec.checks import check_flag, check_number, check_whole, shown
-from kinetics_jax.spec.mesh import check_mesh
-from kinetics_jax.spec.provenance import experiment
-from kinetics_jax.spec.sample import SampleKey
+from kinetics_jax.policies import Dense, Policy
+from kinetics_jax.records import RepetitionRule, SamplingParams, ThinkingBudget
+from kinetics_jax.records.provenance import experiment
+from kinetics_jax.records.sample import SampleKey
+from kinetics_jax.shapes import ModelConfig
+from kinetics_jax.shapes.mesh import check_mesh
 from pallas_kernels import self_test
 
 DEFAULT_PAGE = 64
@@ -53,15 +42,26 @@ class Engine:
     """
 
     def __init__(
-        self, model: Qwen3, *, policy: Policy | None = None, tokenizer: Tokenizer | None = None,
-        mesh: jax.sharding.Mesh | None = None, slots: int | None = None,
-        max_context: int | None = None, page_size: int | None = None, exact_masks: bool = False,
-        share_prompts: bool = True, repetition: RepetitionRule | None = None,
-        chunk_steps: int = 64, prefill_chunk: int = 512,
-        prompt_rows: int = 2, cache_dtype: jax.typing.DTypeLike | None = None,
-        memory_fraction: float = 0.9, implementation: str | None = None,
+        self,
+        model: Transformer,
+        *,
+        policy: Policy | None = None,
+        tokenizer: Tokenizer | None = None,
+        mesh: jax.sharding.Mesh | None = None,
+        slots: int | None = None,
+        max_context: int | None = None,
+        page_size: int | None = None,
+        exact_masks: bool = False,
+        share_prompts: bool = True,
+        repetition: RepetitionRule | None = None,
+        chunk_steps: int = 64,
+        prefill_chunk: int = 512,
+        prompt_rows: int = 2,
+        cache_dtype: jax.typing.DTypeLike | None = None,
+        memory_fraction: float = 0.9,
+        implementation: str | None = None,
         observe: Callable[[Progress], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Checks everything; compiles and allocates nothing before the first ``generate``.
 
         Args:
@@ -103,9 +103,7 @@ class Engine:
         if model.dtype == jnp.float16:
             raise InputError("a float16 model cannot be decoded; load it in bfloat16 or float32")
         if not model.config.name:
-            raise InputError(
-                "the model's config has no name, and samples are kept under it: name it"
-            )
+            raise InputError("the model's config has no name, and samples are kept under it: name it")
         self.config = model.config
         _check_split(self.config, mesh or model.layout.mesh)
         self.model = model if mesh is None else model.on(mesh)
@@ -119,8 +117,7 @@ class Engine:
         self.max_context = min(max_context or self.config.max_context, self.config.max_context)
         if max_context is not None and max_context > self.config.max_context:
             raise InputError(
-                f"max_context={max_context} is more than the {self.config.max_context} of "
-                f"{self.config.name}"
+                f"max_context={max_context} is more than the {self.config.max_context} of {self.config.name}"
             )
         self._slots, self._rows = slots, prompt_rows
         self._share, self.repetition = share_prompts, repetition
@@ -136,13 +133,21 @@ class Engine:
     # What callers use.
 
     def generate(
-        self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int] = 1, *,
-        sampling: SamplingParams | None = None, max_tokens: int | None = None,
-        stop_ids: Sequence[int] | int | None = None, stop_strings: Sequence[str] | str = (),
-        thinking_budget: ThinkingBudget | None = None, logprobs: bool = False,
-        thinking: bool | None = None, system: str = "", done: Iterable[SampleKey] = (),
+        self,
+        problems: Iterable[Prompt] | Prompt,
+        n: int | Sequence[int] = 1,
+        *,
+        sampling: SamplingParams | None = None,
+        max_tokens: int | None = None,
+        stop_ids: Sequence[int] | int | None = None,
+        stop_strings: Sequence[str] | str = (),
+        thinking_budget: ThinkingBudget | None = None,
+        logprobs: bool = False,
+        thinking: bool | None = None,
+        system: str = "",
+        done: Iterable[SampleKey] = (),
         stream: bool = False,
-    ) -> Iterator[Any]:  # fmt: skip
+    ) -> Iterator[Any]:
         """Finished ``Sample``s of every problem, in the order in which they finish.
 
         A sample's slot is not used again before the caller asks for the next sample: who writes each one
@@ -170,15 +175,22 @@ class Engine:
         ``LogError`` (one of them) for a log of another experiment.
         """
         decoding = Decoding(
-            sampling=SamplingParams() if sampling is None else sampling, max_tokens=max_tokens,
-            stop_ids=stop_ids, stop_strings=stop_strings,  # type: ignore[arg-type]  # it settles them
-            thinking_budget=thinking_budget, logprobs=logprobs,
-        )  # fmt: skip
+            sampling=SamplingParams() if sampling is None else sampling,
+            max_tokens=max_tokens,
+            stop_ids=stop_ids,  # type: ignore[arg-type]  # it settles them
+            stop_strings=stop_strings,  # type: ignore[arg-type]
+            thinking_budget=thinking_budget,
+            logprobs=logprobs,
+        )
         stream = check_flag("stream", stream)
         reader = RequestReader(
-            self.config, self.tokenizer, self.max_context, stop_ids=self.stop_ids,
-            thinking=None if thinking is None else check_flag("thinking", thinking), system=system,
-        )  # fmt: skip
+            self.config,
+            self.tokenizer,
+            self.max_context,
+            stop_ids=self.stop_ids,
+            thinking=None if thinking is None else check_flag("thinking", thinking),
+            system=system,
+        )
         requests = reader.read(problems, n, decoding, done)
         if len(requests[0].stop_ids if requests else ()) > MOST_STOP_IDS:
             raise InputError(f"at most {MOST_STOP_IDS} stop_ids, got {len(requests[0].stop_ids)}")
@@ -208,20 +220,30 @@ class Engine:
         for request in requests:
             made, sampling = provenance_of(self.identity, request), request.decoding.sampling
             here = experiment(
-                made, model=self.config.name, policy=self.policy, seed=sampling.seed,
+                made,
+                model=self.config.name,
+                policy=self.policy,
+                seed=sampling.seed,
                 temperature=sampling.temperature,
-            )  # fmt: skip
-            prompt = {"prompt": made["prompt"], "prompt_tokens": len(request.tokens),
-                      "max_tokens": request.max_tokens}  # fmt: skip
+            )
+            prompt = {
+                "prompt": made["prompt"],
+                "prompt_tokens": len(request.tokens),
+                "max_tokens": request.max_tokens,
+            }
             done.check(here, (request.problem.task, request.problem.problem_id), prompt)
 
     def _plan(self, slots: int, pool_pages: int = 1) -> PagedPlan:
         lanes = self.model.layout.batch_axes
         return PagedPlan.of(
-            self.config, self.policy, page_size=self.page_size, pool_pages=pool_pages,
-            rows=slots + self._rows, implementation=self._implementation,
+            self.config,
+            self.policy,
+            page_size=self.page_size,
+            pool_pages=pool_pages,
+            rows=slots + self._rows,
+            implementation=self._implementation,
             sharding=self.model.cache_sharding(self.model.layout.ways(lanes)),
-        )  # fmt: skip
+        )
 
     def _make_device(self) -> Device:
         pages = -(-self.max_context // self.page_size)
@@ -235,18 +257,30 @@ class Engine:
         if self._platform != "cpu":  # a driver and a compiler may agree on nothing but zeros
             self_test(_devices(self.model)[0], implementation=self._implementation)
         return Device(
-            self.model, plan, slots=slots, prompt_rows=self._rows, pages_per_sequence=pages,
-            stop_ids=MOST_STOP_IDS, rule=self.repetition, cache_dtype=self._dtype, head_dim=head_dim,
+            self.model,
+            plan,
+            slots=slots,
+            prompt_rows=self._rows,
+            pages_per_sequence=pages,
+            stop_ids=MOST_STOP_IDS,
+            rule=self.repetition,
+            cache_dtype=self._dtype,
+            head_dim=head_dim,
             prefill_chunk=self._prefill,
-        )  # fmt: skip
+        )
 
     def _run_options(self) -> RunOptions:
         return RunOptions(
-            policy=self.policy, identity=self.identity, tokenizer=self.tokenizer,
+            policy=self.policy,
+            identity=self.identity,
+            tokenizer=self.tokenizer,
             repetition=self.repetition,
-            page_size=self.page_size, prompt_rows=self._rows, steps=self._steps,
-            share_prompts=self._share, observe=self._observe,
-        )  # fmt: skip
+            page_size=self.page_size,
+            prompt_rows=self._rows,
+            steps=self._steps,
+            share_prompts=self._share,
+            observe=self._observe,
+        )
 
     def _run(self, requests: list[Request], stream: bool) -> Iterator[Any]:
         if self._busy:
@@ -255,14 +289,12 @@ class Engine:
             self._busy = True
             with memory_in_one_line(f"samples of up to {self.max_context} tokens", _LESS_MEMORY):
                 self._device = self._device or self._make_device()
-                yield from Run(
-                    self.model, self._run_options(), self._device, requests, stream
-                ).samples()
+                yield from Run(self.model, self._run_options(), self._device, requests, stream).samples()
         finally:
             self._busy = False
 
 
-def _devices(model: Qwen3) -> list[jax.Device]:
+def _devices(model: Transformer) -> list[jax.Device]:
     """The devices of this process that hold the model."""
     mesh = model.layout.mesh
     if mesh is not None:
@@ -286,12 +318,11 @@ def _check_kinds(policy: object, tokenizer: object, repetition: object) -> None:
         callable(getattr(tokenizer, name, None)) for name in ("encode", "decode", "chat")
     ):
         raise InputError(
-            f"tokenizer={shown(tokenizer)} must have encode, decode and chat; models.load_tokenizer "
-            "opens one"
+            f"tokenizer={shown(tokenizer)} must have encode, decode and chat; models.load_tokenizer opens one"
         )
     if repetition is not None and not isinstance(repetition, RepetitionRule):
         raise InputError(f"repetition={shown(repetition)} must be a RepetitionRule, or None")
 
 
-def _platform(model: Qwen3) -> str:
+def _platform(model: Transformer) -> str:
     return _devices(model)[0].platform

@@ -16,9 +16,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from kinetics_jax.engine.requests import Request
-from kinetics_jax.models import Qwen3, Tokenizer, decode_all
-from kinetics_jax.spec import InputError, RepetitionRule
-from kinetics_jax.spec.provenance import DIGEST_LENGTH, plain, tokens_digest
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Tokenizer, Transformer, decode_all
+from kinetics_jax.records import RepetitionRule
+from kinetics_jax.records.provenance import DIGEST_LENGTH, plain, tokens_digest
 from pallas_kernels import BF16_BITS
 
 _ON_HOST_BYTES = 1 << 20
@@ -28,31 +29,43 @@ _SEEDS = (0x9E3779B9, 0x85EBCA6B)
 
 
 def engine_identity(
-    model: Qwen3, tokenizer: Tokenizer | None, repetition: RepetitionRule | None,
+    model: Transformer,
+    tokenizer: Tokenizer | None,
+    repetition: RepetitionRule | None,
     cache_dtype: jax.typing.DTypeLike,
-) -> dict[str, Any]:  # fmt: skip
-    """What an engine gives all its samples, as plain data; ``spec.provenance`` says what for."""
+) -> dict[str, Any]:
+    """What an engine gives all its samples, as plain data; ``records.provenance`` says what for."""
     shape = dataclasses.asdict(model.config)
     cache = "bfloat16" if cache_dtype == BF16_BITS else jnp.dtype(cache_dtype).name
-    return plain({
-        "weights": weights_digest(model), "dtype": jnp.dtype(model.dtype).name,
-        "quantize": model.quantization, "cache_dtype": cache,
-        "tokenizer": tokenizer_digest(tokenizer), "repetition": repetition,
-        "shape": {k: v for k, v in shape.items() if v is not None and k != "name"},
-    })  # fmt: skip
+    return plain(
+        {
+            "weights": weights_digest(model),
+            "dtype": jnp.dtype(model.dtype).name,
+            "quantize": model.quantization,
+            "cache_dtype": cache,
+            "tokenizer": tokenizer_digest(tokenizer),
+            "repetition": repetition,
+            "shape": {k: v for k, v in shape.items() if v is not None and k != "name"},
+        }
+    )
 
 
 def provenance_of(identity: Mapping[str, Any], request: Request) -> dict[str, Any]:
     """What decides the samples of a request, their trials apart, as plain data."""
     decoding = request.decoding
-    return plain({
-        **identity, **dataclasses.asdict(decoding.sampling), "stop_ids": sorted(request.stop_ids),
-        "stop_strings": sorted(decoding.stop_strings),
-        "thinking_budget": decoding.thinking_budget, "prompt": tokens_digest(request.tokens),
-    })  # fmt: skip
+    return plain(
+        {
+            **identity,
+            **dataclasses.asdict(decoding.sampling),
+            "stop_ids": sorted(request.stop_ids),
+            "stop_strings": sorted(decoding.stop_strings),
+            "thinking_budget": decoding.thinking_budget,
+            "prompt": tokens_digest(request.tokens),
+        }
+    )
 
 
-def weights_digest(model: Qwen3) -> str:
+def weights_digest(model: Transformer) -> str:
     """Of every weight: its name, dtype, shape and bits. One read of the weights.
 
     Every process of a multi-process run must call it, since devices add up what they hold.
@@ -129,9 +142,7 @@ def _hash(bits: Any, xp: Any) -> Any:
     )
     axes = tuple(range(1, words.ndim))
     sums = [
-        _mix(_mix(words + xp.uint32(seed)) + place * xp.uint32(0x27D4EB2F)).sum(
-            axis=axes, dtype=xp.uint32
-        )
+        _mix(_mix(words + xp.uint32(seed)) + place * xp.uint32(0x27D4EB2F)).sum(axis=axes, dtype=xp.uint32)
         for seed in _SEEDS
     ]
     return xp.stack(sums, axis=-1)

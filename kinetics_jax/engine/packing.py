@@ -26,9 +26,7 @@ class Packing:
     def pack(self, tree: Any) -> np.ndarray:
         """The words [B, W] of a tree of NumPy arrays."""
         words_bw = np.zeros((self._slots, self._ends[-1]), WORD)
-        for place, leaf in zip(
-            jax.tree.leaves(self.views(words_bw)), jax.tree.leaves(tree), strict=True
-        ):
+        for place, leaf in zip(jax.tree.leaves(self.views(words_bw)), jax.tree.leaves(tree), strict=True):
             place[...] = leaf
         return words_bw
 

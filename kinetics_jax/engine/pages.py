@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kinetics_jax.spec import KineticsError
+from kinetics_jax.errors import KineticsError
 
 
 class PageError(KineticsError, RuntimeError):

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from kinetics_jax.attention import PagedPlan
-from kinetics_jax.engine import repetition, thinking
 from kinetics_jax.engine.packing import Packing
-from kinetics_jax.engine.sampling import SamplerState, sample_tokens
+from kinetics_jax.engine.sampler import repetition, thinking
+from kinetics_jax.engine.sampler.sampling import SamplerState, sample_tokens
+from kinetics_jax.engine.sampler.thinking import ThinkingState
 from kinetics_jax.engine.state import ERROR, LENGTH, REPETITION, RUNNING, STOP, EngineState, Slots
-from kinetics_jax.engine.thinking import ThinkingState
-from kinetics_jax.models import Qwen3
+from kinetics_jax.models import Transformer
 
 Array = jax.Array
 
@@ -38,9 +38,16 @@ class Drawn(NamedTuple):
 
 
 def read_prompts(
-    model: Qwen3, state: EngineState, row_d: Array, token_dc: Array, count_d: Array,
-    fresh_d: Array, page_table_dp: Array, *, view_pages: int,
-) -> EngineState:  # fmt: skip
+    model: Transformer,
+    state: EngineState,
+    row_d: Array,
+    token_dc: Array,
+    count_d: Array,
+    fresh_d: Array,
+    page_table_dp: Array,
+    *,
+    view_pages: int,
+) -> EngineState:
     """The next C tokens of one prompt per lane, of which the first ``count_d`` are real (0: none).
 
     ``fresh_d``: the lane's prompt begins here, in the pages of ``page_table_dp``. ``view_pages`` pages
@@ -51,18 +58,20 @@ def read_prompts(
     table = jnp.where(fresh_d[:, None], page_table_dp, here.page_table_dup[lane, row_d])
     length = jnp.where(fresh_d, 0, here.lengths_du[lane, row_d])
     here = dataclasses.replace(
-        here, page_table_dup=here.page_table_dup.at[lane, row_d].set(table),
+        here,
+        page_table_dup=here.page_table_dup.at[lane, row_d].set(table),
         lengths_du=here.lengths_du.at[lane, row_d].set(length),
-    )  # fmt: skip
+    )
     state = dataclasses.replace(state, prompts=here)
     x_dcm, cache = model.hidden(token_dc, state.prompt_cache(row_d, view_pages), count_d)
     last = jnp.maximum(count_d - 1, 0)[:, None, None]
     newest = jnp.take_along_axis(x_dcm, last, axis=1)[:, 0]
     newest = jnp.where((count_d > 0)[:, None], newest, here.hidden_dum[lane, row_d])
     here = dataclasses.replace(
-        here, lengths_du=here.lengths_du.at[lane, row_d].set(length + count_d),
+        here,
+        lengths_du=here.lengths_du.at[lane, row_d].set(length + count_d),
         hidden_dum=here.hidden_dum.at[lane, row_d].set(newest),
-    )  # fmt: skip
+    )
     return dataclasses.replace(state.with_cache(cache), prompts=here)
 
 
@@ -99,7 +108,8 @@ def _admit(state: EngineState, new: Admitted) -> EngineState:
         lengths_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.lengths_b),
         hidden_bm=put(state.prompts.hidden_dum[lane_b, new.row_b], old.hidden_bm),
         active_b=(old.active_b & ~new.drop_b) | new.start_b,
-        finish_b=put(zero_b + RUNNING, old.finish_b), generated_b=put(zero_b, old.generated_b),
+        finish_b=put(zero_b + RUNNING, old.finish_b),
+        generated_b=put(zero_b, old.generated_b),
         max_tokens_b=put(new.max_tokens_b, old.max_tokens_b),
         stop_ids_bi=put(new.stop_ids_bi, old.stop_ids_bi),
         prompt_len_b=put(state.prompts.lengths_du[lane_b, new.row_b], old.prompt_len_b),
@@ -107,29 +117,32 @@ def _admit(state: EngineState, new: Admitted) -> EngineState:
         sampler=jax.tree.map(put, new.sampler, old.sampler),
         repetition=repetition.reset(old.repetition, new.start_b),
         thinking=jax.tree.map(put, new.thinking, old.thinking),
-    )  # fmt: skip
+    )
     return dataclasses.replace(state, kv_pages=kv_pages, summaries=summaries, slots=slots)
 
 
 def _copy(plan: PagedPlan, state: EngineState, new: Admitted) -> tuple[Array, Array | None]:
     """The pool and summaries once each new sample has its own copy of what its prompt half filled."""
-    arguments = (state.kv_pages, state.summaries, new.start_b, new.row_b, new.copy_from_b,
-                 new.copy_to_b)  # fmt: skip
+    arguments = (state.kv_pages, state.summaries, new.start_b, new.row_b, new.copy_from_b, new.copy_to_b)
     local = functools.partial(_copy_local, plan)
     if plan.sharding is None:
         return local(*arguments)
     specs = plan.specs()
     row, out = specs.lengths_b, (specs.kv_pages, specs.summaries)
     return jax.shard_map(
-        local, mesh=plan.sharding.mesh, in_specs=(*out, row, row, row, row), out_specs=out,
-        check_vma=False,
-    )(*arguments)  # fmt: skip
+        local, mesh=plan.sharding.mesh, in_specs=(*out, row, row, row, row), out_specs=out, check_vma=False
+    )(*arguments)
 
 
 def _copy_local(
-    plan: PagedPlan, pool: Array, summaries: Array | None, start_b: Array, row_b: Array,
-    from_b: Array, to_b: Array,
-) -> tuple[Array, Array | None]:  # fmt: skip
+    plan: PagedPlan,
+    pool: Array,
+    summaries: Array | None,
+    start_b: Array,
+    row_b: Array,
+    from_b: Array,
+    to_b: Array,
+) -> tuple[Array, Array | None]:
     """One lane: slot by slot and layer by layer, in place, of those that start.
 
     Rows of axis 0 only: a slice over a layer axis makes XLA copy the pool to another layout.
@@ -157,9 +170,14 @@ def _copy_row(array: Array, source: Array, target: Array) -> Array:
 
 
 def decode(
-    model: Qwen3, state: EngineState, words_bw: Array, min_active: Array, *, steps: int,
+    model: Transformer,
+    state: EngineState,
+    words_bw: Array,
+    min_active: Array,
+    *,
+    steps: int,
     packing: Packing,
-) -> tuple[EngineState, Drawn]:  # fmt: skip
+) -> tuple[EngineState, Drawn]:
     """Up to ``steps`` tokens for every running sample, while at least ``min_active`` are running.
 
     ``words_bw`` first starts and ends samples: a program of its own would cost the host a dispatch more,
@@ -177,9 +195,11 @@ def decode(
         step, state, token_tb, logprob_tb = carry
         state, token_b, logprob_b = _draw_and_feed(model, state)
         return (
-            step + 1, state, lax.dynamic_update_slice(token_tb, token_b[None], (step, 0)),
+            step + 1,
+            state,
+            lax.dynamic_update_slice(token_tb, token_b[None], (step, 0)),
             lax.dynamic_update_slice(logprob_tb, logprob_b[None], (step, 0)),
-        )  # fmt: skip
+        )
 
     start = (jnp.int32(0), state, token_tb, logprob_tb)
     _, state, token_tb, logprob_tb = lax.while_loop(go_on, one, start)
@@ -187,7 +207,7 @@ def decode(
     return state, Drawn(token_tb, logprob_tb, now.finish_b, now.active_b, now.generated_b)
 
 
-def _draw_and_feed(model: Qwen3, state: EngineState) -> tuple[EngineState, Array, Array]:
+def _draw_and_feed(model: Transformer, state: EngineState) -> tuple[EngineState, Array, Array]:
     """Draw a token for every running sample, stop those that are over, feed the others' tokens."""
     slots = state.slots
     logits_bv = model.logits(slots.hidden_bm[:, None])[:, 0]
@@ -227,8 +247,11 @@ def _take(
     finish_b = jnp.where(repeated_b, REPETITION, finish_b)
     finish_b = jnp.where(ok_b, finish_b, ERROR)
     slots = dataclasses.replace(
-        slots, active_b=slots.active_b & (finish_b == RUNNING), generated_b=generated_b,
-        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b), repetition=repeats,
+        slots,
+        active_b=slots.active_b & (finish_b == RUNNING),
+        generated_b=generated_b,
+        finish_b=jnp.where(slots.active_b, finish_b, slots.finish_b),
+        repetition=repeats,
         thinking=thoughts,
-    )  # fmt: skip
+    )
     return slots, jnp.where(drawn_b, token_b, -1), jnp.where(drawn_b, logprob_b, 0)

@@ -5,9 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kinetics_jax.models import Tokenizer
-from kinetics_jax.spec import InputError, ModelConfig, Problem, SamplingParams, ThinkingBudget
-from kinetics_jax.spec.checks import (
+from kinetics_jax.checks import (
     check_flag,
     check_stop_strings,
     check_token_ids,
@@ -15,7 +13,11 @@ from kinetics_jax.spec.checks import (
     python_number,
     shown,
 )
-from kinetics_jax.spec.sample import SampleKey
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Tokenizer
+from kinetics_jax.records import Problem, SamplingParams, ThinkingBudget
+from kinetics_jax.records.sample import SampleKey
+from kinetics_jax.shapes import ModelConfig
 
 _MOST_TRIALS = 1 << 20
 """Of one problem in one call."""
@@ -89,9 +91,7 @@ def default_stop_ids(config: ModelConfig, tokenizer: Tokenizer | None) -> tuple[
     return *config.eos_token_ids, *more
 
 
-def prompt_tokens(
-    tokenizer: Tokenizer, messages: Sequence[Message], thinking: bool | None
-) -> list[int]:
+def prompt_tokens(tokenizer: Tokenizer, messages: Sequence[Message], thinking: bool | None) -> list[int]:
     """Ids of a conversation; a tokenizer is told of ``thinking`` only where somebody asked."""
     return tokenizer.chat(messages, **({} if thinking is None else {"thinking": thinking}))
 
@@ -100,16 +100,25 @@ class RequestReader:
     """Turns what callers give into checked ``Request``s."""
 
     def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer | None, max_context: int, *,
-        stop_ids: tuple[int, ...], thinking: bool | None = None, system: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        config: ModelConfig,
+        tokenizer: Tokenizer | None,
+        max_context: int,
+        *,
+        stop_ids: tuple[int, ...],
+        thinking: bool | None = None,
+        system: str = "",
+    ) -> None:
         self.config, self.tokenizer, self.max_context = config, tokenizer, max_context
         self.stop_ids, self.thinking, self.system = stop_ids, thinking, system
 
     def read(
-        self, problems: Iterable[Prompt] | Prompt, n: int | Sequence[int], decoding: Decoding,
+        self,
+        problems: Iterable[Prompt] | Prompt,
+        n: int | Sequence[int],
+        decoding: Decoding,
         done: Iterable[SampleKey],
-    ) -> list[Request]:  # fmt: skip
+    ) -> list[Request]:
         """A request per problem, without the trials that are ``done``.
 
         Raises ``InputError`` for the first that cannot be run: n < 1, a prompt that is empty, too long or
@@ -143,9 +152,7 @@ class RequestReader:
             prompt = tuple(given)
         return Problem(task="prompt", problem_id=str(number), prompt=prompt)
 
-    def _request(
-        self, problem: Problem, trials: tuple[int, ...], decoding: Decoding
-    ) -> Request:  # fmt: skip
+    def _request(self, problem: Problem, trials: tuple[int, ...], decoding: Decoding) -> Request:
         where = f"problem {problem.task}/{problem.problem_id}"
         tokens = self._tokens(problem, where)
         self._check_ids(where, tokens)
@@ -162,9 +169,13 @@ class RequestReader:
             )
         stops = self.stop_ids if decoding.stop_ids is None else decoding.stop_ids
         return Request(
-            problem=problem, trials=trials, tokens=tokens, decoding=decoding,
-            stop_ids=tuple(stops), max_tokens=decoding.max_tokens or room,
-        )  # fmt: skip
+            problem=problem,
+            trials=trials,
+            tokens=tokens,
+            decoding=decoding,
+            stop_ids=tuple(stops),
+            max_tokens=decoding.max_tokens or room,
+        )
 
     def _check_ids(self, where: str, tokens: Iterable[int]) -> None:
         vocabulary = self.config.vocab_size
@@ -220,9 +231,7 @@ def _trials(n: Any) -> tuple[int, ...]:
     listed = tuple(n) if several and not isinstance(n, str | bytes) else ()
     trials = tuple(check_whole("n: trial", trial, 0) for trial in listed)
     if not trials or len(set(trials)) < len(trials):
-        raise InputError(
-            f"n={shown(n)} must be a count of samples, or a list of different trial numbers"
-        )
+        raise InputError(f"n={shown(n)} must be a count of samples, or a list of different trial numbers")
     return trials
 
 

@@ -87,9 +87,7 @@ class Lane:
 class Schedule:
     """The lanes and the queue of prompts. Slots and prompt rows are per lane."""
 
-    def __init__(
-        self, *, lanes: int, slots: int, rows: int, pool_pages: int, page_size: int
-    ) -> None:
+    def __init__(self, *, lanes: int, slots: int, rows: int, pool_pages: int, page_size: int) -> None:
         self.lanes = [Lane(slots, rows, pool_pages) for _ in range(lanes)]
         self.page_size = page_size
         self._queue: collections.deque[tuple[Ask, collections.deque[int]]] = collections.deque()
@@ -130,13 +128,9 @@ class Schedule:
     def unread(self) -> list[Prompt]:
         """Prompts to read on, the oldest of each lane; takes new ones from the queue where there is room."""
         for lane_number, lane in enumerate(self.lanes):
-            while (
-                self._queue and lane.waiting < max(lane.free_slots, 1) and self._open(lane_number)
-            ):
+            while self._queue and lane.waiting < max(lane.free_slots, 1) and self._open(lane_number):
                 pass
-        oldest = (
-            next((prompt for prompt in lane.order if not prompt.ready), None) for lane in self.lanes
-        )
+        oldest = (next((prompt for prompt in lane.order if not prompt.ready), None) for lane in self.lanes)
         return [prompt for prompt in oldest if prompt is not None]
 
     @property
@@ -151,12 +145,9 @@ class Schedule:
     def admit(self) -> list[Admission]:
         """Give free slots to samples of prompts that are read, oldest prompt first."""
         admitted = [
-            admission for number, lane in enumerate(self.lanes)
-            for admission in self._fill(number, lane)
-        ]  # fmt: skip
-        for (
-            lane
-        ) in self.lanes:  # only now: a page copied from in this round must not be given out in it
+            admission for number, lane in enumerate(self.lanes) for admission in self._fill(number, lane)
+        ]
+        for lane in self.lanes:  # only now: a page copied from in this round must not be given out in it
             for prompt in [p for p in lane.order if not p.trials]:
                 self._close(lane, prompt)
         return admitted
@@ -187,8 +178,10 @@ class Schedule:
         # Whatever is read must be able to run once the running samples are through: what the prompts
         # hold, and the own pages of the hungriest sample, fit the pool together.
         held = sum(len(prompt.pages) for prompt in lane.order) + need
-        own = max(self.own_pages(waiting.ask) for waiting in [*lane.order, Prompt(
-            ask, number, 0, [], collections.deque())])  # fmt: skip
+        own = max(
+            self.own_pages(waiting.ask)
+            for waiting in [*lane.order, Prompt(ask, number, 0, [], collections.deque())]
+        )
         if row is None or need > lane.pool.free or held + own > lane.pool.size - 1:
             return False
         # A lane takes a whole prompt, unless so few samples are left that others would stand idle.
@@ -214,10 +207,15 @@ class Schedule:
                 lane.pool.share(shared)
                 partial = prompt.pages[full:]
                 lane.slots[slot] = admission = Admission(
-                    ask=prompt.ask, trial=prompt.trials.popleft(), lane=number, slot=slot,
-                    row=prompt.row, pages=(*shared, *own),
-                    copy_from=partial[0] if partial else 0, copy_to=own[0] if partial else 0,
-                )  # fmt: skip
+                    ask=prompt.ask,
+                    trial=prompt.trials.popleft(),
+                    lane=number,
+                    slot=slot,
+                    row=prompt.row,
+                    pages=(*shared, *own),
+                    copy_from=partial[0] if partial else 0,
+                    copy_to=own[0] if partial else 0,
+                )
                 yield admission
 
     def _close(self, lane: Lane, prompt: Prompt) -> None:

@@ -14,12 +14,12 @@ from jax.sharding import PartitionSpec
 
 from kinetics_jax.attention import PagedCache, PagedPlan
 from kinetics_jax.attention.paged import make_pool
-from kinetics_jax.engine import repetition, thinking
-from kinetics_jax.engine.repetition import RepetitionState
-from kinetics_jax.engine.sampling import SamplerState
-from kinetics_jax.engine.thinking import ThinkingState
-from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import RepetitionRule
+from kinetics_jax.engine.sampler import repetition, thinking
+from kinetics_jax.engine.sampler.repetition import RepetitionState
+from kinetics_jax.engine.sampler.sampling import SamplerState
+from kinetics_jax.engine.sampler.thinking import ThinkingState
+from kinetics_jax.models import Transformer
+from kinetics_jax.records import RepetitionRule
 
 Array = jax.Array
 
@@ -30,11 +30,23 @@ FINISH_REASON = {STOP: "stop", LENGTH: "length", REPETITION: "repetition", ERROR
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["page_table_bp", "lengths_b", "hidden_bm", "active_b", "finish_b", "generated_b",
-                 "max_tokens_b", "prompt_len_b", "stop_ids_bi", "streams_b", "sampler", "repetition",
-                 "thinking"],
+    data_fields=[
+        "page_table_bp",
+        "lengths_b",
+        "hidden_bm",
+        "active_b",
+        "finish_b",
+        "generated_b",
+        "max_tokens_b",
+        "prompt_len_b",
+        "stop_ids_bi",
+        "streams_b",
+        "sampler",
+        "repetition",
+        "thinking",
+    ],
     meta_fields=[],
-)  # fmt: skip
+)
 @dataclasses.dataclass(frozen=True)
 class Slots:
     """The running samples. An idle slot's fields mean nothing but ``active_b``."""
@@ -98,19 +110,28 @@ class EngineState:
         here, per_lane = self.slots, self.slots_per_lane
         rows_b = jnp.arange(here.lengths_b.shape[0], dtype=jnp.int32) % per_lane
         return PagedCache(
-            kv_pages=self.kv_pages, summaries=self.summaries, page_table_bp=here.page_table_bp,
-            lengths_b=here.lengths_b, rows_b=rows_b, streams_b=here.streams_b, plan=self.plan,
-        )  # fmt: skip
+            kv_pages=self.kv_pages,
+            summaries=self.summaries,
+            page_table_bp=here.page_table_bp,
+            lengths_b=here.lengths_b,
+            rows_b=rows_b,
+            streams_b=here.streams_b,
+            plan=self.plan,
+        )
 
     def prompt_cache(self, row_d: Array, view_pages: int) -> PagedCache:
         """One prompt of each lane as a cache, of which attention looks at ``view_pages`` pages."""
         here, lane = self.prompts, jnp.arange(self.plan.lanes)
         return PagedCache(
-            kv_pages=self.kv_pages, summaries=self.summaries,
-            page_table_bp=here.page_table_dup[lane, row_d], lengths_b=here.lengths_du[lane, row_d],
-            rows_b=self.slots_per_lane + row_d, streams_b=jnp.zeros_like(row_d), plan=self.plan,
+            kv_pages=self.kv_pages,
+            summaries=self.summaries,
+            page_table_bp=here.page_table_dup[lane, row_d],
+            lengths_b=here.lengths_du[lane, row_d],
+            rows_b=self.slots_per_lane + row_d,
+            streams_b=jnp.zeros_like(row_d),
+            plan=self.plan,
             view_pages=view_pages,
-        )  # fmt: skip
+        )
 
     def with_cache(self, cache: PagedCache) -> "EngineState":
         """This state with the pool and summaries of ``cache``."""
@@ -128,9 +149,17 @@ def specs_of(state: EngineState) -> Any:
 
 
 def empty_state(
-    model: Qwen3, plan: PagedPlan, *, slots: int, prompt_rows: int, pages_per_sequence: int,
-    stop_ids: int, rule: RepetitionRule | None, cache_dtype: jax.typing.DTypeLike, head_dim: int,
-) -> EngineState:  # fmt: skip
+    model: Transformer,
+    plan: PagedPlan,
+    *,
+    slots: int,
+    prompt_rows: int,
+    pages_per_sequence: int,
+    stop_ids: int,
+    rule: RepetitionRule | None,
+    cache_dtype: jax.typing.DTypeLike,
+    head_dim: int,
+) -> EngineState:
     """A state without samples; ``slots`` and ``prompt_rows`` are per lane. Made where it will live."""
     pool, summaries = make_pool(plan, model.config, pages_per_sequence, cache_dtype, head_dim)
     B, D, U, P = slots * plan.lanes, plan.lanes, prompt_rows, pages_per_sequence
@@ -140,24 +169,31 @@ def empty_state(
         return jnp.full(shape, fill, jnp.int32)
 
     state = EngineState(
-        kv_pages=pool, summaries=summaries,
+        kv_pages=pool,
+        summaries=summaries,
         slots=Slots(
-            page_table_bp=ints(B, P), lengths_b=ints(B), hidden_bm=jnp.zeros((B, M), model.dtype),
-            active_b=jnp.zeros(B, bool), finish_b=ints(B), generated_b=ints(B),
-            max_tokens_b=ints(B), prompt_len_b=ints(B), stop_ids_bi=ints(B, stop_ids, fill=-1),
-            streams_b=ints(B), sampler=SamplerState.init(B),
-            repetition=repetition.init(rule, B), thinking=thinking.init(B),
+            page_table_bp=ints(B, P),
+            lengths_b=ints(B),
+            hidden_bm=jnp.zeros((B, M), model.dtype),
+            active_b=jnp.zeros(B, bool),
+            finish_b=ints(B),
+            generated_b=ints(B),
+            max_tokens_b=ints(B),
+            prompt_len_b=ints(B),
+            stop_ids_bi=ints(B, stop_ids, fill=-1),
+            streams_b=ints(B),
+            sampler=SamplerState.init(B),
+            repetition=repetition.init(rule, B),
+            thinking=thinking.init(B),
         ),
         prompts=Prompts(
-            page_table_dup=ints(D, U, P), lengths_du=ints(D, U),
-            hidden_dum=jnp.zeros((D, U, M), model.dtype),
+            page_table_dup=ints(D, U, P), lengths_du=ints(D, U), hidden_dum=jnp.zeros((D, U, M), model.dtype)
         ),
         plan=plan,
-    )  # fmt: skip
+    )
     if plan.sharding is None:
         return state
     mesh = plan.sharding.mesh
     return jax.tree.map(
-        lambda array, spec: jax.device_put(array, jax.NamedSharding(mesh, spec)),
-        state, specs_of(state),
-    )  # fmt: skip
+        lambda array, spec: jax.device_put(array, jax.NamedSharding(mesh, spec)), state, specs_of(state)
+    )

@@ -102,9 +102,7 @@ class Detokenizer:
 class StopStrings:
     """Looks for the first of some texts in a sample, token by token."""
 
-    def __init__(
-        self, strings: Sequence[str], decode: Decode, decode_all: DecodeAll | None = None
-    ) -> None:
+    def __init__(self, strings: Sequence[str], decode: Decode, decode_all: DecodeAll | None = None) -> None:
         self._strings, self._decode = tuple(strings), decode
         self._detokenizer = Detokenizer(decode, decode_all)
         self._reach = max(map(len, self._strings)) - 1

@@ -16,15 +16,14 @@ Load, prefill and decode::
         logits, cache = step(model, cache, jnp.array([token]))
 """
 
-from kinetics_jax.models.checkpoint import CheckpointError
-from kinetics_jax.models.chip_options import compiler_options
-from kinetics_jax.models.decode import decode_step, make_cache, prefill
-from kinetics_jax.models.load import load
-from kinetics_jax.models.orbax_io import restore_orbax, save_orbax
-from kinetics_jax.models.qwen3 import Qwen3
-from kinetics_jax.models.save import save_hf
+from kinetics_jax.models.checkpoints.checkpoint import CheckpointError
+from kinetics_jax.models.checkpoints.load import load
+from kinetics_jax.models.checkpoints.orbax_io import restore_orbax, save_orbax
+from kinetics_jax.models.checkpoints.save import save_hf
 from kinetics_jax.models.sharding import Layout, ReplicatedWarning, ShardingRules, lay_out
-from kinetics_jax.models.tokenizer import ByteTokenizer, Tokenizer, decode_all, load_tokenizer
+from kinetics_jax.models.steps import decode_step, make_cache, prefill
+from kinetics_jax.models.tokenizers.tokenizer import ByteTokenizer, Tokenizer, decode_all, load_tokenizer
+from kinetics_jax.models.transformer import Qwen3, Transformer
 from kinetics_jax.models.weights import Weight, count_params, describe
 
 __all__ = [
@@ -35,8 +34,8 @@ __all__ = [
     "ReplicatedWarning",
     "ShardingRules",
     "Tokenizer",
+    "Transformer",
     "Weight",
-    "compiler_options",
     "count_params",
     "decode_all",
     "decode_step",
@@ -49,4 +48,4 @@ __all__ = [
     "restore_orbax",
     "save_hf",
     "save_orbax",
-]  # fmt: skip
+]

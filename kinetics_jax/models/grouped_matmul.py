@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 Array = jax.Array
 Implementation = Literal["ragged", "tiled"]

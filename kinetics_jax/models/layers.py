@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 import pallas_kernels as pk
+from kinetics_jax.errors import InputError
 from kinetics_jax.models.sharding import Layout
-from kinetics_jax.spec import InputError
 
 Array = jax.Array
 

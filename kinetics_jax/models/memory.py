@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jax
 
-from kinetics_jax.spec.errors import OutOfMemoryError
+from kinetics_jax.errors import OutOfMemoryError
 
 _EXHAUSTED = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory")
 """What XLA's errors say where an allocation failed."""

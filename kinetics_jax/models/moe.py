@@ -13,7 +13,7 @@ from jax import lax
 from kinetics_jax.models.grouped_matmul import grouped_matmul
 from kinetics_jax.models.layers import Params, Projection
 from kinetics_jax.models.sharding import Layout, MeshAxes
-from kinetics_jax.spec import MoE
+from kinetics_jax.shapes import MoE
 
 Array = jax.Array
 
@@ -74,16 +74,19 @@ class SparseMoE(nnx.Module):
         wide = (layout.spec("experts", None, "expert_ffn"), layout.spec("experts", "expert_ffn"))
         narrow = (layout.spec("experts", "expert_ffn", None), layout.spec("experts", None))
         local = functools.partial(
-            _mix_local, expert_axes=expert_axes, gathered=gathered,
+            _mix_local,
+            expert_axes=expert_axes,
+            gathered=gathered,
             summed=tuple(a for a in expert_axes if a not in gathered) + layout.axes("expert_ffn"),
-        )  # fmt: skip
-        specs = [
-            spec[: len(pair)] for spec, pair in zip((wide, wide, narrow), matrices, strict=True)
-        ]
+        )
+        specs = [spec[: len(pair)] for spec, pair in zip((wide, wide, narrow), matrices, strict=True)]
         return jax.shard_map(
-            local, mesh=layout.mesh, in_specs=(tokens, tokens, tokens, specs), out_specs=tokens,
+            local,
+            mesh=layout.mesh,
+            in_specs=(tokens, tokens, tokens, specs),
+            out_specs=tokens,
             check_vma=False,
-        )(x_btd, weight, expert, matrices)  # fmt: skip
+        )(x_btd, weight, expert, matrices)
 
 
 def _pair(experts: Experts) -> tuple[Array, ...]:
@@ -92,9 +95,15 @@ def _pair(experts: Experts) -> tuple[Array, ...]:
 
 
 def _mix_local(
-    x_btd: Array, weight_btj: Array, expert_btj: Array, matrices: list, *,
-    expert_axes: MeshAxes, gathered: MeshAxes, summed: MeshAxes,
-) -> Array:  # fmt: skip
+    x_btd: Array,
+    weight_btj: Array,
+    expert_btj: Array,
+    matrices: list,
+    *,
+    expert_axes: MeshAxes,
+    gathered: MeshAxes,
+    summed: MeshAxes,
+) -> Array:
     """One device's experts on every token of its data group."""
     if gathered:
         x_btd, weight_btj, expert_btj = (

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kinetics_jax.spec import InputError, Llama3Rope, ModelConfig, Yarn
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import Llama3Rope, ModelConfig, Yarn
 
 
 def frequencies(config: ModelConfig) -> tuple[np.ndarray, float]:

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.models.weights import Weight
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.shapes import ModelConfig
 
 MeshAxes = tuple[str, ...]
 
@@ -96,9 +97,7 @@ def lay_out(config: ModelConfig, mesh: Mesh | None, rules: ShardingRules | None 
     _check_axes(mesh, chosen)
     # Rebuilt because jax.make_mesh may give axes of the explicit type, which refuses propagation.
     mesh = Mesh(np.asarray(mesh.devices), mesh.axis_names)
-    present = {
-        dim: tuple(a for a in axes if mesh.shape.get(a, 1) > 1) for dim, axes in chosen.items()
-    }
+    present = {dim: tuple(a for a in axes if mesh.shape.get(a, 1) > 1) for dim, axes in chosen.items()}
     split = {}
     for dim, size in _splittable(config).items():
         ways = math.prod(mesh.shape[axis] for axis in present[dim])
@@ -112,8 +111,7 @@ def lay_out(config: ModelConfig, mesh: Mesh | None, rules: ShardingRules | None 
 
 
 def _splittable(config: ModelConfig) -> dict[str, int]:
-    sizes = {"vocab": config.vocab_size, "heads": config.num_query_heads,
-             "kv_heads": config.num_kv_heads}  # fmt: skip
+    sizes = {"vocab": config.vocab_size, "heads": config.num_query_heads, "kv_heads": config.num_kv_heads}
     if config.moe:
         sizes |= {"experts": config.moe.num_experts, "expert_ffn": config.moe.expert_dim}
     return sizes | {"ffn": config.ffn_dim} if config.num_dense_ffn_layers else sizes
@@ -136,8 +134,9 @@ def _settle_heads(config: ModelConfig, mesh: Mesh, split: dict[str, MeshAxes]) -
 def _warn(config: ModelConfig, dim: str, size: int, ways: int) -> None:
     warnings.warn(
         f"{config.name}: {dim}={size} is replicated, it does not split over {ways} devices",
-        ReplicatedWarning, stacklevel=4,
-    )  # fmt: skip
+        ReplicatedWarning,
+        stacklevel=4,
+    )
 
 
 def _check_axes(mesh: Mesh, rules: Mapping[str, MeshAxes]) -> None:

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import ModelConfig
 
 Quantization = Literal["int8"]
 Initial = Literal["normal", "ones", "zeros"]
@@ -67,9 +68,12 @@ def describe(
 
 
 def describe_part(
-    config: ModelConfig, layer: int | None, *, dtype: jax.typing.DTypeLike = jnp.bfloat16,
+    config: ModelConfig,
+    layer: int | None,
+    *,
+    dtype: jax.typing.DTypeLike = jnp.bfloat16,
     quantize: Quantization | None = None,
-) -> dict[str, Weight]:  # fmt: skip
+) -> dict[str, Weight]:
     """The weights of one ``layer`` (from 0) by their path in it, or those outside the layers (None)."""
     table = _Table(config, dtype, quantize)
     if layer is not None:
@@ -169,15 +173,10 @@ def _initial(key: jax.Array, weight: Weight, sharding: jax.sharding.Sharding | N
 
 
 def initialize(
-    table: Mapping[str, Weight],
-    key: jax.Array,
-    shardings: Mapping[str, jax.sharding.Sharding | None],
+    table: Mapping[str, Weight], key: jax.Array, shardings: Mapping[str, jax.sharding.Sharding | None]
 ) -> dict[str, jax.Array]:
     """Random arrays for a description; each depends on its path and the key only, not on the mesh."""
-    return {
-        path: _initial(_fold_text(key, path), weight, shardings[path])
-        for path, weight in table.items()
-    }
+    return {path: _initial(_fold_text(key, path), weight, shardings[path]) for path, weight in table.items()}
 
 
 def _fold_text(key: jax.Array, text: str) -> jax.Array:

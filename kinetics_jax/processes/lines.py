@@ -14,9 +14,7 @@ _CHUNK = 1 << 20
 """Bytes read at a time."""
 
 
-def read_line(
-    process: subprocess.Popen[bytes], seconds: float, most: int | None = None
-) -> bytes | None:
+def read_line(process: subprocess.Popen[bytes], seconds: float, most: int | None = None) -> bytes | None:
     """The next line of its output with the newline; None where it does not come within ``seconds``.
 
     Without a newline it is what there was when the process ended, or the first ``most`` bytes and more.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kinetics_jax import storage
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.storage.directories import is_part
 
 MANIFEST = "law.json"
@@ -82,7 +82,5 @@ def whole_directory(out_dir: storage.PathLike) -> Iterator[pathlib.Path]:
         InputError: ``out_dir`` may not be replaced (``check_out_dir``) or cannot be made.
     """
     target = check_out_dir(out_dir)
-    with storage.whole_directory(
-        target, earlier=lambda: _earlier(target, out_dir), marker=MANIFEST
-    ) as build:
+    with storage.whole_directory(target, earlier=lambda: _earlier(target, out_dir), marker=MANIFEST) as build:
         yield build

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from kinetics_jax.scaling.fidelity import FidelityRow
-from kinetics_jax.spec import Policy
+from kinetics_jax.fidelity.intervals import FidelityRow
+from kinetics_jax.policies import Policy
 
 
 def markdown(rows: Sequence[FidelityRow]) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from kinetics_jax.report.words import printable
-from kinetics_jax.scaling.results import FrontierResult, Law, Results
+from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 
 RULES = {"held_out": "held-out rule", "paper": "paper’s rule"}
 """What the flavours of a frontier are called; the first one a law has is the one that leads."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from kinetics_jax.report import words
 from kinetics_jax.report.groups import group_laws, leading
-from kinetics_jax.scaling.results import Law, Results
+from kinetics_jax.scaling.law.results import Law, Results
 
 MAX_LINES = 25
 _ROOM_FOR_LAWS = 10

@@ -15,23 +15,33 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
-from kinetics_jax.scaling.csv_text import to_cell
-from kinetics_jax.scaling.results import (
-    Estimate,
-    FrontierResult,
-    Law,
-    Results,
-    ShapeResults,
-    SparseGain,
-)
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.scaling.law.results import Estimate, FrontierResult, Law, Results, ShapeResults, SparseGain
+from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
+from kinetics_jax.shapes import ModelConfig
 
 VERSION = 1
 COLUMNS = (
-    "dataset", "source", "projected_policy", "chip", "cost_mode", "overlap", "flavour", "choice",
-    "cost_eflops", "chip_seconds", "dollars", "accuracy", "low", "high", "model", "trials", "length",
-    "tokens", "kv_budget", "dense_share",
-)  # fmt: skip
+    "dataset",
+    "source",
+    "projected_policy",
+    "chip",
+    "cost_mode",
+    "overlap",
+    "flavour",
+    "choice",
+    "cost_eflops",
+    "chip_seconds",
+    "dollars",
+    "accuracy",
+    "low",
+    "high",
+    "model",
+    "trials",
+    "length",
+    "tokens",
+    "kv_budget",
+    "dense_share",
+)
 CAPACITY_UNITS = {
     "num_chips": "chips per copy (0: does not fit)",
     "batch": "sequences",
@@ -90,14 +100,7 @@ def write_frontier_csv(results: Results, stream: TextIO) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for law in results.laws:
-        texts = (
-            law.dataset,
-            law.source,
-            law.projected_policy,
-            law.chip,
-            law.cost_mode,
-            law.overlap,
-        )
+        texts = (law.dataset, law.source, law.projected_policy, law.chip, law.cost_mode, law.overlap)
         names = [to_cell(text) for text in texts]
         for result in law.frontiers.values():
             rows = _frontier_rows(law, result)
@@ -223,11 +226,17 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         "optima": {name: _of(unit, getattr(result, name)) for name, unit in _OPTIMA.items()},
         "fits": result.fits,
         "curves": {
-            name: {"form": "y = a·x^b + c", "x": "tera-eFLOPs per question", "y": _OPTIMA.get(name),
-                   "a": a, "b": b, "c": c}
+            name: {
+                "form": "y = a·x^b + c",
+                "x": "tera-eFLOPs per question",
+                "y": _OPTIMA.get(name),
+                "a": a,
+                "b": b,
+                "c": c,
+            }
             for name, (a, b, c) in result.curves.items()
         },
-    }  # fmt: skip
+    }
 
 
 def _shapes(shapes: ShapeResults) -> dict[str, Any]:
@@ -244,12 +253,14 @@ def _shapes(shapes: ShapeResults) -> dict[str, Any]:
         "kv_gib_per_32k": _of("GiB per 32,768 BF16 tokens", shapes.kv_gib_per_32k),
         "kv_trend": shapes.kv_trend,
         "kv_fit": {
-            "form": "y = a·x^b", "x": "10⁹ parameters", "y": "GiB per 32,768 tokens",
-            "a": shapes.kv_fit[0], "b": shapes.kv_fit[1],
+            "form": "y = a·x^b",
+            "x": "10⁹ parameters",
+            "y": "GiB per 32,768 tokens",
+            "a": shapes.kv_fit[0],
+            "b": shapes.kv_fit[1],
         },
         "iso_flops": [
-            {"flops": flops, **_of("generated tokens", tokens)}
-            for flops, tokens in shapes.iso_flops.items()
+            {"flops": flops, **_of("generated tokens", tokens)} for flops, tokens in shapes.iso_flops.items()
         ],
         "iso_eflops": [
             {"attention_eflops": eflops, **_of("generated tokens", tokens)}
@@ -257,7 +268,7 @@ def _shapes(shapes: ShapeResults) -> dict[str, Any]:
         ],
         "capacity": [dataclasses.asdict(row) for row in shapes.capacity],
         "capacity_units": CAPACITY_UNITS,
-    }  # fmt: skip
+    }
 
 
 def _model(model: ModelConfig) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.report.directory import MANIFEST, whole_directory
 from kinetics_jax.report.figures import draw_all
 from kinetics_jax.report.page import render_page
 from kinetics_jax.report.tables import write_frontier_csv, write_law_json
-from kinetics_jax.scaling.results import Results
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.scaling.law.results import Results
 
 PAGE = "report.html"
 FRONTIER = "frontier.csv"
@@ -69,6 +69,4 @@ def _check_names(extra: Mapping[str, object]) -> None:
     taken = (MANIFEST, FRONTIER, PAGE, FIGURES, "")
     for name in extra:
         if name in taken or name != Path(name).name or name.startswith("."):
-            raise InputError(
-                f"extra file {name!r}: give a plain file name that the report does not use"
-            )
+            raise InputError(f"extra file {name!r}: give a plain file name that the report does not use")

@@ -18,6 +18,18 @@ from kinetics_jax.storage.paths import (
 )
 
 __all__ = [
-    "PathError", "PathLike", "Place", "expand", "input_path", "is_object_store", "local", "output_file",
-    "output_folder", "overlap", "place", "source", "walk", "whole_directory",
-]  # fmt: skip
+    "PathError",
+    "PathLike",
+    "Place",
+    "expand",
+    "input_path",
+    "is_object_store",
+    "local",
+    "output_file",
+    "output_folder",
+    "overlap",
+    "place",
+    "source",
+    "walk",
+    "whole_directory",
+]

@@ -22,9 +22,7 @@ _PART = re.compile(r"\.[0-9a-f]{8}\.part")
 
 
 @contextlib.contextmanager
-def whole_directory(
-    target: Any, *, earlier: Callable[[], set[str]], marker: str
-) -> Iterator[pathlib.Path]:
+def whole_directory(target: Any, *, earlier: Callable[[], set[str]], marker: str) -> Iterator[pathlib.Path]:
     """A directory to fill that becomes ``target`` when the block ends, and vanishes if it fails.
 
     Args:

@@ -6,20 +6,12 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any
 
-from kinetics_jax.storage.paths import (
-    PathError,
-    PathLike,
-    expand,
-    is_object_store,
-    local,
-    place,
-)
+from kinetics_jax.storage.paths import PathError, PathLike, expand, is_object_store, local, place
 
 
 def output_folder(
-    path: PathLike, name: str = "--out", *, sources: Iterable[tuple[str, PathLike]] = (),
-    stores: str = "",
-) -> str:  # fmt: skip
+    path: PathLike, name: str = "--out", *, sources: Iterable[tuple[str, PathLike]] = (), stores: str = ""
+) -> str:
     """The folder or object-store URL to write, if it can be made or written; nothing is left there.
 
     Whose files are there already is for the caller to ask: it knows its own.
@@ -102,9 +94,7 @@ def _exists(path: pathlib.Path, name: str) -> bool:
 
 def _check_writable(path: pathlib.Path, said: str) -> None:
     """That the path, or the nearest folder above it that is there, may be written."""
-    nearest = next(
-        (folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder)), path
-    )
+    nearest = next((folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder)), path)
     needed = os.W_OK | (os.X_OK if nearest.is_dir() else 0)
     if not os.access(nearest, needed):
         raise PathError(f"{said}: {nearest} may not be written; name another place")

@@ -12,7 +12,7 @@ import re
 import urllib.parse
 from typing import Any
 
-from kinetics_jax.spec.errors import InputError
+from kinetics_jax.errors import InputError
 
 PathLike = str | os.PathLike[str]
 Place = Any
@@ -102,9 +102,7 @@ def _home(text: str, said: str) -> str:
     found = os.path.expanduser(text)
     if found.startswith("~"):
         user = text.partition("/")[0]
-        raise PathError(
-            f"{said}: {user} is the home of nobody here (./{text} would be taken as it is)"
-        )
+        raise PathError(f"{said}: {user} is the home of nobody here (./{text} would be taken as it is)")
     return found
 
 
@@ -115,9 +113,7 @@ def local(path: PathLike, name: str = "path", *, why: str = "") -> pathlib.Path:
     """
     text = expand(path, name)
     if is_object_store(text):
-        raise PathError(
-            f"{name}={text} is an object store: {why or 'copy it to a folder here first'}"
-        )
+        raise PathError(f"{name}={text} is an object store: {why or 'copy it to a folder here first'}")
     return pathlib.Path(text)
 
 
@@ -136,9 +132,7 @@ def input_path(path: PathLike, name: str = "path", *, folder: bool | None = None
     try:
         found.stat()
     except OSError as error:
-        reason = (
-            "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
-        )
+        reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise PathError(f"{name}={found}: cannot be read ({reason})") from None
     if folder is not None and found.is_dir() != folder:
         kinds = ("a folder", "a file") if found.is_dir() else ("a file", "a folder")

@@ -16,13 +16,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kinetics_jax.models.checkpoint import INDEX, SINGLE
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.checkpoints.checkpoint import INDEX, SINGLE
 
 PREFIX = "sha256:"
 """Of digests of contents. Those without it are of an earlier version (``former_fingerprint``)."""
-_JSON = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-         "special_tokens_map.json", "added_tokens.json", "chat_template.json")  # fmt: skip
+_JSON = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.json",
+)
 _TEXT = ("chat_template.jinja", "additional_chat_templates/default.jinja")
 _WITHOUT_TOKENIZER_JSON = ("vocab.json", "merges.txt", "tokenizer.model")
 """What a tokenizer is made from where there is no ``tokenizer.json``."""
@@ -154,11 +161,13 @@ def _tensors(file: pathlib.Path) -> list[tuple[int, int, bytes]]:
             header = json.loads(stream.read(length))
             entries = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
             found = [
-                (8 + length + int(entry["data_offsets"][0]),
-                 int(entry["data_offsets"][1]) - int(entry["data_offsets"][0]),
-                 json.dumps([name, entry["dtype"], entry["shape"]]).encode())
+                (
+                    8 + length + int(entry["data_offsets"][0]),
+                    int(entry["data_offsets"][1]) - int(entry["data_offsets"][0]),
+                    json.dumps([name, entry["dtype"], entry["shape"]]).encode(),
+                )
                 for name, entry in entries
-            ]  # fmt: skip
+            ]
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return []
     whole = all(count >= 0 and 0 <= first <= size - count for first, count, _ in found)

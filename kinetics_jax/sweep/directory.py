@@ -4,23 +4,26 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kinetics_jax.engine.line_log import PathLike
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.storage import Place, place
+from kinetics_jax.storage.line_log import PathLike
+from kinetics_jax.storage.run_lock import DirectoryLock
 from kinetics_jax.sweep import manifest
 from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.distributed import meet
-from kinetics_jax.sweep.lock import DirectoryLock
-from kinetics_jax.sweep.work import Share
+from kinetics_jax.sweep.shares import Share
 
 
 class SweepDirectory:
     """Entered, it is the description of what the samples are made with, the same on all processes."""
 
     def __init__(
-        self, root: PathLike, describe: Callable[..., dict[str, Any]], share: Share,
+        self,
+        root: PathLike,
+        describe: Callable[..., dict[str, Any]],
+        share: Share,
         settings: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``describe`` is ``manifest.describe`` of the experiment; it is asked once the directory is locked.
 
         Entering raises ``InputError`` where the directory holds something else or is in use.

@@ -10,10 +10,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from kinetics_jax.engine.line_log import PathLike
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.storage import Place, place
-from kinetics_jax.sweep.work import Share
+from kinetics_jax.storage.line_log import PathLike
+from kinetics_jax.sweep.shares import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +31,7 @@ def initialize() -> Share:
     import jax
 
     numbers: dict[str, Any] = {}
-    for option, variable in (
-        ("num_processes", "JAX_NUM_PROCESSES"),
-        ("process_id", "JAX_PROCESS_ID"),
-    ):
+    for option, variable in (("num_processes", "JAX_NUM_PROCESSES"), ("process_id", "JAX_PROCESS_ID")):
         if text := os.environ.get(variable):
             if not text.isdigit():
                 raise InputError(f"{variable}={text!r} must be a whole number")
@@ -89,9 +86,7 @@ class Attendance:
         if self._share.processes > 1:
             self._mark(self._share.process).write_text("")
 
-    def wait_for_all(
-        self, check: "Callable[[], None]" = lambda: None, seconds: float = math.inf
-    ) -> None:
+    def wait_for_all(self, check: "Callable[[], None]" = lambda: None, seconds: float = math.inf) -> None:
         """Return when all processes are through, or after so many seconds.
 
         ``check`` is called now and then and may raise.

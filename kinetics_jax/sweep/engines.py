@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from kinetics_jax.engine import Engine, Progress
 from kinetics_jax.engine.requests import prompt_tokens
-from kinetics_jax.models import Qwen3, Tokenizer
-from kinetics_jax.spec import InputError, Policy, Problem
-from kinetics_jax.sweep.contexts import rounded_up
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Tokenizer, Transformer
+from kinetics_jax.policies import Policy
+from kinetics_jax.records import Problem
+from kinetics_jax.sweep.engine_contexts import rounded_up
 from kinetics_jax.sweep.experiment import Experiment, ModelChoice
-from kinetics_jax.sweep.models import open_model, open_tokenizer, shape
+from kinetics_jax.sweep.model_sources import open_model, open_tokenizer, shape
 
 
 class Engines:
@@ -17,7 +19,7 @@ class Engines:
     def __init__(self, experiment: Experiment, observe: Callable[[Progress], None]) -> None:
         """``observe`` is called after each decode chunk; what it raises ends the run."""
         self._experiment, self._observe = experiment, observe
-        self._model: tuple[str, Qwen3] | None = None
+        self._model: tuple[str, Transformer] | None = None
         self._tokenizers: dict[str, Tokenizer | None] = {}
 
     def tokenizer(self, choice: ModelChoice) -> Tokenizer | None:
@@ -39,20 +41,26 @@ class Engines:
                 f"is {model.config.max_context}; lower max_tokens"
             )
         return Engine(
-            model, policy=policy, tokenizer=self.tokenizer(choice), slots=choice.slice.slots,
-            max_context=max_context, page_size=options.page_size, exact_masks=options.exact_masks,
-            repetition=self._experiment.repetition, chunk_steps=options.chunk_steps,
-            prefill_chunk=options.prefill_chunk, prompt_rows=options.prompt_rows,
+            model,
+            policy=policy,
+            tokenizer=self.tokenizer(choice),
+            slots=choice.slice.slots,
+            max_context=max_context,
+            page_size=options.page_size,
+            exact_masks=options.exact_masks,
+            repetition=self._experiment.repetition,
+            chunk_steps=options.chunk_steps,
+            prefill_chunk=options.prefill_chunk,
+            prompt_rows=options.prompt_rows,
             observe=self._observe,
-        )  # fmt: skip
+        )
 
     def max_context(self, choice: ModelChoice, problems: list[Problem], caps: list[int]) -> int:
         """What the experiment says, else what the longest of these prompts and its cap need."""
         if self._experiment.engine.max_context is not None:
             return self._experiment.engine.max_context
         longest = max(
-            self._prompt_tokens(choice, problem) + cap
-            for problem, cap in zip(problems, caps, strict=True)
+            self._prompt_tokens(choice, problem) + cap for problem, cap in zip(problems, caps, strict=True)
         )
         return rounded_up(longest, shape(choice))
 
@@ -63,7 +71,5 @@ class Engines:
         turns = problem.turns(system)
         tokenizer = self.tokenizer(choice)
         if tokenizer is None:
-            raise InputError(
-                f"{choice.name} has no tokenizer, and {problem.task}'s prompts are text"
-            )
+            raise InputError(f"{choice.name} has no tokenizer, and {problem.task}'s prompts are text")
         return len(prompt_tokens(tokenizer, turns, self._experiment.thinking))

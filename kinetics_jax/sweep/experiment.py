@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax import tasks
-from kinetics_jax.scaling.law import LawOptions
-from kinetics_jax.spec import InputError, Policy, RepetitionRule, SamplingParams
-from kinetics_jax.spec.checks import check_stop_strings, check_whole
+from kinetics_jax.checks import check_stop_strings, check_whole
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
+from kinetics_jax.records import RepetitionRule, SamplingParams
+from kinetics_jax.scaling.law.one_law import LawOptions
 from kinetics_jax.tasks import Task
 
 
@@ -49,7 +51,7 @@ class ModelChoice:
     """A model, where its weights are, and how it is run."""
 
     name: str
-    """What records call it: a name of ``spec.presets``, so that it can be priced."""
+    """What records call it: a name of ``shapes.presets``, so that it can be priced."""
     source: str
     """Folder or hub name of a checkpoint, a GGUF file, or ``random`` (weights of a preset's shape)."""
     trials: int
@@ -144,8 +146,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for field in ("models", "policies", "tasks", "chips"):
             values = getattr(self, field)
-            names = [getattr(value, "name", value) if field != "policies" else value
-                     for value in values]  # fmt: skip
+            names = [getattr(value, "name", value) if field != "policies" else value for value in values]
             if not names:
                 raise InputError(f"{field} is empty: name at least one")
             for value in names:
@@ -183,8 +184,10 @@ class Experiment:
         """
         return tuple(
             Cell(model=model, policy=policy, task=task.name)
-            for model in self.models for policy in self.policies for task in self.tasks
-        )  # fmt: skip
+            for model in self.models
+            for policy in self.policies
+            for task in self.tasks
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,14 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from kinetics_jax.engine.line_log import LineLog, PathLike, read_lines
-from kinetics_jax.spec import InputError, Problem, SampleRecord
-from kinetics_jax.spec.sample import Sample
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem, SampleRecord
+from kinetics_jax.records.sample import Sample
 from kinetics_jax.storage import place
-from kinetics_jax.sweep.cut import cut
+from kinetics_jax.storage.line_log import LineLog, PathLike, read_lines
 from kinetics_jax.sweep.experiment import Cell, Experiment
-from kinetics_jax.sweep.work import Share, cell_folder
+from kinetics_jax.sweep.shares import Share, cell_folder
+from kinetics_jax.sweep.shorter_caps import cut
 from kinetics_jax.tasks import Task
 
 STEM = "grades"
@@ -49,9 +50,15 @@ class CellGrader:
     """Grades the samples of one cell and writes the grades down."""
 
     def __init__(
-        self, experiment: Experiment, cell: Cell, task: Task, root: PathLike, *,
-        share: Share | None = None, decode: Callable[[], Decode | None],
-    ) -> None:  # fmt: skip
+        self,
+        experiment: Experiment,
+        cell: Cell,
+        task: Task,
+        root: PathLike,
+        *,
+        share: Share | None = None,
+        decode: Callable[[], Decode | None],
+    ) -> None:
         """``decode`` gives the function from ids to text when one is needed; it may be slow."""
         share = share or Share()
         self._task, self._name = task, experiment.name
@@ -66,9 +73,11 @@ class CellGrader:
     def grade(self, samples: Sequence[Sample]) -> None:
         """Grade what is not graded yet of these samples, at every cap, and write it down."""
         todo = [
-            short for sample in samples for short in self._at_every_cap(sample)
+            short
+            for sample in samples
+            for short in self._at_every_cap(sample)
             if (short.task, short.problem_id, short.trial, short.max_tokens) not in self.done
-        ]  # fmt: skip
+        ]
         # A sample that ends before a cap reads the same there: it is judged once.
         texts = {(s.problem_id, s.trial, s.generated_tokens): s for s in todo}
         pairs = [(self._problem(sample), self._written(sample)) for sample in texts.values()]
@@ -76,9 +85,7 @@ class CellGrader:
         by_text = dict(zip(texts, verdicts, strict=True))
         for sample in todo:
             verdict = by_text[sample.problem_id, sample.trial, sample.generated_tokens]
-            record = sample.graded(
-                self._name, verdict.correct, answer=verdict.answer, reason=verdict.reason
-            )
+            record = sample.graded(self._name, verdict.correct, answer=verdict.answer, reason=verdict.reason)
             self._log.append(record.to_json())
             self.done.add(grade_key(record))
 

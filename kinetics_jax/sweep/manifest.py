@@ -21,13 +21,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kinetics_jax._version import __version__
-from kinetics_jax.engine.line_log import LineLog, PathLike, is_object_store
-from kinetics_jax.scaling.trials import policy_text
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling.traces.trials import policy_text
 from kinetics_jax.storage import Place, place
+from kinetics_jax.storage.line_log import LineLog, PathLike, is_object_store
 from kinetics_jax.sweep.digests import FileDigests
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice
-from kinetics_jax.sweep.models import fingerprint, pinned, resolved_dtype
+from kinetics_jax.sweep.model_sources import fingerprint, pinned, resolved_dtype
 from kinetics_jax.tasks import Task
 
 FILE = "manifest.json"
@@ -39,9 +39,13 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "math-verify")
 
 
 def describe(
-    experiment: Experiment, tasks: Mapping[str, Task], *, earlier: Mapping[str, Any] | None = None,
-    files: FileDigests | None = None, decodes: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    experiment: Experiment,
+    tasks: Mapping[str, Task],
+    *,
+    earlier: Mapping[str, Any] | None = None,
+    files: FileDigests | None = None,
+    decodes: bool = True,
+) -> dict[str, Any]:
     """What decides the samples, ready for JSON.
 
     Args:
@@ -64,13 +68,15 @@ def describe(
     return {
         "name": experiment.name,
         "models": {
-            choice.name: {"weights": weights(choice), "trials": choice.trials}
-            for choice in experiment.models
+            choice.name: {"weights": weights(choice), "trials": choice.trials} for choice in experiment.models
         },
         "policies": {policy_text(policy): True for policy in experiment.policies},
         "tasks": {
-            name: {"problems": problems_hash(task), "count": len(task.problems),
-                   "max_tokens": experiment.cap(task)}
+            name: {
+                "problems": problems_hash(task),
+                "count": len(task.problems),
+                "max_tokens": experiment.cap(task),
+            }
             for name, task in tasks.items()
         },
         "sampling": dataclasses.asdict(experiment.sampling),
@@ -82,7 +88,7 @@ def describe(
         "exact_masks": experiment.engine.exact_masks,
         "dtype": dtype or resolved_dtype(experiment.engine),
         "quantize": experiment.engine.quantize,
-    }  # fmt: skip
+    }
 
 
 def _given(**options: str) -> dict[str, str]:
@@ -166,9 +172,7 @@ def write(folder: PathLike, described: Mapping[str, Any], files: FileDigests | N
     known = known_files(folder) if path.exists() else {}
     stamps = (files.stamps() if files else {}) or known
     if not path.exists() or read(folder) != described or stamps != known:
-        fields = {
-            "format": FORMAT, "version": _VERSION, "experiment": described, "files": stamps,
-        }  # fmt: skip
+        fields = {"format": FORMAT, "version": _VERSION, "experiment": described, "files": stamps}
         write_whole(path, json.dumps(fields, indent=1) + "\n")
 
 
@@ -260,9 +264,14 @@ def note_session(folder: PathLike, **more: Any) -> None:
     """Append a line on this start: when, where, code, libraries, and what the caller adds."""
     session = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "host": socket.gethostname(), "command": sys.argv, "kinetics_jax": __version__,
-        "commit": _commit(), "python": platform.python_version(), "libraries": _libraries(), **more,
-    }  # fmt: skip
+        "host": socket.gethostname(),
+        "command": sys.argv,
+        "kinetics_jax": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "libraries": _libraries(),
+        **more,
+    }
     with LineLog(folder, "sessions") as log:
         log.append(json.dumps(session))
 
@@ -285,10 +294,11 @@ def _commit() -> str | None:
     try:
         commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         head, changed = (
-            subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True,
-                           check=True, timeout=20).stdout.strip()
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True, timeout=20
+            ).stdout.strip()
             for command in commands
-        )  # fmt: skip
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return head + "+" * bool(changed)

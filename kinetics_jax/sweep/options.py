@@ -9,15 +9,11 @@ from typing import Any, NamedTuple
 from kinetics_jax import storage
 from kinetics_jax.commands.values import typed
 from kinetics_jax.costs import get_chip
-from kinetics_jax.scaling.law import LawOptions
-from kinetics_jax.spec import InputError, RepetitionRule, SamplingParams, parse_policy
-from kinetics_jax.sweep.experiment import (
-    EngineChoice,
-    Experiment,
-    ModelChoice,
-    Slice,
-    TaskChoice,
-)
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import parse_policy
+from kinetics_jax.records import RepetitionRule, SamplingParams
+from kinetics_jax.scaling.law.one_law import LawOptions
+from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
 
 
 class Option(NamedTuple):
@@ -73,7 +69,7 @@ OPTIONS: dict[str, Option] = {
     "bootstrap": Option(1000, "Resamples of the questions."),
     "splits": Option(5, "Random halves of the held-out rule."),
     "min_questions": Option(10, "Families with fewer common questions are left out of the laws."),
-}  # fmt: skip
+}
 """Every option, so that none can be set and not read."""
 
 
@@ -95,24 +91,34 @@ def read(options: Mapping[str, Any]) -> Experiment:
     law = ("cost_mode", "overlap", "frontier", "search", "bootstrap", "splits", "seed")
     engine = ("chunk_steps", "prefill_chunk", "prompt_rows", "exact_masks", "dtype", "unroll")
     return Experiment(
-        name=given["name"], models=_models(given), tasks=_tasks(given), chips=given["chip"],
+        name=given["name"],
+        models=_models(given),
+        tasks=_tasks(given),
+        chips=given["chip"],
         policies=tuple(_policy(text) for text in given["policies"]),
-        max_tokens=given["max_tokens"] or None, lengths=_wholes("lengths", given["lengths"]),
+        max_tokens=given["max_tokens"] or None,
+        lengths=_wholes("lengths", given["lengths"]),
         sampling=SamplingParams(
             **{name: given[name] for name in ("temperature", "top_p", "top_k", "min_p", "seed")}
         ),
-        stop_strings=given["stop_strings"], thinking=given["thinking"],
-        system_prompt=given["system_prompt"], date=given["date"],
+        stop_strings=given["stop_strings"],
+        thinking=given["thinking"],
+        system_prompt=given["system_prompt"],
+        date=given["date"],
         repetition=RepetitionRule() if given["repetition"] else None,
         engine=EngineChoice(
-            page_size=given["page_size"] or None, max_context=given["max_context"] or None,
-            quantize=given["quantize"] or None, **{name: given[name] for name in engine},
+            page_size=given["page_size"] or None,
+            max_context=given["max_context"] or None,
+            quantize=given["quantize"] or None,
+            **{name: given[name] for name in engine},
         ),
-        expected_tokens=given["expected_tokens"] or None, grade=given["grade"],
-        grading_processes=given["grading_processes"] or None, report=given["report"],
+        expected_tokens=given["expected_tokens"] or None,
+        grade=given["grade"],
+        grading_processes=given["grading_processes"] or None,
+        report=given["report"],
         law=LawOptions(**{name: given[name] for name in law}),
         min_questions=given["min_questions"],
-    )  # fmt: skip
+    )
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -163,12 +169,13 @@ def _models(given: Mapping[str, Any]) -> tuple[ModelChoice, ...]:
     trials, slices = _pairs("trials_of", given["trials_of"]), _pairs("slices", given["slices"])
     return tuple(
         ModelChoice(
-            name=name, source=_source(source, given["weights"]),
+            name=name,
+            source=_source(source, given["weights"]),
             trials=_whole(f"trials_of {name}", trials.get(name, given["trials"])),
             slice=_slice(name, slices[name]) if name in slices else Slice(),
         )
         for name, source in sources.items()
-    )  # fmt: skip
+    )
 
 
 def _source(source: str, weights: str) -> str:
@@ -202,11 +209,14 @@ def _tasks(given: Mapping[str, Any]) -> tuple[TaskChoice, ...]:
     found = []
     for text in given["tasks"]:
         name, _, path = str(text).partition("=")
-        found.append(TaskChoice(
-            name=name, path=_path(f"tasks {name}", path) or _path("data", given["data"]),
-            limit=given["limit"] or None,
-            options=options.pop(name, {}),
-        ))  # fmt: skip
+        found.append(
+            TaskChoice(
+                name=name,
+                path=_path(f"tasks {name}", path) or _path("data", given["data"]),
+                limit=given["limit"] or None,
+                options=options.pop(name, {}),
+            )
+        )
     if options:
         raise InputError(f"task_options: {min(options)} is none of the tasks")
     return tuple(found)

@@ -11,11 +11,14 @@ import numpy as np
 
 from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, feasible_batch, get_chip, price
 from kinetics_jax.costs.serving import kv_copies
-from kinetics_jax.spec import InputError, ModelConfig, Policy, Problem, presets
-from kinetics_jax.spec.mesh import check_mesh
-from kinetics_jax.sweep.contexts import rounded_up, shared_contexts
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
+from kinetics_jax.records import Problem
+from kinetics_jax.shapes import ModelConfig, presets
+from kinetics_jax.shapes.mesh import check_mesh
+from kinetics_jax.sweep.engine_contexts import rounded_up, shared_contexts
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, Slice, TaskChoice
-from kinetics_jax.sweep.models import shape
+from kinetics_jax.sweep.model_sources import shape
 from kinetics_jax.tasks import Task
 
 CHARACTERS_PER_TOKEN = 3.5
@@ -25,10 +28,13 @@ DEFAULT_PAGE = 64
 MOST_SLOTS = 256
 """What the engine takes by itself at most."""
 _KNOWN = {
-    "aime24": (30, 190, 30_768), "aime25": (30, 190, 30_768), "amc23": (40, 160, 30_768),
-    "math500": (500, 150, 30_768), "gsm8k": (1319, 150, 4096),
+    "aime24": (30, 190, 30_768),
+    "aime25": (30, 190, 30_768),
+    "amc23": (40, 160, 30_768),
+    "math500": (500, 150, 30_768),
+    "gsm8k": (1319, 150, 4096),
     "livecodebench_v5": (167, 600, 30_500),
-}  # fmt: skip
+}
 """Problems, mean prompt tokens and cap of benchmarks, for plans made where their files are not."""
 
 
@@ -85,17 +91,16 @@ def make_plan(experiment: Experiment, tasks: Mapping[str, Task | str]) -> list[C
     Raises ``InputError`` for the first cell that cannot be: no shape is known, a report that cannot price
     the model, a policy that is not for it, or weights and cache that do not fit the chips.
     """
-    loads = {choice.name: _load(experiment, choice, tasks[choice.name])
-             for choice in experiment.tasks}  # fmt: skip
-    return [_plan_cell(experiment, cell, loads, get_chip(cell.model.slice.chip or experiment.chips[0]))
-            for cell in experiment.cells]  # fmt: skip
+    loads = {choice.name: _load(experiment, choice, tasks[choice.name]) for choice in experiment.tasks}
+    return [
+        _plan_cell(experiment, cell, loads, get_chip(cell.model.slice.chip or experiment.chips[0]))
+        for cell in experiment.cells
+    ]
 
 
 def _load(experiment: Experiment, choice: TaskChoice, task: Task | str) -> Load:
     if isinstance(task, Task):
-        prompts = tuple(
-            _prompt_tokens(problem, experiment.system_prompt) for problem in task.problems
-        )
+        prompts = tuple(_prompt_tokens(problem, experiment.system_prompt) for problem in task.problems)
         return Load(prompts=prompts, cap=experiment.cap(task))
     if choice.name not in _KNOWN:
         raise InputError(task)
@@ -111,14 +116,12 @@ def _prompt_tokens(problem: Problem, system: str) -> int:
     return TEMPLATE_TOKENS + round(letters / CHARACTERS_PER_TOKEN)
 
 
-def _plan_cell(
-    experiment: Experiment, cell: Cell, loads: Mapping[str, Load], chip: Chip
-) -> CellPlan:
+def _plan_cell(experiment: Experiment, cell: Cell, loads: Mapping[str, Load], chip: Chip) -> CellPlan:
     choice, config, load = cell.model, shape(cell.model), loads[cell.task]
     if experiment.report and choice.name not in presets:
         raise InputError(
             f"{choice.name}: the report knows no shape of that name to price it by; name it as one of "
-            "kinetics_jax.spec.presets, or set report=False"
+            "kinetics_jax.shapes.presets, or set report=False"
         )
     policy = _as_run(experiment, cell.policy)
     policy.check_layers(config.num_layers)
@@ -131,23 +134,38 @@ def _plan_cell(
 
     def cost(tokens: int) -> Cost:
         return price(
-            config, policy, np.array(load.prompts), tokens, choice.trials, chip=chip, batch=batch,
-            tensor_parallel=ways, overlap=experiment.law.overlap, weight_dtype=serving.weight_dtype,
-        )  # fmt: skip
+            config,
+            policy,
+            np.array(load.prompts),
+            tokens,
+            choice.trials,
+            chip=chip,
+            batch=batch,
+            tensor_parallel=ways,
+            overlap=experiment.law.overlap,
+            weight_dtype=serving.weight_dtype,
+        )
 
     mean = min(experiment.expected_tokens or -(-load.cap // 2), load.cap)
     expected, most = cost(mean), cost(load.cap)
     return CellPlan(
-        cell=cell, load=load, chip=chip.name, chips=ways * choice.slice.data, context=context,
-        slots=slots, batch=batch, samples=samples, expected_tokens=samples * mean,
-        expected_hours=_hours(expected), most_hours=_hours(most),
-        expected_dollars=_dollars(expected), most_dollars=_dollars(most),
-    )  # fmt: skip
+        cell=cell,
+        load=load,
+        chip=chip.name,
+        chips=ways * choice.slice.data,
+        context=context,
+        slots=slots,
+        batch=batch,
+        samples=samples,
+        expected_tokens=samples * mean,
+        expected_hours=_hours(expected),
+        most_hours=_hours(most),
+        expected_dollars=_dollars(expected),
+        most_dollars=_dollars(most),
+    )
 
 
-def _context(
-    experiment: Experiment, cell: Cell, config: ModelConfig, loads: Mapping[str, Load]
-) -> int:
+def _context(experiment: Experiment, cell: Cell, config: ModelConfig, loads: Mapping[str, Load]) -> int:
     """The context of the cell's engine; refuses one that the model does not have."""
     given = experiment.engine.max_context
     load, needed = loads[cell.task], {}
@@ -170,9 +188,13 @@ def _as_run(experiment: Experiment, policy: Policy) -> Policy:
 
 
 def _slots(
-    experiment: Experiment, choice: ModelChoice, config: ModelConfig, chip: Chip, context: int,
+    experiment: Experiment,
+    choice: ModelChoice,
+    config: ModelConfig,
+    chip: Chip,
+    context: int,
     serving: Serving,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[int, int]:
     """(chips of one copy, slots of the engine there); refuses what does not fit."""
     wanted, rows = choice.slice, experiment.engine.prompt_rows
     ways = wanted.model * wanted.expert
@@ -191,9 +213,7 @@ def _slots(
     return ways, slots
 
 
-def _sequences(
-    config: ModelConfig, chip: Chip, context: int, ways: int, model: int, serving: Serving
-) -> int:
+def _sequences(config: ModelConfig, chip: Chip, context: int, ways: int, model: int, serving: Serving) -> int:
     """Sequences of full context beside one copy of the weights on ``ways`` chips.
 
     Keys and values are split over the ``model`` axis only, so only its surplus over the KV heads
@@ -227,9 +247,7 @@ def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
         if plan.chip != chip.name:
             free = dataclasses.replace(plan.cell.model, slice=Slice())
             try:
-                plan = _plan_cell(
-                    experiment, dataclasses.replace(plan.cell, model=free), loads, chip
-                )
+                plan = _plan_cell(experiment, dataclasses.replace(plan.cell, model=free), loads, chip)
             except InputError:
                 missing.append(plan.cell.model.name)
                 continue
@@ -241,12 +259,24 @@ def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
 
 def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     """The plan for a person to read."""
-    head = ("model", "policy", "task", "problems × trials", "cap", "slice", "batch",
-            "expected tokens", "chip-hours (at cap)", "hours", "$ (at cap)")  # fmt: skip
+    head = (
+        "model",
+        "policy",
+        "task",
+        "problems × trials",
+        "cap",
+        "slice",
+        "batch",
+        "expected tokens",
+        "chip-hours (at cap)",
+        "hours",
+        "$ (at cap)",
+    )
     rows = [head, *(_row(plan) for plan in plans)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in rows]  # fmt: skip
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     priced = all(plan.expected_dollars is not None for plan in plans)
     dollars = f", ${_digits(sum(p.expected_dollars or 0 for p in plans))}" if priced else ""
     total = (
@@ -259,13 +289,17 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     # A chip that all cells are planned for has its total above.
     there = {plan.chip for plan in plans}
     others = [chip for chip in map(get_chip, experiment.chips) if there != {chip.name}]
-    return "\n".join([
-        *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
-        *table, "", total,
-        *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
-        *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
-        "Modelled by kinetics_jax.costs, not measured.",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
+            *table,
+            "",
+            total,
+            *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
+            *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
+            "Modelled by kinetics_jax.costs, not measured.",
+        ]
+    )
 
 
 def _row(plan: CellPlan) -> tuple[str, ...]:
@@ -274,12 +308,18 @@ def _row(plan: CellPlan) -> tuple[str, ...]:
     if plan.expected_dollars is not None and plan.most_dollars is not None:
         dollars = f"{_digits(plan.expected_dollars)} ({_digits(plan.most_dollars)})"
     return (
-        cell.model.name, cell.policy.label, cell.task,
-        f"{len(plan.load.prompts)} × {cell.model.trials}", f"{plan.load.cap:,}",
-        f"{plan.chips} × {plan.chip}", str(plan.batch), f"{plan.expected_tokens:,}",
-        f"{_digits(plan.expected_hours)} ({_digits(plan.most_hours)})", _digits(plan.wall_hours),
+        cell.model.name,
+        cell.policy.label,
+        cell.task,
+        f"{len(plan.load.prompts)} × {cell.model.trials}",
+        f"{plan.load.cap:,}",
+        f"{plan.chips} × {plan.chip}",
+        str(plan.batch),
+        f"{plan.expected_tokens:,}",
+        f"{_digits(plan.expected_hours)} ({_digits(plan.most_hours)})",
+        _digits(plan.wall_hours),
         dollars,
-    )  # fmt: skip
+    )
 
 
 def _digits(amount: float) -> str:

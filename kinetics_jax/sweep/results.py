@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kinetics_jax.costs import get_chip
-from kinetics_jax.engine.line_log import PathLike, is_object_store
-from kinetics_jax.engine.log import iterate_samples, merged_samples
+from kinetics_jax.engine.sample_log import iterate_samples, merged_samples
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials
-from kinetics_jax.scaling.run import find_results
+from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.storage import Place, place
+from kinetics_jax.storage.line_log import PathLike, is_object_store
 from kinetics_jax.sweep.experiment import Cell, Experiment
 from kinetics_jax.sweep.grading import CellGrader, Decode, forget_grades, read_grades
 from kinetics_jax.sweep.manifest import write_whole
-from kinetics_jax.sweep.work import cell_folder
+from kinetics_jax.sweep.shares import cell_folder
 from kinetics_jax.tasks import Task
 
 RECORDS = "records.jsonl"
@@ -26,10 +26,14 @@ REPORT = "report"
 
 
 def grade_missing(
-    root: PathLike, experiment: Experiment, tasks: Mapping[str, Task],
-    decoder: Callable[[Cell], Decode | None], *, anew: bool = False,
+    root: PathLike,
+    experiment: Experiment,
+    tasks: Mapping[str, Task],
+    decoder: Callable[[Cell], Decode | None],
+    *,
+    anew: bool = False,
     on_sample: Callable[[], None] = lambda: None,
-) -> None:  # fmt: skip
+) -> None:
     """Grade the stored samples that have no grade yet; with ``anew`` all of them."""
     for cell in experiment.cells:
         folder = cell_folder(root, cell)
@@ -37,9 +41,7 @@ def grade_missing(
             continue
         if anew:
             forget_grades(folder)
-        grader = CellGrader(
-            experiment, cell, tasks[cell.task], root, decode=functools.partial(decoder, cell)
-        )
+        grader = CellGrader(experiment, cell, tasks[cell.task], root, decode=functools.partial(decoder, cell))
         try:
             for batch in _batches(iterate_samples(folder)):
                 grader.grade(batch)
@@ -74,17 +76,25 @@ def write_records(root: PathLike, experiment: Experiment) -> Place:
 def write_samples(root: PathLike, experiment: Experiment) -> Place:
     """All samples as one file, sorted by cell, problem and trial, each once."""
     path = place(root) / SAMPLES
-    write_whole(path, "".join(
-        sample.to_json() + "\n"
-        for cell in experiment.cells for sample in merged_samples(cell_folder(root, cell))
-    ))  # fmt: skip
+    write_whole(
+        path,
+        "".join(
+            sample.to_json() + "\n"
+            for cell in experiment.cells
+            for sample in merged_samples(cell_folder(root, cell))
+        ),
+    )
     return path
 
 
 def write_report(
-    root: PathLike, experiment: Experiment, *, settings: Mapping[str, Any], jobs: int = 1,
+    root: PathLike,
+    experiment: Experiment,
+    *,
+    settings: Mapping[str, Any],
+    jobs: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> str:  # fmt: skip
+) -> str:
     """Law, figures and report of ``records.jsonl`` in ``report/``; returns the summary to print.
 
     Args:
@@ -100,10 +110,14 @@ def write_report(
         return _report_elsewhere(root, experiment, settings, jobs, on_progress)
     trials = read_trials(os.path.join(os.fspath(root), RECORDS))
     results = find_results(
-        trials, [get_chip(chip) for chip in experiment.chips], experiment.law,
-        min_questions=experiment.min_questions, jobs=jobs, on_progress=on_progress,
+        trials,
+        [get_chip(chip) for chip in experiment.chips],
+        experiment.law,
+        min_questions=experiment.min_questions,
+        jobs=jobs,
+        on_progress=on_progress,
         settings=settings,
-    )  # fmt: skip
+    )
     write_results(
         results, os.path.join(os.fspath(root), REPORT), extra_files={"trials.csv": trials.write_csv}
     )
@@ -111,15 +125,16 @@ def write_report(
 
 
 def _report_elsewhere(
-    root: PathLike, experiment: Experiment, settings: Mapping[str, Any], jobs: int,
+    root: PathLike,
+    experiment: Experiment,
+    settings: Mapping[str, Any],
+    jobs: int,
     on_progress: Callable[[int, int], None],
-) -> str:  # fmt: skip
+) -> str:
     """The report of a sweep on an object store: made on this machine's disk, then copied."""
     with tempfile.TemporaryDirectory() as here:
         (pathlib.Path(here) / RECORDS).write_bytes((place(root) / RECORDS).read_bytes())
-        summary = write_report(
-            here, experiment, settings=settings, jobs=jobs, on_progress=on_progress
-        )
+        summary = write_report(here, experiment, settings=settings, jobs=jobs, on_progress=on_progress)
         source, target = pathlib.Path(here) / REPORT, place(root) / REPORT
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
             copy = target / file.relative_to(source)

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 
 Pair = tuple[Problem, str]
 """A problem and the text a model wrote for it."""

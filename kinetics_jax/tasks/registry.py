@@ -6,7 +6,7 @@ import os
 import pkgutil
 from typing import Any
 
-from kinetics_jax.spec import InputError, UnknownNameError
+from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.tasks import catalog
 from kinetics_jax.tasks.base import Task
 
@@ -17,10 +17,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(
-    name: str,
-    path: str | os.PathLike[str] | None = None,
-    limit: int | None = None,
-    **options: Any,
+    name: str, path: str | os.PathLike[str] | None = None, limit: int | None = None, **options: Any
 ) -> Task:
     """The task called ``name``.
 
@@ -44,7 +41,6 @@ def load(
     accepted = set(inspect.signature(function).parameters) - {"path", "limit"}
     if unknown := sorted(set(options) - accepted):
         raise InputError(
-            f"task {name} has no option {', '.join(unknown)}; "
-            f"it has {', '.join(sorted(accepted)) or 'none'}"
+            f"task {name} has no option {', '.join(unknown)}; it has {', '.join(sorted(accepted)) or 'none'}"
         )
     return function(path=path, limit=limit, **options)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 Row = dict[str, Any]
 _BLANK = " \t\r\n\ufeff"  # a byte order mark also where files were joined
@@ -67,9 +67,7 @@ def _locate(path: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path:
         for ending in (".jsonl", ".jsonl.gz"):
             if (path / f"{name}{ending}").is_file():
                 return path / f"{name}{ending}"
-    raise InputError(
-        f"{path}: holds no {' or '.join(f'{n}.jsonl' for n in names)}; name the file itself"
-    )
+    raise InputError(f"{path}: holds no {' or '.join(f'{n}.jsonl' for n in names)}; name the file itself")
 
 
 def _parse(line: str, where: str) -> Row:
@@ -80,9 +78,7 @@ def _parse(line: str, where: str) -> Row:
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
-        raise InputError(
-            f"{where}: not a JSON object; a benchmark is JSON Lines, one problem a line"
-        )
+        raise InputError(f"{where}: not a JSON object; a benchmark is JSON Lines, one problem a line")
     if "\\ud" in line.lower():  # an escape of half a character, which no UTF-8 text can hold
         try:
             json.dumps(row, ensure_ascii=False).encode()

@@ -13,8 +13,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.processes import end, ending, read_line
-from kinetics_jax.spec import InputError
 
 START_SECONDS = 120.0
 """How long a process may take to say that it is ready (imports on a loaded machine)."""
@@ -106,9 +106,12 @@ class _Worker:
         root = str(pathlib.Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         process = self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )  # fmt: skip
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
         if not read_line(process, START_SECONDS):
             reason = self._died().reason
             raise InputError(f"{' '.join(self._command)}: {reason}; run it by hand to see why")

@@ -3,15 +3,6 @@
 from kinetics_jax.training.exact import ExactScore, exact_score
 from kinetics_jax.training.recipe import SIZES, Recipe, Stage
 from kinetics_jax.training.report import about
-from kinetics_jax.training.run import TrainingFailedError, train
+from kinetics_jax.training.trainer import TrainingFailedError, train
 
-__all__ = [
-    "SIZES",
-    "ExactScore",
-    "Recipe",
-    "Stage",
-    "TrainingFailedError",
-    "about",
-    "exact_score",
-    "train",
-]
+__all__ = ["SIZES", "ExactScore", "Recipe", "Stage", "TrainingFailedError", "about", "exact_score", "train"]

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.training.recipe import Recipe
 
 Tree = TypeVar("Tree")
@@ -36,9 +36,8 @@ class Progress:
     def after_step(self, tokens: int) -> Self:
         """One step on."""
         return dataclasses.replace(
-            self, step=self.step + 1, step_in_stage=self.step_in_stage + 1,
-            tokens=self.tokens + tokens,
-        )  # fmt: skip
+            self, step=self.step + 1, step_in_stage=self.step_in_stage + 1, tokens=self.tokens + tokens
+        )
 
     def record(self, stage: str, losses: dict[str, float]) -> Self:
         """With a window's losses in the history."""
@@ -86,9 +85,7 @@ def restore(file: pathlib.Path, like: Tree, fresh: Progress) -> tuple[Tree, Prog
     if not other and [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
         other = ["shape"]
     if other:
-        raise InputError(
-            f"{file}: of another {' and '.join(other)}; choose another folder or delete it"
-        )
+        raise InputError(f"{file}: of another {' and '.join(other)}; choose another folder or delete it")
     history = tuple(fields["history"])
     kept = {name: fields[name] for name in ("stage", "step", "step_in_stage", "tokens")}
     state = jax.tree.unflatten(structure, [jax.numpy.asarray(array) for array in arrays])

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Transformer
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.registers import TOKENS_PER_STEP
 from kinetics_jax.training.rows import KINDS
 
@@ -42,7 +43,7 @@ class ExactScore:
         return float(np.mean(1 - (1 - self.probability_b) ** trials))
 
 
-def exact_score(model: Qwen3, problems: Sequence[Problem], temperature: float = 1.0) -> ExactScore:
+def exact_score(model: Transformer, problems: Sequence[Problem], temperature: float = 1.0) -> ExactScore:
     """Score ``model`` on problems of the register machine by one forward pass each.
 
     Raises:
@@ -76,7 +77,7 @@ def exact_score(model: Qwen3, problems: Sequence[Problem], temperature: float = 
 
 
 @jax.jit
-def _follow(model: Qwen3, tokens_bt: jax.Array, temperature: jax.Array) -> tuple:
+def _follow(model: Transformer, tokens_bt: jax.Array, temperature: jax.Array) -> tuple:
     """Log-probability of every next token, and whether it is the most likely one."""
     logits, target = model(tokens_bt[:, :-1]), tokens_bt[:, 1:]
     log_btv = jax.nn.log_softmax(logits / temperature)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from kinetics_jax.models import Qwen3, rope
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Transformer, rope
 
 Array = jax.Array
 
@@ -31,9 +31,8 @@ class RowAttention:
     """Each layer's mean attention on the entries asked for, where they are."""
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array,
-        counts_b: Array,
-    ) -> tuple[Array, "RowAttention"]:  # fmt: skip
+        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
+    ) -> tuple[Array, "RowAttention"]:
         """As ``KVCache.attend``."""
         del layer, counts_b
         B, T, N, H = query_btnh.shape
@@ -66,7 +65,7 @@ class Outlook:
 
 
 def forward(
-    model: Qwen3, token_bt: Array, position_bt: Array, entry_bts: Array | None = None
+    model: Transformer, token_bt: Array, position_bt: Array, entry_bts: Array | None = None
 ) -> Outlook:
     """The full forward pass at given positions. At positions 0…T−1 its logits are ``model(tokens)``.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from kinetics_jax.models import Qwen3
+from kinetics_jax.models import Transformer
 from kinetics_jax.training.forward import forward
 from kinetics_jax.training.rows import KINDS, Rows
 
@@ -28,7 +28,7 @@ def start_heads(key: Array, model_dim: int, vocabulary: int) -> Array:
 
 
 def batch_loss(
-    model: Qwen3, heads_2dv: Array, batch: Mapping[str, Rows], scaffold: bool
+    model: Transformer, heads_2dv: Array, batch: Mapping[str, Rows], scaffold: bool
 ) -> tuple[Array, dict[str, Array]]:
     """Mean loss in nats over the learnt tokens of all rows, plus the scaffolds.
 

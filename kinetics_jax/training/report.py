@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.shapes import ModelConfig
 from kinetics_jax.tasks.registers import Machine
 from kinetics_jax.training.checkpoints import Progress
 from kinetics_jax.training.exact import ExactScore
@@ -12,9 +12,8 @@ TRIALS = (1, 2, 4, 8, 16)
 
 
 def about(
-    progress: Progress, score: ExactScore, config: ModelConfig, machine: Machine,
-    cpu_seconds: float,
-) -> dict[str, Any]:  # fmt: skip
+    progress: Progress, score: ExactScore, config: ModelConfig, machine: Machine, cpu_seconds: float
+) -> dict[str, Any]:
     """Seed, shape, recipe, losses and scores of a run, ready for JSON.
 
     Args:

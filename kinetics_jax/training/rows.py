@@ -126,9 +126,7 @@ class TracePool:
         before = PROMPT_TOKENS + ROUND_TOKENS * (turn[:, None] - 1) + np.arange(ROUND_TOKENS)
         before = np.where(turn[:, None] > 0, before, np.tile(_memory(turn * 0), 2))
         piece = (
-            PROMPT_TOKENS
-            + TOKENS_PER_STEP * first[:, None]
-            + np.arange(-3, TOKENS_PER_STEP * steps)
+            PROMPT_TOKENS + TOKENS_PER_STEP * first[:, None] + np.arange(-3, TOKENS_PER_STEP * steps)
         )  # the three tokens before say which bank is written
         rows = self._cut(machine, np.concatenate([_memory(stale), before, piece], axis=1))
         learnt = rows.weight_bt.copy()
@@ -164,9 +162,7 @@ def _memory(turn_b: np.ndarray) -> np.ndarray:
     register = np.arange(REGISTERS)
     wrote = (turn_b[:, None] - 1) * REGISTERS + register
     key = np.where(
-        turn_b[:, None] > 0,
-        PROMPT_TOKENS + TOKENS_PER_STEP * wrote + _WRITE_ADDRESS,
-        1 + 2 * register,
+        turn_b[:, None] > 0, PROMPT_TOKENS + TOKENS_PER_STEP * wrote + _WRITE_ADDRESS, 1 + 2 * register
     )
     return _pairs(key, key + 1)
 

@@ -7,15 +7,16 @@ arXiv:2305.09828). Axis letters: D model · N query heads · K KV heads · H hea
 import jax.numpy as jnp
 import numpy as np
 
-from kinetics_jax.models import Qwen3, describe
-from kinetics_jax.spec import InputError, ModelConfig
+from kinetics_jax.errors import InputError
+from kinetics_jax.models import Transformer, describe
+from kinetics_jax.shapes import ModelConfig
 
 _NORM_GAIN = 1.5
 """Start of the QK norms' weights: sharper attention than 1."""
 _NOISE = 0.1
 
 
-def start_model(config: ModelConfig, seed: int) -> Qwen3:
+def start_model(config: ModelConfig, seed: int) -> Transformer:
     """A float32 model with unrolled layers, ready to be trained.
 
     Raises:
@@ -36,12 +37,10 @@ def start_model(config: ModelConfig, seed: int) -> Qwen3:
     for layer in range(config.num_layers):
         arrays |= _attention(config, draw, f"layers.{layer}.attention.")
         arrays[f"layers.{layer}.ffn.down.weight"] *= 0.5
-    return Qwen3(config, {path: jnp.asarray(x, jnp.float32) for path, x in arrays.items()})
+    return Transformer(config, {path: jnp.asarray(x, jnp.float32) for path, x in arrays.items()})
 
 
-def _attention(
-    config: ModelConfig, draw: np.random.Generator, prefix: str
-) -> dict[str, np.ndarray]:
+def _attention(config: ModelConfig, draw: np.random.Generator, prefix: str) -> dict[str, np.ndarray]:
     D, N, K, H = config.model_dim, config.num_query_heads, config.num_kv_heads, config.head_dim
     key = np.stack([_orthogonal(draw, D, H) for _ in range(K)], axis=1)
     value = np.stack([_orthogonal(draw, D, H) for _ in range(K)], axis=1)

@@ -6,11 +6,7 @@
 from pallas_kernels.analysis.chips import CHIPS, Chip
 from pallas_kernels.analysis.compilation import compile_all, compile_for, lower_for
 from pallas_kernels.analysis.devices import abstract_mesh, device_mesh
-from pallas_kernels.analysis.errors import (
-    CompilationError,
-    CompilerMissingError,
-    UnknownChipError,
-)
+from pallas_kernels.analysis.errors import CompilationError, CompilerMissingError, UnknownChipError
 from pallas_kernels.analysis.report import Kernel, Report
 
 __all__ = [

@@ -16,14 +16,7 @@ import jax
 from pallas_kernels.analysis.chips import CHIPS, GPU_SOURCE, TPU_SOURCE
 from pallas_kernels.analysis.errors import CompilerMissingError
 from pallas_kernels.analysis.programs import LAYER_PARTS, Shape
-from pallas_kernels.analysis.table import (
-    Row,
-    compile_rows,
-    gpu_table,
-    notes,
-    share_table,
-    tpu_table,
-)
+from pallas_kernels.analysis.table import Row, compile_rows, gpu_table, notes, share_table, tpu_table
 
 OPS = (*LAYER_PARTS, "layer", "prefix_attention")
 

@@ -25,9 +25,7 @@ def main(chip_name: str, folder: str) -> None:
         for job in jobs:
             results.write(json.dumps(_compile(chip, job, place / "cycles")) + "\n")
             results.flush()
-            for written in (
-                place / "cycles"
-            ).iterdir():  # the next job's must not be added to these
+            for written in (place / "cycles").iterdir():  # the next job's must not be added to these
                 written.unlink()
 
 

@@ -108,9 +108,9 @@ def lower_for(
 
     checks = [export.DisabledSafetyCheck.custom_call(name) for name in _CUSTOM_CALLS]
     with jax.sharding.use_abstract_mesh(_abstract(mesh)):
-        exported = export.export(
-            jax.jit(flat), platforms=[PLATFORM[found.vendor]], disabled_checks=checks
-        )(*leaves)
+        exported = export.export(jax.jit(flat), platforms=[PLATFORM[found.vendor]], disabled_checks=checks)(
+            *leaves
+        )
     return Job(
         exported=dataclasses.replace(exported, _get_vjp=None),
         donated=tuple(_leaf_positions(avals, donate_argnums)),
@@ -139,9 +139,7 @@ def compile_all(
     return results
 
 
-def _estimate(
-    chip: Chip, jobs: Sequence[Job], results: list[Report | CompilationError], flags: str
-) -> None:
+def _estimate(chip: Chip, jobs: Sequence[Job], results: list[Report | CompilationError], flags: str) -> None:
     """Add cycle estimates to the reports that have none yet, and the reason where the compiler has none."""
     lacking = {
         index: result
@@ -173,9 +171,7 @@ def _run_all(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Report 
     return results
 
 
-def _run_child(
-    chip: Chip, jobs: Sequence[Job], *, dump: str = ""
-) -> list[Report | CompilationError]:
+def _run_child(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
     """Results of the jobs that one child managed, the one that killed it included."""
     with tempfile.TemporaryDirectory(prefix="compile_for_") as folder:
         place = Path(folder)

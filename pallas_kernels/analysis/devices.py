@@ -116,10 +116,7 @@ def _devices(name: str, size: int) -> tuple[jax.Device, ...]:
     if isinstance(chip, GpuChip):
         hosts, each = (1, size) if size <= 8 else (-(-size // 8), 8)
         described = topologies.get_topology_desc(
-            platform="cuda",
-            topology_name="",
-            topology=f"1x{hosts}x{each}",
-            target_config=chip.target_config,
+            platform="cuda", topology_name="", topology=f"1x{hosts}x{each}", target_config=chip.target_config
         )
         return tuple(described.devices)
     assert isinstance(chip, TpuChip)

@@ -17,16 +17,13 @@ _PTXAS = re.compile(
     r"Used (?P<registers>\d+) registers(?:[^\n]*?(?P<shared>\d+) bytes smem)?",
     re.DOTALL,
 )
-_NINE = (
-    r"i32 (\d+), i32 (\d+), i32 (\d+), i32 \d+, i32 \d+, i32 \d+, i32 (\d+), i32 (\d+), i32 (\d+)"
-)
+_NINE = r"i32 (\d+), i32 (\d+), i32 (\d+), i32 \d+, i32 \d+, i32 \d+, i32 (\d+), i32 (\d+), i32 (\d+)"
 _LAUNCH = re.compile(
     rf"call void @mosaic_gpu_(?:launch_kernel|build_kernel_spec)\(ptr [^,]+, {_NINE}, i32 (\d+)"
 )
 _MOSAIC = "_mosaic_gpu_kernel"
 _LOGGED = re.compile(
-    r"^I\d{4} .*subprocess_compilation\.cc:\d+\] (ptxas .*\n(?:(?:ptxas | {4}).*\n)*)",
-    re.MULTILINE,
+    r"^I\d{4} .*subprocess_compilation\.cc:\d+\] (ptxas .*\n(?:(?:ptxas | {4}).*\n)*)", re.MULTILINE
 )
 _GLOG_PREFIX = re.compile(r"^[EFIW]\d{4} [\d:.]+\s+\d+ \S+\] ")
 _FATAL = re.compile(r"^F\d{4} |Check failed|LLVM ERROR|UNREACHABLE|^\w*Error: ")

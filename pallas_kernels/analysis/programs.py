@@ -93,9 +93,7 @@ class Program:
         sharded = jax.shard_map(
             self.fn, mesh=mesh, in_specs=self.specs, out_specs=self.out_specs, check_vma=False
         )
-        avals = [
-            _split(aval, mesh, spec) for aval, spec in zip(self.avals, self.specs, strict=True)
-        ]
+        avals = [_split(aval, mesh, spec) for aval, spec in zip(self.avals, self.specs, strict=True)]
         return lower_for(chip, sharded, *avals, mesh=mesh, donate_argnums=self.donated)
 
 
@@ -182,12 +180,8 @@ def _layer(shape: Shape) -> Program:
     table = _int(shape.batch, shape.pages)
     parts = (_page_scores(shape), _select_pages(shape), _paged_attention(shape), _kv_append(shape))
 
-    def layer(
-        query: Any, pool: Any, key: Any, value: Any, table: Any, lengths: Any, summaries: Any
-    ) -> Any:
-        pool, summaries, _ = ops.kv_append(
-            pool, key, value, table, lengths, summaries_mkrph=summaries
-        )
+    def layer(query: Any, pool: Any, key: Any, value: Any, table: Any, lengths: Any, summaries: Any) -> Any:
+        pool, summaries, _ = ops.kv_append(pool, key, value, table, lengths, summaries_mkrph=summaries)
         lengths = lengths + 1
         scores = ops.page_scores(query, summaries, lengths, page_size=shape.page_size)
         ids, num = _select(shape, scores, lengths, table)

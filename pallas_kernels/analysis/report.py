@@ -102,13 +102,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Every field and derived figure, as JSON takes them."""
-        derived = (
-            "hbm_bytes",
-            "total_cycles",
-            "issue_seconds",
-            "memory_seconds",
-            "roofline_seconds",
-        )
+        derived = ("hbm_bytes", "total_cycles", "issue_seconds", "memory_seconds", "roofline_seconds")
         return dataclasses.asdict(self) | {name: getattr(self, name) for name in derived}
 
     @classmethod

@@ -93,9 +93,7 @@ def compile_rows(
 
 
 def _estimate_full_lists(
-    chip: str,
-    wanted: Sequence[tuple[Shape, Program]],
-    results: list[Report | CompilationError],
+    chip: str, wanted: Sequence[tuple[Shape, Program]], results: list[Report | CompilationError]
 ) -> None:
     """Put right the estimates of the programs that attend (see `full_lists`)."""
     attending = {
@@ -144,9 +142,7 @@ def notes(rows: Sequence[Row]) -> str:
         if row.report and row.report.cycles_note:
             where = f"{row.op} B={row.shape.batch} p={row.shape.page_size}"
             reasons.setdefault((row.report.chip, row.report.cycles_note[:240]), []).append(where)
-    return "\n".join(
-        f"* {chip}: {'; '.join(where)}: {reason}" for (chip, reason), where in reasons.items()
-    )
+    return "\n".join(f"* {chip}: {'; '.join(where)}: {reason}" for (chip, reason), where in reasons.items())
 
 
 def share_table(rows: Sequence[Row]) -> str:
@@ -162,12 +158,8 @@ def share_table(rows: Sequence[Row]) -> str:
         if len(known) < len(cycles) or layer.issue_ratio is None:
             continue
         shares = [f"{100 * count / sum(known):.0f} %" for count in known]
-        body.append(
-            [*_where(layer), _micro(layer.floor_seconds), _ratio(layer.issue_ratio), *shares]
-        )
-    return _markdown(
-        ("chip", "op", "B", "page", "HBM floor µs", "issue ÷ floor", *LAYER_PARTS), body
-    )
+        body.append([*_where(layer), _micro(layer.floor_seconds), _ratio(layer.issue_ratio), *shares])
+    return _markdown(("chip", "op", "B", "page", "HBM floor µs", "issue ÷ floor", *LAYER_PARTS), body)
 
 
 def gpu_table(rows: Sequence[Row]) -> str:

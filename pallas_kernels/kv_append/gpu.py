@@ -62,11 +62,17 @@ def kv_append(
     p, stored = kv_pages.shape[3:]
     # A page's window of a chunk may begin before the first new token and end after the last.
     around = (0, 0) if T == 1 else (p, p)
-    key, value = (
-        jnp.pad(x, ((0, 0), around, (0, 0), (0, stored - H))) for x in (key_btkh, value_btkh)
-    )
+    key, value = (jnp.pad(x, ((0, 0), around, (0, 0), (0, stored - H))) for x in (key_btkh, value_btkh))
     pool, summaries = gpu_kernel.append(
-        kv_pages, summaries_mkrph, key, value, page_table_bp, lengths_b, new_tokens_b, rows_b,
-        T=T, interpret=interpret,
-    )  # fmt: skip
+        kv_pages,
+        summaries_mkrph,
+        key,
+        value,
+        page_table_bp,
+        lengths_b,
+        new_tokens_b,
+        rows_b,
+        T=T,
+        interpret=interpret,
+    )
     return pool, summaries, None

@@ -97,9 +97,7 @@ def _append_to_page(
         page = kv_pages.at[page_table_bp[b, column], k]
         R = 0 if summaries_mkrph is None else summaries_mkrph.shape[2]
         if T == 1:
-            total = _append_row(
-                (key_btkh.at[b, 0, k], value_btkh.at[b, 0, k]), page, begin, R, **buffers
-            )
+            total = _append_row((key_btkh.at[b, 0, k], value_btkh.at[b, 0, k]), page, begin, R, **buffers)
         else:
             start = column * p - length + p
             windows = tuple(x.at[b, pl.ds(start, p), k] for x in (key_btkh, value_btkh))
@@ -138,15 +136,7 @@ def _append_row(
 
 
 def _append_rows(
-    new_tokens: tuple[Any, Any],
-    page: Any,
-    begin: Any,
-    end: Any,
-    R: int,
-    *,
-    old: Any,
-    new: Any,
-    arrived: Any,
+    new_tokens: tuple[Any, Any], page: Any, begin: Any, end: Any, R: int, *, old: Any, new: Any, arrived: Any
 ) -> list[jax.Array]:
     """Write rows ``begin`` to ``end`` from windows of p new tokens that lie as the page does."""
     _, r, H = old.shape

@@ -32,9 +32,7 @@ def kv_append(
     cache: Cache = (kv_pages, summaries_mkrph, kv_scales)
     for i in range(touched_pages(T, p)):
         page_b = lengths_b // p + i
-        cache = _append_to_page(
-            cache, new_bkcth, page_b, page_table_bp, lengths_b, new_tokens_b, rows_b
-        )
+        cache = _append_to_page(cache, new_bkcth, page_b, page_table_bp, lengths_b, new_tokens_b, rows_b)
     return cache
 
 

@@ -38,9 +38,7 @@ def check(
     p, stored = kv_pages.shape[3:]
     rows = SLAB_ROWS[kv_pages.dtype.itemsize]
     if stored % LANES:
-        return (
-            f"pages must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
-        )
+        return f"pages must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
     B, P = page_table_bp.shape
@@ -175,9 +173,7 @@ def _call(
         out_shape.append(jax.ShapeDtypeStruct(old_scales.shape, jnp.float32))
     moved = U * K * stored * kv_pages.dtype.itemsize * (p + 3 * plan.slab)
     results = pl.pallas_call(
-        functools.partial(
-            kernel, plan=plan, units=U, block=block, summarized=summaries is not None
-        ),
+        functools.partial(kernel, plan=plan, units=U, block=block, summarized=summaries is not None),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=len(scalars),
             grid=(U // block,),
@@ -187,12 +183,8 @@ def _call(
         ),
         out_shape=out_shape,
         input_output_aliases=aliases,
-        compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("arbitrary",), disable_bounds_checks=True
-        ),
-        cost_estimate=pl.CostEstimate(
-            flops=2 * U * K * p * stored, transcendentals=0, bytes_accessed=moved
-        ),
+        compiler_params=pltpu.CompilerParams(dimension_semantics=("arbitrary",), disable_bounds_checks=True),
+        cost_estimate=pl.CostEstimate(flops=2 * U * K * p * stored, transcendentals=0, bytes_accessed=moved),
         interpret=interpret,
         name="kv_append",
     )(*scalars, *operands)

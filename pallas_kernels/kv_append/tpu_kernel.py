@@ -202,9 +202,7 @@ def _between(row: jax.Array, begin: jax.Array, end: jax.Array) -> jax.Array:
     return (row >= begin) & (row < end)
 
 
-def _summarize(
-    slab: Any, keys_kph: jax.Array, held: jax.Array, count: jax.Array, column: jax.Array
-) -> None:
+def _summarize(slab: Any, keys_kph: jax.Array, held: jax.Array, count: jax.Array, column: jax.Array) -> None:
     """Replace one row of a slab of summaries ``[K, R, s', H]`` by that of the page's keys."""
     if slab.shape[1] == 1:
         total = jnp.where(held, keys_kph, 0.0).sum(axis=1, keepdims=True)
@@ -232,9 +230,7 @@ def kernel(*refs: Any, plan: Plan, units: int, block: int, summarized: bool) -> 
 
     def each(begin: Any, end: Any, act: Any, write: bool) -> None:
         """Act on the units from ``begin`` to ``end``."""
-        lax.fori_loop(
-            begin, end, lambda index, _: if_active(names.unit(plan, index), act, write), None
-        )
+        lax.fori_loop(begin, end, lambda index, _: if_active(names.unit(plan, index), act, write), None)
 
     @pl.when(first == 0)
     def _() -> None:

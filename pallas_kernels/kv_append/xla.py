@@ -29,9 +29,7 @@ def kv_append(
     if key_btkh.shape[1] > 1 or kv_scales is not None:
         return reference.kv_append(*given, summaries_mkrph, kv_scales)
     # A GPU launches a loop's every operation; whole pages of all sequences at once are few and in place.
-    return lax.platform_dependent(
-        *given, summaries_mkrph, cuda=reference.kv_append, default=_append_rows
-    )
+    return lax.platform_dependent(*given, summaries_mkrph, cuda=reference.kv_append, default=_append_rows)
 
 
 def _append_rows(

@@ -14,11 +14,7 @@ ARGUMENTS = {"x_mc": ROWS, "weight": WEIGHTS}
 
 
 def linear(
-    x_mc: jax.Array,
-    weight: jax.Array,
-    *,
-    transposed: bool = False,
-    implementation: str | None = None,
+    x_mc: jax.Array, weight: jax.Array, *, transposed: bool = False, implementation: str | None = None
 ) -> jax.Array:
     """``x · weight``, summed in f32: a decode step's products, which reading the weight bounds.
 

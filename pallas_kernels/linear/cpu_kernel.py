@@ -78,9 +78,16 @@ def _columns(operands: int, results: int, row: int, storage: Any) -> None:
             ahead = count * N * size if m == 0 and c + 2 * DEPTH <= C else 0
             for n in range(0, tiled, LANES * WIDE):
                 add_columns(
-                    storage, x_at + 4 * (m * C + c), 4 * C, weight_at + size * (c * N + first + n),
-                    size * N, count, sums.ctypes.data + 4 * (m * BLOCK + n), 4 * BLOCK, ahead,
-                )  # fmt: skip
+                    storage,
+                    x_at + 4 * (m * C + c),
+                    4 * C,
+                    weight_at + size * (c * N + first + n),
+                    size * N,
+                    count,
+                    sums.ctypes.data + 4 * (m * BLOCK + n),
+                    4 * BLOCK,
+                    ahead,
+                )
     for m in range(M):
         for n in range(first + tiled, last):
             for c in range(C):
@@ -108,9 +115,7 @@ def _dots(operands: int, results: int, row: int, storage: Any) -> None:
             ahead = QUAD * C * size if m == 0 and n + 2 * QUAD <= N else 0
             x_m = x_at + 4 * m * C
             for half in range(0, QUAD, 2):
-                dots_8_by_2(
-                    storage, x_m, 4 * C, at + size * half * C, size * C, count, sums_at, ahead
-                )
+                dots_8_by_2(storage, x_m, 4 * C, at + size * half * C, size * C, count, sums_at, ahead)
                 for i in range(2 * QUAD):
                     out[m + i, n + half], out[m + i, n + half + 1] = sums[2 * i], sums[2 * i + 1]
         for m in range(M - M % (2 * QUAD), M, QUAD):

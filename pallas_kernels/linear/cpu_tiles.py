@@ -43,9 +43,7 @@ def _load_widened(builder: Any, address: Any, stored: Any) -> Any:
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    return builder.call(
-        cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32"), [a, b, c]
-    )
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32"), [a, b, c])
 
 
 def _broadcast(builder: Any, number: Any) -> Any:
@@ -90,19 +88,25 @@ def _lane_sums(builder: Any, vectors: list[Any]) -> Any:
         low = [i if not i & half else LANES + i - half for i in range(LANES)]
         high = [i + half if not i & half else LANES + i for i in range(LANES)]
         vectors = [
-            builder.fadd(*(
-                builder.shuffle_vector(a, b, ir.Constant(_INTS, mask)) for mask in (low, high)
-            ))
+            builder.fadd(*(builder.shuffle_vector(a, b, ir.Constant(_INTS, mask)) for mask in (low, high)))
             for a, b in zip(vectors[:half], vectors[half:], strict=True)
-        ]  # fmt: skip
+        ]
     return vectors[0]
 
 
 @intrinsic
 def add_columns(
-    typing: Any, storage: Any, x: Any, x_row: Any, weight: Any, weight_row: Any, count: Any, sums: Any,
-    sums_row: Any, ahead: Any,
-) -> Any:  # fmt: skip
+    typing: Any,
+    storage: Any,
+    x: Any,
+    x_row: Any,
+    weight: Any,
+    weight_row: Any,
+    count: Any,
+    sums: Any,
+    sums_row: Any,
+    ahead: Any,
+) -> Any:
     """sums[4, 16·WIDE] += x[4, count] · weight[count, 16·WIDE].
 
     ``x``, ``weight``, ``sums`` are addresses, ``…_row`` bytes between rows; ``ahead`` is how many bytes past
@@ -116,22 +120,19 @@ def add_columns(
         rows = [b.add(x, b.mul(_word(m), x_row)) for m in range(QUAD)]
         places = [
             b.add(b.add(sums, b.mul(_word(m), sums_row)), _word(4 * LANES * v))
-            for m in range(QUAD) for v in range(WIDE)
-        ]  # fmt: skip
+            for m in range(QUAD)
+            for v in range(WIDE)
+        ]
 
         def body(i: Any, totals: list[Any]) -> list[Any]:
             here = b.add(weight, b.mul(i, weight_row))
             for line in range(0, LANES * WIDE * size, 64):
                 _prefetch(b, b.add(b.add(here, ahead), _word(line)))
-            wide = [
-                _load_widened(b, b.add(here, _word(LANES * size * v)), stored) for v in range(WIDE)
-            ]
+            wide = [_load_widened(b, b.add(here, _word(LANES * size * v)), stored) for v in range(WIDE)]
             new = []
             for m in range(QUAD):
                 factor = _broadcast(b, _load(b, b.add(rows[m], b.mul(i, _word(4))), _F32))
-                new += [
-                    _multiply_add(b, factor, wide[v], totals[WIDE * m + v]) for v in range(WIDE)
-                ]
+                new += [_multiply_add(b, factor, wide[v], totals[WIDE * m + v]) for v in range(WIDE)]
             return new
 
         start = [_load(b, place, _VECTOR) for place in places]
@@ -151,9 +152,16 @@ def _dots_tile(height: int) -> Any:
 
     @intrinsic
     def dots(
-        typing: Any, storage: Any, x: Any, x_row: Any, weight: Any, weight_row: Any, count: Any,
-        sums: Any, ahead: Any,
-    ) -> Any:  # fmt: skip
+        typing: Any,
+        storage: Any,
+        x: Any,
+        x_row: Any,
+        weight: Any,
+        weight_row: Any,
+        count: Any,
+        sums: Any,
+        ahead: Any,
+    ) -> Any:
         stored = storage.instance_type
         size = stored.bitwidth // 8
 
@@ -171,9 +179,7 @@ def _dots_tile(height: int) -> Any:
                 new = []
                 for m in range(height):
                     mine, first = _load(b, b.add(rows[m], x_at), _VECTOR), across * m
-                    new += [
-                        _multiply_add(b, mine, wide[n], totals[first + n]) for n in range(across)
-                    ]
+                    new += [_multiply_add(b, mine, wide[n], totals[first + n]) for n in range(across)]
                 return new
 
             zero = ir.Constant(_VECTOR, [0.0] * LANES)

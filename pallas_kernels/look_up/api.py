@@ -13,9 +13,7 @@ OP = Op("look_up", kernels=("cpu",), differentiable=True)
 ARGUMENTS = {"table_vd": WEIGHTS, "ids_m": WHOLE}
 
 
-def look_up(
-    table_vd: jax.Array, ids_m: jax.Array, *, implementation: str | None = None
-) -> jax.Array:
+def look_up(table_vd: jax.Array, ids_m: jax.Array, *, implementation: str | None = None) -> jax.Array:
     """Rows ``ids_m`` of ``table_vd``, as f32: what `linear` is to a projection, this is to an embedding.
 
     Args:

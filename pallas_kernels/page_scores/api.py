@@ -12,12 +12,7 @@ from pallas_kernels.arguments import FLOATS, SUMMARIES, WHOLE, take, whole_numbe
 from pallas_kernels.errors import expect
 
 OP = Op("page_scores", kernels=("tpu", "gpu", "cpu"))
-ARGUMENTS = {
-    "query_bnh": FLOATS,
-    "summaries_mkrph": SUMMARIES,
-    "lengths_b": WHOLE,
-    "rows_b": WHOLE.or_none(),
-}
+ARGUMENTS = {"query_bnh": FLOATS, "summaries_mkrph": SUMMARIES, "lengths_b": WHOLE, "rows_b": WHOLE.or_none()}
 
 
 def page_scores(
@@ -66,9 +61,7 @@ def page_scores(
     expect(query_bnh.ndim == 3, OP.name, f"query_bnh is [B, N, H], not {query_bnh.shape}")
     B, N, H = query_bnh.shape
     expect(
-        summaries_mkrph.ndim == 5
-        and summaries_mkrph.shape[2] in (1, 2)
-        and 0 not in summaries_mkrph.shape,
+        summaries_mkrph.ndim == 5 and summaries_mkrph.shape[2] in (1, 2) and 0 not in summaries_mkrph.shape,
         OP.name,
         f"summaries are [M, K, 1 or 2, P, H], not {summaries_mkrph.shape}",
     )

@@ -109,9 +109,7 @@ def _score_block(
                 source = summaries_mkrph.at[row, k, r, pl.ds(start, TILE)]
                 plgpu.copy_gmem_to_smem(source, tiles.at[tile, r], arrived.at[tile])
 
-    query_rh = [
-        plgpu.load(query_bkrh.at[b, k, r], layout=grid.reduce(0), optimized=False) for r in range(R)
-    ]
+    query_rh = [plgpu.load(query_bkrh.at[b, k, r], layout=grid.reduce(0), optimized=False) for r in range(R)]
     for tile, start in enumerate(starts):
         target = scores.at[pl.ds(tile * TILE, TILE)]
         nothing_t = plgpu.layout_cast(jnp.full((TILE,), -jnp.inf, jnp.float32), grid.reduce(1))

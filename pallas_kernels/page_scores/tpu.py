@@ -76,8 +76,7 @@ def page_scores(
         summaries = pltpu.with_memory_space_constraint(summaries, pltpu.HBM)
     scores = pl.pallas_call(
         functools.partial(
-            _kernel, page_size=page_size, heads=heads, kinds=R,
-            assume_full=constants["assume_full"],
+            _kernel, page_size=page_size, heads=heads, kinds=R, assume_full=constants["assume_full"]
         ),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
@@ -103,7 +102,7 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query_bkgh, summaries)  # fmt: skip
+    )(lengths_b, rows_b, query_bkgh, summaries)
     return scores[..., :P]
 
 
@@ -155,9 +154,19 @@ class _Copies:
 
 
 def _kernel(
-    lengths: Any, rows: Any, query: Any, source: Any, out: Any, ring: Any, sems: Any,
-    *, page_size: int, heads: int, kinds: int, assume_full: bool,
-) -> None:  # fmt: skip
+    lengths: Any,
+    rows: Any,
+    query: Any,
+    source: Any,
+    out: Any,
+    ring: Any,
+    sems: Any,
+    *,
+    page_size: int,
+    heads: int,
+    kinds: int,
+    assume_full: bool,
+) -> None:
     """Score the pages of one sequence, with the next chunks, of this or the next one, on their way."""
     copies = _Copies((lengths, rows, source, ring, sems), page_size)
     s = pl.program_id(1)
@@ -210,9 +219,8 @@ def _product(query: jax.Array, summary: jax.Array) -> jax.Array:
     dims = (((1,), (1,)), ((), ()))
     if summary.dtype == jnp.float32:
         return lax.dot_general(
-            query, summary, dims,
-            precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32,
-        )  # fmt: skip
+            query, summary, dims, precision=lax.Precision.HIGHEST, preferred_element_type=jnp.float32
+        )
     high = query.astype(jnp.bfloat16).astype(jnp.float32)
     halves = jnp.concatenate([high, query - high], axis=0).astype(jnp.bfloat16)
     both = lax.dot_general(halves, summary, dims, preferred_element_type=jnp.float32)

@@ -33,8 +33,7 @@ def page_scores(
         summary_rph = widen(summary_rph)
         # One matrix-vector product a summary: XLA's CPU has no fast batched one.
         scores = [
-            jnp.matmul(summary_rph[r], query_bkrh[b, k, r], precision=lax.Precision.HIGHEST)
-            for r in range(R)
+            jnp.matmul(summary_rph[r], query_bkrh[b, k, r], precision=lax.Precision.HIGHEST) for r in range(R)
         ]
         return scores[0] if R == 1 else scores[0] + scores[1]
 

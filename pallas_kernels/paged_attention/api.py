@@ -77,9 +77,7 @@ def paged_attention(
     return OP(implementation, arrays, scale=score_scale(OP.name, scale, query_bnh.shape[-1]))
 
 
-def check_arguments(
-    op: str, query_bnh: jax.Array, kv_pages: jax.Array, kv_scales: jax.Array | None
-) -> None:
+def check_arguments(op: str, query_bnh: jax.Array, kv_pages: jax.Array, kv_scales: jax.Array | None) -> None:
     """Raise `ArgumentError` unless query, pool and scales fit together."""
     whole = query_bnh.ndim == 3 and query_bnh.shape[2] > 0
     expect(whole, op, f"query_bnh is [B, N, H], not {query_bnh.shape}")
@@ -118,12 +116,7 @@ def check_pool(op: str, kv_pages: jax.Array, kv_scales: jax.Array | None) -> Non
 
 
 def check_list(
-    op: str,
-    rows: int,
-    kv_pages: jax.Array,
-    page_ids: jax.Array,
-    num_pages: jax.Array,
-    lengths: jax.Array,
+    op: str, rows: int, kv_pages: jax.Array, page_ids: jax.Array, num_pages: jax.Array, lengths: jax.Array
 ) -> None:
     """Raise `ArgumentError` unless the page list has ``rows`` rows and the pool's KV heads."""
     heads = kv_pages.shape[1]
@@ -132,9 +125,5 @@ def check_list(
         op,
         f"page ids are [{rows}, {heads}, J], not {page_ids.shape}",
     )
-    expect(
-        num_pages.shape == (rows, heads),
-        op,
-        f"num_pages is [{rows}, {heads}], not {num_pages.shape}",
-    )
+    expect(num_pages.shape == (rows, heads), op, f"num_pages is [{rows}, {heads}], not {num_pages.shape}")
     expect(lengths.shape == (rows,), op, f"lengths is [{rows}], not {lengths.shape}")

@@ -13,16 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import (
-    FAST,
-    carray,
-    data,
-    dim,
-    exp_of_negative,
-    njit,
-    prefetch,
-    widen,
-)
+from pallas_kernels._cpu_runtime import FAST, carray, data, dim, exp_of_negative, njit, prefetch, widen
 
 LINE = 64  # bytes that a prefetch brings
 LOWEST = np.float32(-3e38)
@@ -61,16 +52,22 @@ def _attend(operands: int, results: int, row: int, storage: Any, scaled: bool) -
     scales = carray(data(operands, 5), (dim(operands, 5, 0), K, 2), np.float32)
     out = carray(data(results, 0), (B * K, G, H), np.float32)
     lse = carray(data(results, 1), (B * K, G), np.float32)
-    _attend_row(
-        queries[row], pool, ids[row], pages[row], fills[b], k, scales, scaled, out[row], lse[row]
-    )
+    _attend_row(queries[row], pool, ids[row], pages[row], fills[b], k, scales, scaled, out[row], lse[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")
 def _attend_row(
-    queries: Any, pool: Any, ids: Any, pages: int, fill: int, k: int, scales: Any, scaled: bool,
-    out: Any, lse: Any,
-) -> None:  # fmt: skip
+    queries: Any,
+    pool: Any,
+    ids: Any,
+    pages: int,
+    fill: int,
+    k: int,
+    scales: Any,
+    scaled: bool,
+    out: Any,
+    lse: Any,
+) -> None:
     """All query heads of one KV head over its list of pages."""
     G, H = queries.shape
     p = pool.shape[3]

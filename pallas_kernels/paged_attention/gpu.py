@@ -64,17 +64,22 @@ def paged_attention(
     G = N // K
     rows = gpu_kernel.block_rows(G, stored)
     padded = -(-G // rows) * rows
-    query_bkgh = jnp.pad(
-        query_bnh.reshape(B, K, G, H), ((0, 0), (0, 0), (0, padded - G), (0, stored - H))
-    )
+    query_bkgh = jnp.pad(query_bnh.reshape(B, K, G, H), ((0, 0), (0, 0), (0, padded - G), (0, stored - H)))
     num_bk = jnp.where(lengths_b[:, None] > 0, num_pages_bk, 0)
     fill_b = (lengths_b - 1) % page_size + 1
     scales = _listed_scales(kv_scales, page_ids_bkj, num_bk)
     parts = gpu_kernel.list_parts(B * K * padded // rows, page_ids_bkj.shape[2], page_size)
     out_sbkgh, lse_sbkg = gpu_kernel.attend(
-        query_bkgh, kv_pages, page_ids_bkj, num_bk, fill_b, scales,
-        scale=scale, parts=parts, interpret=interpret,
-    )  # fmt: skip
+        query_bkgh,
+        kv_pages,
+        page_ids_bkj,
+        num_bk,
+        fill_b,
+        scales,
+        scale=scale,
+        parts=parts,
+        interpret=interpret,
+    )
     out_sbnh = out_sbkgh[..., :G, :H].reshape(parts, B, N, H)
     lse_sbn = lse_sbkg[..., :G].reshape(parts, B, N)
     if parts == 1:

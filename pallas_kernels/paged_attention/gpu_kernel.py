@@ -91,9 +91,20 @@ def attend(
         arguments, (out, lse) = refs[: len(inputs)], refs[len(inputs) :]
         query, pool, ids, pages, fills, *listed = arguments
         _attend_block(
-            query, pool, ids, pages, fills, listed, out, lse,
-            J=J, span=span, scale=scale, interpret=interpret, **buffers,
-        )  # fmt: skip
+            query,
+            pool,
+            ids,
+            pages,
+            fills,
+            listed,
+            out,
+            lse,
+            J=J,
+            span=span,
+            scale=scale,
+            interpret=interpret,
+            **buffers,
+        )
 
     return plgpu.kernel(
         paged_attention,
@@ -148,8 +159,7 @@ def _attend_block(
     # With many rows each warp reads most of a tile: a part at a time, as its registers hold no more.
     deep_h, deep_t = (H, TILE) if M * H < 64 * 128 else (64, 16)
     left, right = (
-        layout(jnp.bfloat16, m_warps=warps)
-        for layout in (plgpu.Layout.MMA_LHS, plgpu.Layout.MMA_RHS)
+        layout(jnp.bfloat16, m_warps=warps) for layout in (plgpu.Layout.MMA_LHS, plgpu.Layout.MMA_RHS)
     )
     sums = plgpu.Layout.MMA_ACC(jnp.float32, m_warps=warps)
     by_row = sums.reduce(1)

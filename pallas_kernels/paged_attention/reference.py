@@ -50,9 +50,7 @@ def newest_fill(lengths_b: jax.Array, page_size: int) -> jax.Array:
     return jnp.where(lengths_b > 0, (lengths_b - 1) % page_size + 1, 0)
 
 
-def listed_tokens(
-    num_pages_bk: jax.Array, lengths_b: jax.Array, J: int, page_size: int
-) -> jax.Array:
+def listed_tokens(num_pages_bk: jax.Array, lengths_b: jax.Array, J: int, page_size: int) -> jax.Array:
     """``[B, K, J·p]`` True where a row of a listed page holds a token."""
     t = jnp.arange(J * page_size)
     end_bk1 = num_pages_bk[..., None] * page_size

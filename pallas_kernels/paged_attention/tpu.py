@@ -39,9 +39,7 @@ def check(
     K, p, stored = kv_pages.shape[1], *kv_pages.shape[3:]
     rows = {4: 8, 2: 16, 1: 32}[kv_pages.dtype.itemsize]
     if stored % LANES:
-        return (
-            f"pages must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
-        )
+        return f"pages must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
     if smem_words(K, 1) > SMEM_WORDS:
@@ -72,9 +70,14 @@ def paged_attention(
     arrays = (query_bnh, page_ids_bkj, num_pages_bk, lengths_b)
     parts = list_parts(B, K, J, p, constants)
     attend = functools.partial(
-        _attend, kv_pages=kv_pages, kv_scales=kv_scales, scale=scale, interpret=interpret,
-        constants=constants, out_dtype=jnp.float32 if parts > 1 else query_bnh.dtype,
-    )  # fmt: skip
+        _attend,
+        kv_pages=kv_pages,
+        kv_scales=kv_scales,
+        scale=scale,
+        interpret=interpret,
+        constants=constants,
+        out_dtype=jnp.float32 if parts > 1 else query_bnh.dtype,
+    )
     out_bnh, lse_bn = _in_calls(attend, _split_lists(arrays, parts, p) if parts > 1 else arrays)
     if parts > 1:
         out_sbnh = out_bnh.reshape(B, parts, N, stored).swapaxes(0, 1)
@@ -168,9 +171,7 @@ def _attend(
     if kv_scales is not None:
         scales_bkjc = kv_scales[page_ids_bkj, jnp.arange(K)[:, None]].reshape(R, -1, 2)
         inputs.append(_token_scales(plan, jnp.pad(scales_bkjc, [*pad, (0, 0)])))
-    out, lse = _call(
-        plan, inputs, kv_pages, out_dtype, page_ids_bkj.size, constants["vmem_mib"], interpret
-    )
+    out, lse = _call(plan, inputs, kv_pages, out_dtype, page_ids_bkj.size, constants["vmem_mib"], interpret)
     out_bnh = out.reshape(lists, G, H)[:R].reshape(B, N, H)
     return out_bnh, lse.reshape(-1)[: R * G].reshape(B, N)
 
@@ -185,9 +186,7 @@ def _token_scales(plan: Plan, scales_rjc: jax.Array) -> jax.Array:
     return jnp.repeat(scales, plan.page_size, axis=-1)
 
 
-def _plan(
-    query_bnh: jax.Array, kv_pages: jax.Array, J: int, scale: float, constants: dict[str, Any]
-) -> Plan:
+def _plan(query_bnh: jax.Array, kv_pages: jax.Array, J: int, scale: float, constants: dict[str, Any]) -> Plan:
     """Choose the sizes of a call: what is tuned, then what fits the memory."""
     B, N, H = query_bnh.shape
     _, K, _, p, _ = kv_pages.shape
@@ -213,11 +212,24 @@ def _plan(
     # Rows of whole sequences are what the caller wants; XLA puts others together.
     whole = K % 2 == 0 and block * lists % K == 0 and N <= LANES
     return Plan(
-        lists=lists, chunk=chunk, chunks=chunks, page_size=p, head_dim=H, rows=G, heads=K, listed=J,
-        steps=blocks * block, block=block, lse_lists=K if whole else 2, ring=ring, cores=cores, scale=scale,
+        lists=lists,
+        chunk=chunk,
+        chunks=chunks,
+        page_size=p,
+        head_dim=H,
+        rows=G,
+        heads=K,
+        listed=J,
+        steps=blocks * block,
+        block=block,
+        lse_lists=K if whole else 2,
+        ring=ring,
+        cores=cores,
+        scale=scale,
         compute_dtype=jnp.float32 if exact else jnp.bfloat16,
-        scaled=kv_pages.dtype.itemsize == 1, assume_full=constants["assume_full"],
-    )  # fmt: skip
+        scaled=kv_pages.dtype.itemsize == 1,
+        assume_full=constants["assume_full"],
+    )
 
 
 def _call(

@@ -69,9 +69,12 @@ def weigh_pair(
     key_th2 = _side_by_side(plan, refs, slot, pair, 0, fills, ends)
     second_g1 = _second(plan)
     scores_gt = lax.dot_general(
-        _query(plan, refs, local, pair), key_th2, (((1,), (1,)), ((), ())),
-        precision=_precision(plan), preferred_element_type=jnp.float32,
-    )  # fmt: skip
+        _query(plan, refs, local, pair),
+        key_th2,
+        (((1,), (1,)), ((), ())),
+        precision=_precision(plan),
+        preferred_element_type=jnp.float32,
+    )
     if plan.scaled:
         scores_gt = scores_gt * _scales(refs, slot, pair, 0, second_g1)
     scores_gt = _mask(plan, scores_gt, second_g1, fills, ends)
@@ -99,9 +102,11 @@ def gather(plan: Plan, refs: Refs, weighed: Weighed) -> None:
     local, pair, slot, fills, ends, weight_gt, top_g1, total_g1, kept_g1 = weighed
     H = plan.head_dim
     sum_gh2 = lax.dot(
-        weight_gt, _side_by_side(plan, refs, slot, pair, 1, fills, ends),
-        precision=_precision(plan), preferred_element_type=jnp.float32,
-    )  # fmt: skip
+        weight_gt,
+        _side_by_side(plan, refs, slot, pair, 1, fills, ends),
+        precision=_precision(plan),
+        preferred_element_type=jnp.float32,
+    )
     sum_gh = jnp.where(_second(plan), sum_gh2[:, H:], sum_gh2[:, :H])
     if kept_g1 is None:
         _write(plan, refs, local, pair, top_g1, total_g1, sum_gh)
@@ -110,13 +115,7 @@ def gather(plan: Plan, refs: Refs, weighed: Weighed) -> None:
 
 
 def _side_by_side(
-    plan: Plan,
-    refs: Refs,
-    slot: Any,
-    pair: int,
-    c: int,
-    fills: list[jax.Array],
-    ends: list[jax.Array] | None,
+    plan: Plan, refs: Refs, slot: Any, pair: int, c: int, fills: list[jax.Array], ends: list[jax.Array] | None
 ) -> jax.Array:
     """``[t, 2H]`` keys (c = 0) or values (c = 1) of a pair, zeros where there is no token."""
     sides = [_tokens(plan, refs, slot, 2 * pair + side, c) for side in (0, 1)]

@@ -186,9 +186,7 @@ def copy_scales(refs: Refs, step: Any, chunk: Any, slot: Any) -> Any:
     """The copy of a chunk's scales, one number a token, K and V of each list."""
     assert refs.scales_hbm is not None
     assert refs.scales is not None
-    return pltpu.make_async_copy(
-        refs.scales_hbm.at[step, chunk], refs.scales.at[slot], refs.sems.at[slot]
-    )
+    return pltpu.make_async_copy(refs.scales_hbm.at[step, chunk], refs.scales.at[slot], refs.sems.at[slot])
 
 
 def fills_of(plan: Plan, refs: Refs, step: jax.Array, chunk: Any) -> list[jax.Array]:

@@ -22,13 +22,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from pallas_kernels.paged_attention import tpu_kernel as do
-from pallas_kernels.paged_attention.tpu_attend import (
-    Weighed,
-    close_lists,
-    gather,
-    open_lists,
-    weigh,
-)
+from pallas_kernels.paged_attention.tpu_attend import Weighed, close_lists, gather, open_lists, weigh
 from pallas_kernels.paged_attention.tpu_kernel import Plan, Refs
 
 
@@ -44,9 +38,7 @@ def kernel(*refs: Any, plan: Plan) -> None:
         _long_lists(plan, names, first, block_start, end)
 
 
-def _short_lists(
-    plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array
-) -> None:
+def _short_lists(plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array) -> None:
     """Every list is one chunk: steps and slots go in lockstep, so slots are known when compiling."""
 
     @pl.when(pl.program_id(1) == 0)
@@ -88,9 +80,7 @@ def _short_lists(
     lax.fori_loop(0, plan.block // plan.ring, turn, 0)
 
 
-def _long_lists(
-    plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array
-) -> None:
+def _long_lists(plan: Plan, refs: Refs, first: jax.Array, block_start: jax.Array, end: jax.Array) -> None:
     """Lists of several chunks, as many as each has: a second cursor says what to copy next."""
     assert refs.cursor is not None
     cursor = refs.cursor  # (step to copy, its chunk)

@@ -19,9 +19,7 @@ Attend = Callable[..., tuple[jax.Array, jax.Array]]
 Lists = tuple[jax.Array, jax.Array, jax.Array]  # page ids, number of pages, lengths
 
 
-def composed(
-    back_end: ModuleType, max_rows: int | None = None
-) -> tuple[Callable[..., str | None], Attend]:
+def composed(back_end: ModuleType, max_rows: int | None = None) -> tuple[Callable[..., str | None], Attend]:
     """``check`` and ``prefix_attention`` of a back end, from those of its `paged_attention`.
 
     Both take the arguments of `pallas_kernels.prefix_attention` by name, without ``implementation``; the
@@ -98,9 +96,7 @@ def attend_in_two_parts(
     return combine_partials(out, lse)
 
 
-def num_groups(
-    query_shape: tuple[int, ...], prompts: int, kv_heads: int, max_rows: int | None
-) -> int:
+def num_groups(query_shape: tuple[int, ...], prompts: int, kv_heads: int, max_rows: int | None) -> int:
     """The fewest equal groups of a prompt's m samples of which none stacks more than ``max_rows`` queries."""
     B, N, _ = query_shape
     samples, per_sample = B // prompts, N // kv_heads

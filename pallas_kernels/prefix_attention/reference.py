@@ -28,9 +28,7 @@ def prefix_attention(
     prefix = (prefix_ids_ukj, prefix_num_pages_uk, prefix_lengths_u)
     shared_ids, shared_num, shared_lengths = (jnp.repeat(a, samples, axis=0) for a in prefix)
     parts = [
-        paged_attention(
-            query_bnh.astype(jnp.float32), kv_pages, ids, num, lengths, kv_scales, scale=scale
-        )
+        paged_attention(query_bnh.astype(jnp.float32), kv_pages, ids, num, lengths, kv_scales, scale=scale)
         for ids, num, lengths in (
             (shared_ids, shared_num, shared_lengths),
             (page_ids_bkj, num_pages_bk, lengths_b),

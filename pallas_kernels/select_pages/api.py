@@ -85,13 +85,7 @@ def select_pages(
     )
 
 
-def ranking(
-    scores_bkp: jax.Array,
-    pages_b: jax.Array,
-    *,
-    sink_pages: int,
-    local_pages: int,
-) -> jax.Array:
+def ranking(scores_bkp: jax.Array, pages_b: jax.Array, *, sink_pages: int, local_pages: int) -> jax.Array:
     """Scores with the always-listed pages above all others and missing pages at −inf (``[B, K, P]``)."""
     page = jnp.arange(scores_bkp.shape[-1])
     newest_b11 = pages_b[:, None, None] - 1

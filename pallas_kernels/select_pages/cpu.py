@@ -43,10 +43,7 @@ def select_pages(
     ids_bkj, num_pages_bk = _cpu.call(
         "select_pages.cpu_kernel",
         "float32",
-        (
-            jax.ShapeDtypeStruct((B, K, top_k), jnp.int32),
-            jax.ShapeDtypeStruct((B, K), jnp.int32),
-        ),
+        (jax.ShapeDtypeStruct((B, K, top_k), jnp.int32), jax.ShapeDtypeStruct((B, K), jnp.int32)),
         (scores_bkp, pages_b, page_table_bp, always),
     )
     return ids_bkj, num_pages_bk

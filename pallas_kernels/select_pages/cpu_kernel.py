@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import (
-    bits_of_float,
-    carray,
-    data,
-    dim,
-    njit,
-)
+from pallas_kernels._cpu_runtime import bits_of_float, carray, data, dim, njit
 from pallas_kernels.select_pages.api import LARGEST_SCORE
 
 BITS = 8  # of a digit

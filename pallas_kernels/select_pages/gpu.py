@@ -43,10 +43,15 @@ def select_pages(
 ) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.select_pages`; one block of 128 threads for each (sequence, KV head)."""
     ids_bkj, num_pages_bk = gpu_kernel.top_pages(
-        _as_rows(scores_bkp), lengths_b, None if page_table_bp is None else _as_rows(page_table_bp),
-        top_k, page_size=page_size, sink_pages=sink_pages, local_pages=local_pages,
+        _as_rows(scores_bkp),
+        lengths_b,
+        None if page_table_bp is None else _as_rows(page_table_bp),
+        top_k,
+        page_size=page_size,
+        sink_pages=sink_pages,
+        local_pages=local_pages,
         interpret=interpret,
-    )  # fmt: skip
+    )
     return ids_bkj[..., :top_k], num_pages_bk
 
 

@@ -75,9 +75,18 @@ def top_pages(
     def select_pages(*refs: Any, **buffers: Any) -> None:
         scores, lengths, *table, ids, num_pages = refs
         _select_row(
-            scores, lengths, table, ids, num_pages, **buffers, J=J, page_size=page_size,
-            sink_pages=sink_pages, local_pages=local_pages, interpret=interpret,
-        )  # fmt: skip
+            scores,
+            lengths,
+            table,
+            ids,
+            num_pages,
+            **buffers,
+            J=J,
+            page_size=page_size,
+            sink_pages=sink_pages,
+            local_pages=local_pages,
+            interpret=interpret,
+        )
 
     return plgpu.kernel(
         select_pages,
@@ -153,9 +162,9 @@ def _select_row(
 
     def behind_in_row(part: Any) -> Any:
         shape = (STEP, part.size)
-        return lambda start: ones(
-            iota(0, shape, right) + start > iota(1, shape, right) + part.start
-        ).astype(bf16)
+        return lambda start: ones(iota(0, shape, right) + start > iota(1, shape, right) + part.start).astype(
+            bf16
+        )
 
     def in_later_rows(start: int) -> jax.Array:
         shape = (ROWS, STEP)
@@ -206,7 +215,7 @@ def _select_row(
                     plgpu.load(by_row.at[i, here], layout=layout.reduce(0), optimized=False), shape, [1]
                 )
                 for i in range(2)
-            )  # fmt: skip
+            )
             j = iota(0, shape, layout) + tile * ROWS
             return (j >= first) & (j < end), j - first
 
@@ -224,9 +233,7 @@ def _select_row(
         for part in parts:
             found_jw = in_row(marks, part) == wide(mark_j.astype(f32), part.size)
 
-            def read_off(
-                i: Any, id_j: jax.Array, part: Any = part, found_jw: Any = found_jw
-            ) -> jax.Array:
+            def read_off(i: Any, id_j: jax.Array, part: Any = part, found_jw: Any = found_jw) -> jax.Array:
                 entry_jw = in_row(table.at[i], part) if tables else column(part).astype(f32)
                 found_j = jnp.where(found_jw, entry_jw, 0.0).sum(axis=1).astype(jnp.int32)
                 return id_j + (found_j << (8 * i))

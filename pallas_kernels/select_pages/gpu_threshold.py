@@ -29,9 +29,7 @@ def count(flag_rw: jax.Array) -> jax.Array:
     return jnp.where(flag_rw, 1, 0).sum(axis=1).sum()
 
 
-def threshold(
-    key_rw: jax.Array, page_rw: jax.Array, pages: jax.Array, J: int
-) -> tuple[jax.Array, jax.Array]:
+def threshold(key_rw: jax.Array, page_rw: jax.Array, pages: jax.Array, J: int) -> tuple[jax.Array, jax.Array]:
     """Key and page: the J winners have a larger key, or this one on an earlier page."""
 
     def halve_keys(span: Any) -> Any:
@@ -47,9 +45,7 @@ def threshold(
 
     # Any key that exactly J pages reach will do; of J pages or fewer all win.
     start = (jnp.int32(LEAST_KEY), jnp.int32(NEWEST_KEY), pages)
-    key, _, reach = lax.while_loop(
-        lambda span: (span[0] < span[1]) & (span[2] > J), halve_keys, start
-    )
+    key, _, reach = lax.while_loop(lambda span: (span[0] < span[1]) & (span[2] > J), halve_keys, start)
 
     def halve_pages(span: Any) -> Any:
         low, high = span

@@ -49,8 +49,13 @@ def select_pages(
     if K % SUBLANES or P * K * SUBLANES > BLOCK:
         table_bp = jnp.repeat(table_bp, K, axis=0)
     ids_rj = top_pages(
-        scores_bkp.reshape(B * K, P), pages_b, table_bp, top_k,
-        sink_pages=sink_pages, local_pages=local_pages, interpret=interpret,
-    )  # fmt: skip
+        scores_bkp.reshape(B * K, P),
+        pages_b,
+        table_bp,
+        top_k,
+        sink_pages=sink_pages,
+        local_pages=local_pages,
+        interpret=interpret,
+    )
     num_pages_b = jnp.minimum(pages_b, top_k).astype(jnp.int32)
     return ids_rj.reshape(B, K, top_k), jnp.broadcast_to(num_pages_b[:, None], (B, K))

@@ -78,8 +78,12 @@ def top_pages(
 
     ids = pl.pallas_call(
         functools.partial(
-            _kernel, J=J, share=share, heads=R // pages_b.shape[0],
-            sink_pages=sink_pages, local_pages=local_pages,
+            _kernel,
+            J=J,
+            share=share,
+            heads=R // pages_b.shape[0],
+            sink_pages=sink_pages,
+            local_pages=local_pages,
         ),
         grid=(scores.shape[0] // rows,),
         in_specs=[
@@ -89,9 +93,7 @@ def top_pages(
         ],
         out_specs=block(rows, width),
         out_shape=jax.ShapeDtypeStruct((scores.shape[0], width), jnp.int32),
-        compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel",), vmem_limit_bytes=32 << 20
-        ),
+        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",), vmem_limit_bytes=32 << 20),
         cost_estimate=pl.CostEstimate(
             flops=R * P * 2 * (32 + J + 4 * LANES),
             transcendentals=0,
@@ -99,7 +101,7 @@ def top_pages(
         ),
         interpret=interpret,
         name="select_pages",
-    )(scores, pages_b[None], table)  # fmt: skip
+    )(scores, pages_b[None], table)
     return ids[:R, :J]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinetics_jax.attention import ContiguousCache, WithinChunk, causal, causal_attention
-from kinetics_jax.spec import presets
+from kinetics_jax.shapes import presets
 
 CONFIG = presets["tiny-dense"]  # N = 4, K = 2, H = 32, two layers
 
@@ -17,9 +17,7 @@ _attend = jax.jit(lambda cache, *new: cache.attend(*new))
 def _draw(T, seed=0, B=2):
     keys = jax.random.split(jax.random.key(seed), 3)
     heads = (CONFIG.num_query_heads, CONFIG.num_kv_heads, CONFIG.num_kv_heads)
-    return [
-        jax.random.normal(k, (B, T, n, CONFIG.head_dim)) for k, n in zip(keys, heads, strict=True)
-    ]
+    return [jax.random.normal(k, (B, T, n, CONFIG.head_dim)) for k, n in zip(keys, heads, strict=True)]
 
 
 def _written_out(query, key, value, position):
@@ -62,9 +60,7 @@ def test_any_cut_of_a_sequence_attends_alike(pieces):
         cache = cache.advance(counts)
         found.append(out)
         start += count
-    np.testing.assert_allclose(
-        np.concatenate(found, 1), _written_out(query, key, value, position), atol=1e-6
-    )
+    np.testing.assert_allclose(np.concatenate(found, 1), _written_out(query, key, value, position), atol=1e-6)
     np.testing.assert_array_equal(cache.key_lbksh[0], 2 * cache.key_lbksh[1])  # layers apart
 
 

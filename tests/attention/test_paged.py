@@ -12,18 +12,18 @@ import pytest
 
 from kinetics_jax.attention import ContiguousCache, PagedCache, PagedPlan
 from kinetics_jax.attention.paged import make_pool
-from kinetics_jax.spec import (
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import (
     BlockTopK,
     Dense,
-    InputError,
     PerLayer,
     Quest,
     RandomSelect,
     SlidingWindow,
     StridedBlockTopK,
     TopK,
-    presets,
 )
+from kinetics_jax.shapes import presets
 
 CONFIG = presets["tiny-dense"]  # N = 4, K = 2, H = 32, two layers
 PAGE, PLACES, B = 8, 8, 3
@@ -39,17 +39,17 @@ def paged(policy, seed=0) -> PagedCache:
         kv_pages=jnp.full_like(pool, jnp.nan),
         summaries=None if summaries is None else jnp.full_like(summaries, jnp.nan),
         page_table_bp=jnp.asarray(pages.reshape(B, PLACES), jnp.int32),
-        lengths_b=jnp.zeros(B, jnp.int32), rows_b=jnp.arange(B, dtype=jnp.int32),
-        streams_b=jnp.array([3, 1, 4], jnp.int32), plan=plan,
-    )  # fmt: skip
+        lengths_b=jnp.zeros(B, jnp.int32),
+        rows_b=jnp.arange(B, dtype=jnp.int32),
+        streams_b=jnp.array([3, 1, 4], jnp.int32),
+        plan=plan,
+    )
 
 
 def draw(T, seed):
     keys = jax.random.split(jax.random.key(seed), 3)
     heads = (CONFIG.num_query_heads, CONFIG.num_kv_heads, CONFIG.num_kv_heads)
-    return [
-        jax.random.normal(k, (B, T, n, CONFIG.head_dim)) for k, n in zip(keys, heads, strict=True)
-    ]
+    return [jax.random.normal(k, (B, T, n, CONFIG.head_dim)) for k, n in zip(keys, heads, strict=True)]
 
 
 def prefilled(policy, lengths):
@@ -65,9 +65,7 @@ def prefilled(policy, lengths):
     return ours.advance(counts), whole.advance(counts)
 
 
-@pytest.mark.parametrize(
-    "policy", [Dense(), BlockTopK(PAGE, 8, aligned=True)], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("policy", [Dense(), BlockTopK(PAGE, 8, aligned=True)], ids=lambda p: p.name)
 def test_dense_equals_contiguous_in_poisoned_memory(policy):
     """Prefill of ragged lengths, then decode steps in which one sequence stands still."""
     ours, whole = prefilled(policy, [1, 16, 37])
@@ -135,9 +133,7 @@ def test_quest_ranks_pages_by_the_bound_of_their_keys():
         logits = q @ keys[b, k, at].T / np.sqrt(32)
         share = np.exp(logits - logits.max(-1, keepdims=True))
         share /= share.sum(-1, keepdims=True)
-        np.testing.assert_allclose(
-            out[b, 0, 2 * k : 2 * k + 2], share @ values[b, k, at], atol=3e-6
-        )
+        np.testing.assert_allclose(out[b, 0, 2 * k : 2 * k + 2], share @ values[b, k, at], atol=3e-6)
 
 
 def test_a_layer_that_is_data_follows_its_own_policy():

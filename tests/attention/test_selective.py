@@ -8,19 +8,27 @@ import pytest
 from kinetics_jax import models
 from kinetics_jax.attention import ContiguousCache, PagedCache, PagedPlan, SelectiveCache
 from kinetics_jax.attention.paged import make_pool
-from kinetics_jax.spec import InputError, parse_policy, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import parse_policy
+from kinetics_jax.shapes import presets
 
 CONFIG = presets["tiny-dense"]
 PREFIX, SPAN, SIZE = 45, 20, 8
 TOKENS = jnp.asarray(np.random.default_rng(5).integers(0, 256, (2, PREFIX + SPAN)))
 PREFIXES = jnp.array([PREFIX, PREFIX - 7])
 POLICIES = [
-    "block_topk(8, 2, aligned=True)", "quest(8, 2, aligned=True)",
+    "block_topk(8, 2, aligned=True)",
+    "quest(8, 2, aligned=True)",
     "block_topk(8, 1, local=9, sink=0, aligned=True, dense_layers=0)",
-    "quest(8, 2, dense_layers=2, aligned=True)", "topk(6)", "topk(5, local=3, dense_layers=0)",
-    "sliding_window(11)", "block_topk(4, 3)", "strided_block_topk(4, 2, 2)", "random_select(9)",
+    "quest(8, 2, dense_layers=2, aligned=True)",
+    "topk(6)",
+    "topk(5, local=3, dense_layers=0)",
+    "sliding_window(11)",
+    "block_topk(4, 3)",
+    "strided_block_topk(4, 2, 2)",
+    "random_select(9)",
     "dense",
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +98,9 @@ def test_only_real_tokens_are_stored(model):
 
 
 def test_no_room_is_nan_not_a_wrong_answer(model):
-    cache = SelectiveCache.of(ContiguousCache.zeros(CONFIG, 2, 16, dtype=jnp.float32),
-                              parse_policy("topk(4)"))  # fmt: skip
+    cache = SelectiveCache.of(
+        ContiguousCache.zeros(CONFIG, 2, 16, dtype=jnp.float32), parse_policy("topk(4)")
+    )
     x, _ = model.hidden(TOKENS[:, :18], cache, jnp.array([18, 18]))
     np.testing.assert_array_equal(jnp.isnan(x).all(-1), np.arange(18) >= 16 + np.zeros((2, 1)))
 

@@ -22,10 +22,7 @@ def test_the_requirements_are_those_of_the_package():
 @pytest.mark.parametrize(
     ("here", "says"),
     [
-        (
-            {"flax": "0.10.7"},
-            "flax 0.10.7 is installed, and 0.12 or newer is needed: pip install -U 'flax>=",
-        ),
+        ({"flax": "0.10.7"}, "flax 0.10.7 is installed, and 0.12 or newer is needed: pip install -U 'flax>="),
         ({"jax": "0.4.38", "flax": "0.8.0"}, "; jax 0.4.38 is installed"),
         ({"numpy": None}, "numpy is not installed: pip install"),
         ({"flax": "0.12.0.dev1"}, ""),
@@ -65,9 +62,12 @@ def test_a_package_that_does_not_load_is_one_line(tmp_path, package, source, say
     place.mkdir(parents=True)
     (place / "__init__.py").write_text(source)
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.decode", "--model=x"], cwd=ROOT, capture_output=True,
-        text=True, env=os.environ | {"PYTHONPATH": f"{place.parent}:{ROOT}", "JAX_PLATFORMS": "cpu"},
-    )  # fmt: skip
+        [sys.executable, "-m", "experiments.decode", "--model=x"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{place.parent}:{ROOT}", "JAX_PLATFORMS": "cpu"},
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("error: ")

@@ -10,17 +10,9 @@ from hypothesis import strategies as st
 from kinetics_jax.costs import Serving, chips, feasible_batch, price
 from kinetics_jax.costs.question import Question
 from kinetics_jax.costs.step_sums import StepSums
-from kinetics_jax.spec import (
-    BlockTopK,
-    Dense,
-    InputError,
-    Quest,
-    RandomSelect,
-    SlidingWindow,
-    StridedBlockTopK,
-    TopK,
-    presets,
-)
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK, Dense, Quest, RandomSelect, SlidingWindow, StridedBlockTopK, TopK
+from kinetics_jax.shapes import presets
 
 POLICIES = [
     Dense(),
@@ -50,9 +42,7 @@ OPTIONS = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None)
 @given(models, policies, tokens, tokens, trials, OPTIONS)
 def test_costs_are_never_negative_and_grow_with_work(model, policy, prompt, length, n, options):
-    cost = price(
-        model, policy, prompt, [length, length + 1, length + 700], n, chip="h200", **options
-    )
+    cost = price(model, policy, prompt, [length, length + 1, length + 700], n, chip="h200", **options)
     for term in cost.terms.values():
         assert np.all(np.asarray(term.flops) >= 0)
         assert np.all(np.asarray(term.bytes) >= 0)
@@ -64,9 +54,7 @@ def test_costs_are_never_negative_and_grow_with_work(model, policy, prompt, leng
 
 @settings(max_examples=80, deadline=None)
 @given(models, tokens, tokens, trials, OPTIONS)
-def test_a_budget_of_at_least_the_context_costs_the_same_as_dense(
-    model, prompt, length, n, options
-):
+def test_a_budget_of_at_least_the_context_costs_the_same_as_dense(model, prompt, length, n, options):
     context = max(prompt + length, 1)
     for policy in (TopK(context), BlockTopK(16, -(-context // 16)), SlidingWindow(context)):
         ours = price(model, policy, prompt, length, n, chip="b200", **options)
@@ -76,9 +64,7 @@ def test_a_budget_of_at_least_the_context_costs_the_same_as_dense(
 
 @settings(max_examples=80, deadline=None)
 @given(policies, tokens, tokens, trials, st.booleans())
-def test_sharing_the_prompt_never_costs_more_and_sparse_never_reads_more(
-    policy, prompt, length, n, oracle
-):
+def test_sharing_the_prompt_never_costs_more_and_sparse_never_reads_more(policy, prompt, length, n, oracle):
     kwargs = {"chip": "b200", "oracle_search": oracle}
     shared = price("qwen3-4b", policy, prompt, length, n, **kwargs)
     alone = price("qwen3-4b", policy, prompt, length, n, share_prefix=False, **kwargs)
@@ -109,15 +95,7 @@ def test_dense_terms_against_hand_arithmetic():
     """Every term of a dense model on two chips, by hand."""
     model, prompt, length, n, batch = presets["qwen3-8b"], 100, 50, 4, 16
     cost = price(
-        model,
-        Dense(),
-        prompt,
-        length,
-        n,
-        chip="h100",
-        batch=batch,
-        tensor_parallel=2,
-        kv_dtype="int8",
+        model, Dense(), prompt, length, n, chip="h100", batch=batch, tensor_parallel=2, kv_dtype="int8"
     )
     contexts = [prompt + t for t in range(length)]
     per_read = 4 * model.num_layers * model.num_query_heads * model.head_dim
@@ -173,13 +151,9 @@ def test_experts_are_read_as_often_as_the_batch_needs_them():
     many = price(model, Dense(), 10, 1, chip="b200", batch=1e6).terms["experts"].bytes
     assert many * 1e6 == pytest.approx(moe.num_experts * model.expert_params * model.num_layers * 2)
     rng = np.random.default_rng(0)
-    drawn = [
-        len({e for _ in range(20) for e in rng.choice(128, 8, replace=False)}) for _ in range(400)
-    ]
+    drawn = [len({e for _ in range(20) for e in rng.choice(128, 8, replace=False)}) for _ in range(400)]
     twenty = price(model, Dense(), 10, 1, chip="b200", batch=20).terms["experts"].bytes * 20
-    assert twenty / (model.expert_params * model.num_layers * 2) == pytest.approx(
-        np.mean(drawn), rel=0.01
-    )
+    assert twenty / (model.expert_params * model.num_layers * 2) == pytest.approx(np.mean(drawn), rel=0.01)
 
 
 def test_the_batch_is_what_fits():
@@ -245,10 +219,7 @@ def test_dollars_and_seconds():
         ({"kv_dtype": "bf15"}, "unknown dtype"),
         ({"compute_dtype": "fp8", "chip": "a100"}, "no fp8 peak"),
         ({"params": 1e9}, "params is read by the paper's terms only"),
-        (
-            {"model": "qwen3-32b", "chip": "tpu_v5e", "tensor_parallel": 1},
-            "no room for one sequence",
-        ),
+        ({"model": "qwen3-32b", "chip": "tpu_v5e", "tensor_parallel": 1}, "no room for one sequence"),
         ({"model": "qwen3-235b-a22b", "chip": "a100"}, "does not fit on 8 × a100"),
         ({"tensor_parallel": 16}, "links at most 8 chips"),
         ({"generated_tokens": 10**7}, "does not fit on"),
@@ -264,14 +235,8 @@ def test_dollars_and_seconds():
         ({"prompt_tokens": True}, "prompt_tokens=True must be whole numbers"),
         ({"generated_tokens": [np.bool_(True)]}, "generated_tokens=.* must be whole numbers"),
         ({"trials": "4"}, "trials='4' must be whole numbers"),
-        (
-            {"generated_tokens": np.array(["7"], object)},
-            "generated_tokens=.* must be whole numbers",
-        ),
-        (
-            {"generated_tokens": np.array([1 + 1j] * 999)},
-            "generated_tokens=.* must be whole numbers",
-        ),
+        ({"generated_tokens": np.array(["7"], object)}, "generated_tokens=.* must be whole numbers"),
+        ({"generated_tokens": np.array([1 + 1j] * 999)}, "generated_tokens=.* must be whole numbers"),
         ({"prompt_tokens": 10**400}, "prompt_tokens=1000.* must be whole numbers"),
         ({"batch": True}, "batch=True must be one number"),
         ({"batch": np.ones((40, 40))}, "batch=.* must be one number"),
@@ -285,9 +250,14 @@ def test_dollars_and_seconds():
 )
 def test_bad_input_is_one_clear_line(change, message):
     ask = {
-        "model": "qwen3-8b", "policy": Dense(), "prompt_tokens": 10, "generated_tokens": 10,
-        "trials": 1, "chip": "b200", **change,
-    }  # fmt: skip
+        "model": "qwen3-8b",
+        "policy": Dense(),
+        "prompt_tokens": 10,
+        "generated_tokens": 10,
+        "trials": 1,
+        "chip": "b200",
+        **change,
+    }
     with pytest.raises(InputError, match=message) as caught:
         price(**ask)
     assert "\n" not in str(caught.value)
@@ -308,16 +278,23 @@ def test_dense_layers_among_experts_cost_what_they_are(batch):
     for name in costs[0].terms:
         for unit in ("flops", "bytes", "wire_bytes"):
             mixed, most, least = (np.asarray(getattr(c.terms[name], unit)) for c in costs)
-            np.testing.assert_allclose(
-                2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}"
-            )
+            np.testing.assert_allclose(2 * mixed, most + least, rtol=1e-12, err_msg=f"{name} {unit}")
 
 
 def test_numbers_of_any_library_are_priced_alike():
-    plain = {"prompt_tokens": 10, "generated_tokens": 4096, "trials": 4, "batch": 8, "tensor_parallel": 2,
-             "hbm_fraction": 0.5, "intensity": 300}  # fmt: skip
+    plain = {
+        "prompt_tokens": 10,
+        "generated_tokens": 4096,
+        "trials": 4,
+        "batch": 8,
+        "tensor_parallel": 2,
+        "hbm_fraction": 0.5,
+        "intensity": 300,
+    }
     expected = price("qwen3-8b", Dense(), **plain, chip="b200").eflops
     for kind in (np.int64, np.float32, np.array):
-        given = {name: kind(value) if name != "hbm_fraction" else np.float64(value)
-                 for name, value in plain.items()}  # fmt: skip
+        given = {
+            name: kind(value) if name != "hbm_fraction" else np.float64(value)
+            for name, value in plain.items()
+        }
         assert price("qwen3-8b", Dense(), **given, chip="b200").eflops == expected

@@ -11,7 +11,8 @@ from kinetics_jax.costs.laws import (
     length_where_attention_is,
     parameter_read_eflops,
 )
-from kinetics_jax.spec import BlockTopK, Dense, TopK, presets
+from kinetics_jax.policies import BlockTopK, Dense, TopK
+from kinetics_jax.shapes import presets
 
 COLUMNS = {
     ("reference", "all"): ("ref_compute_tera", "ref_memory_tera"),
@@ -136,9 +137,7 @@ def test_parameter_read_at_the_feasible_batch(reference_rows):
         batch = feasible_batch(model, chips.h200, length, num_chips=8)
         assert batch == int(row["feasible_batch_8xH200_90pct"])
         read = parameter_read_eflops(model, length, batch, intensity=562.5)
-        assert read / 1e12 == pytest.approx(
-            float(row["param_read_tera_eflops_per_request"]), rel=1e-4
-        )
+        assert read / 1e12 == pytest.approx(float(row["param_read_tera_eflops_per_request"]), rel=1e-4)
         for column, policy in (
             ("percent_of_dense", Dense()),
             ("percent_of_topk_B128", TopK(128)),

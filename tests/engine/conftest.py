@@ -6,21 +6,28 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.shapes import ModelConfig
 
 CONFIG = ModelConfig(
-    name="tiny-engine", vocab_size=272, model_dim=32, ffn_dim=48, num_layers=2, num_query_heads=4,
-    num_kv_heads=2, head_dim=16, max_context=256, eos_token_ids=(258,), rope_theta=1e4,
-)  # fmt: skip
+    name="tiny-engine",
+    vocab_size=272,
+    model_dim=32,
+    ffn_dim=48,
+    num_layers=2,
+    num_query_heads=4,
+    num_kv_heads=2,
+    head_dim=16,
+    max_context=256,
+    eos_token_ids=(258,),
+    rope_theta=1e4,
+)
 
 
 @pytest.fixture(scope="session")
 def model() -> models.Qwen3:
     """Random weights, spread wide so that greedy choices are decided and texts do not loop at once."""
     plain = models.Qwen3.init(CONFIG, jax.random.key(3), dtype=jnp.float32)
-    arrays = {
-        path: array * 6 if array.ndim > 1 else array for path, array in plain.arrays().items()
-    }
+    arrays = {path: array * 6 if array.ndim > 1 else array for path, array in plain.arrays().items()}
     return models.Qwen3(CONFIG, arrays)
 
 

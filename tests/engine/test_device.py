@@ -4,7 +4,7 @@ import pytest
 
 from kinetics_jax.engine import Engine
 from kinetics_jax.engine.device import Device
-from kinetics_jax.spec import BlockTopK, Dense
+from kinetics_jax.policies import BlockTopK, Dense
 
 
 @pytest.mark.parametrize("policy", [Dense(), BlockTopK(16, 2)], ids=lambda policy: policy.name)

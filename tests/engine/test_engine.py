@@ -13,19 +13,9 @@ import pytest
 import kinetics_jax
 from kinetics_jax import models
 from kinetics_jax.engine import Engine, Piece
-from kinetics_jax.spec import (
-    BlockTopK,
-    Dense,
-    InputError,
-    PerLayer,
-    Problem,
-    Quest,
-    RepetitionRule,
-    SamplingParams,
-    SlidingWindow,
-    ThinkingBudget,
-    TopK,
-)
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK, Dense, PerLayer, Quest, SlidingWindow, TopK
+from kinetics_jax.records import Problem, RepetitionRule, SamplingParams, ThinkingBudget
 
 GREEDY = SamplingParams(temperature=0.0)
 
@@ -117,7 +107,7 @@ def test_a_sample_without_finite_logits_ends_alone(model, prompts, expected):
     embed = model.arrays()["embed.weight"].at[255].set(jnp.nan)
     broken = models.Qwen3(
         model.config, {**model.arrays(), "embed.weight": embed, "head.weight": model.arrays()["head.weight"]}
-    )  # fmt: skip
+    )
     clean = [[t for t in prompt if t != 255] or [1] for prompt in prompts]
     expected = [one_by_one(model, prompt, 20) for prompt in clean]
     asked = [*clean, [3, 255, 4], *[[7, 255] * 20]]
@@ -146,9 +136,14 @@ def test_stop_ids_and_strings_and_length(model, prompts, expected):
     for steps in (8, 3):
         engine = make(model, tokenizer=models.ByteTokenizer(), chunk_steps=steps)
         found = decode(
-            engine, [prompts[3], prompts[2]], n=2, sampling=GREEDY, max_tokens=40, stop_ids=[],
+            engine,
+            [prompts[3], prompts[2]],
+            n=2,
+            sampling=GREEDY,
+            max_tokens=40,
+            stop_ids=[],
             stop_strings=[wanted],
-        )  # fmt: skip
+        )
         sample = found["0", 1]
         assert sample.finish_reason == "stop"
         assert sample.text == text[: text.index(wanted)]
@@ -163,20 +158,22 @@ def test_prompts_and_options_as_other_libraries_give_them(model, prompts):
     ids, text = np.array(prompts[3]), plain["0", 0].text
     absent = next(a + b for a in text for b in text if a + b not in text)
     for given, options in (
-        (ids, {"n": np.int64(2), "max_tokens": np.int16(30)}), ([jnp.array(ids)], {"n": np.arange(2)}),
-        ((tuple(ids),), {"n": range(2), "stop_strings": None}), (iter([ids]), {"n": jnp.int32(2)}),
+        (ids, {"n": np.int64(2), "max_tokens": np.int16(30)}),
+        ([jnp.array(ids)], {"n": np.arange(2)}),
+        ((tuple(ids),), {"n": range(2), "stop_strings": None}),
+        (iter([ids]), {"n": jnp.int32(2)}),
         (deque(prompts[3]), {"n": 2, "stop_ids": np.array([], int)}),
         (prompts[3], {"n": 2, "stop_strings": absent}),  # one text, and neither of its letters
-    ):  # fmt: skip
+    ):
         found = decode(engine, given, **(asked | options))
         made = {key: dataclasses.replace(sample, provenance=None) for key, sample in found.items()}
-        assert made == {
-            key: dataclasses.replace(sample, provenance=None) for key, sample in plain.items()
-        }
+        assert made == {key: dataclasses.replace(sample, provenance=None) for key, sample in plain.items()}
         assert all(json.loads(sample.to_json())["max_tokens"] == 30 for sample in found.values())
     third = plain["0", 0].tokens[2]
-    ended = [next(engine.generate(ids, **(asked | {"stop_ids": stop})))
-             for stop in ([third], third, np.int32(third), {third}, jnp.array([third]))]  # fmt: skip
+    ended = [
+        next(engine.generate(ids, **(asked | {"stop_ids": stop})))
+        for stop in ([third], third, np.int32(third), {third}, jnp.array([third]))
+    ]
     assert len(ended[0].tokens) <= 2
     assert ended == ended[:1] * 5
     plain_sizes, sizes = ({"slots": kind(3), "max_context": kind(128)} for kind in (int, np.int64))
@@ -185,9 +182,7 @@ def test_prompts_and_options_as_other_libraries_give_them(model, prompts):
 
 def test_thinking_is_closed_at_its_budget(model, prompts):
     budget = ThinkingBudget(end=260, max_tokens=6, close=(10, 260, 10))
-    sample = next(
-        make(model).generate(prompts[2], max_tokens=20, stop_ids=[], thinking_budget=budget)
-    )
+    sample = next(make(model).generate(prompts[2], max_tokens=20, stop_ids=[], thinking_budget=budget))
     assert sample.tokens[6:9] == (10, 260, 10)
     assert len(sample.tokens) == 20
 
@@ -287,10 +282,7 @@ def test_progress_adds_up(model, prompts, monkeypatch):
         (lambda e, p: e.generate(p, max_tokens=True), "max_tokens=True"),
         (lambda e, p: e.generate(p, logprobs=5), "logprobs=5 must be true or false"),
         (lambda e, p: e.generate(p, thinking="no"), "thinking='no' must be"),
-        (
-            lambda e, p: e.generate(p, thinking_budget=99),
-            "thinking_budget=99 must be a ThinkingBudget",
-        ),
+        (lambda e, p: e.generate(p, thinking_budget=99), "thinking_budget=99 must be a ThinkingBudget"),
         (lambda e, p: e.generate(p, done=["t/a/0"]), "done: 't/a/0' must be a sample's key"),
         (
             lambda e, p: e.generate([Problem(task="t", problem_id="a", prompt=(1,))] * 2),
@@ -298,9 +290,7 @@ def test_progress_adds_up(model, prompts, monkeypatch):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line_before_anything_is_compiled(
-    model, prompts, call, message
-):
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_compiled(model, prompts, call, message):
     engine = Engine(model, slots=3, max_context=128)
     with pytest.raises(InputError, match=message) as caught:
         call(engine, prompts)

@@ -9,11 +9,12 @@ from kinetics_jax import models
 from kinetics_jax.engine import Engine
 from kinetics_jax.engine.collect import Collector
 from kinetics_jax.engine.device import Device
-from kinetics_jax.engine.run import Run
+from kinetics_jax.engine.generation import Run
 from kinetics_jax.engine.schedule import Schedule
+from kinetics_jax.errors import KineticsError, OutOfMemoryError
 from kinetics_jax.models.memory import memory_in_one_line
-from kinetics_jax.spec import BlockTopK, KineticsError, SamplingParams
-from kinetics_jax.spec.errors import OutOfMemoryError
+from kinetics_jax.policies import BlockTopK
+from kinetics_jax.records import SamplingParams
 
 WARM = SamplingParams(temperature=1.0, top_k=0, top_p=1.0, seed=3)
 
@@ -24,8 +25,15 @@ class Preempted(BaseException):
 
 @pytest.fixture(scope="module")
 def engine(model):
-    return Engine(model, policy=BlockTopK(16, 2), slots=2, max_context=128, chunk_steps=4,
-                  prefill_chunk=32, tokenizer=models.ByteTokenizer())  # fmt: skip
+    return Engine(
+        model,
+        policy=BlockTopK(16, 2),
+        slots=2,
+        max_context=128,
+        chunk_steps=4,
+        prefill_chunk=32,
+        tokenizer=models.ByteTokenizer(),
+    )
 
 
 def decode(engine, prompts):
@@ -56,14 +64,23 @@ def strike(monkeypatch, owner, name, at, error, *, after):
 
 @pytest.mark.parametrize("at", [0, 2])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), Preempted(), RuntimeError("device")],
-                         ids=lambda e: type(e).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), Preempted(), RuntimeError("device")], ids=lambda e: type(e).__name__
+)
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Device, "read"), (Device, "admit"), (Device, "decode"), (Device, "_lend"), (Device, "_keep"),
-     (Collector, "add"), (Schedule, "admit"), (Run, "_sample")],
+    [
+        (Device, "read"),
+        (Device, "admit"),
+        (Device, "decode"),
+        (Device, "_lend"),
+        (Device, "_keep"),
+        (Collector, "add"),
+        (Schedule, "admit"),
+        (Run, "_sample"),
+    ],
     ids=lambda x: x if isinstance(x, str) else x.__name__,
-)  # fmt: skip
+)
 def test_an_exception_anywhere_costs_only_its_own_run(
     engine, prompts, whole, monkeypatch, owner, name, error, after, at
 ):
@@ -146,14 +163,16 @@ def test_an_observer_and_a_callers_own_error(engine, prompts, whole, monkeypatch
 @pytest.mark.parametrize(
     ("error", "caught"),
     [
-        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nx"),
-         OutOfMemoryError),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nx"),
+            OutOfMemoryError,
+        ),
         (MemoryError(), OutOfMemoryError),
         (MemoryError("Unable to allocate 9 TiB"), OutOfMemoryError),
         (jax.errors.JaxRuntimeError("INTERNAL: broken"), jax.errors.JaxRuntimeError),
         (ValueError("other"), ValueError),
     ],
-)  # fmt: skip
+)
 def test_memory_that_is_not_there_is_one_line(error, caught):
     with pytest.raises(caught) as found, memory_in_one_line("the weights of m", "buy more"):
         raise error

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kinetics_jax.engine import Engine
-from kinetics_jax.spec import BlockTopK, Dense, Problem, RandomSelect, SamplingParams
+from kinetics_jax.policies import BlockTopK, Dense, RandomSelect
+from kinetics_jax.records import Problem, SamplingParams
 
 SAMPLING = SamplingParams(temperature=1.0, top_k=0, top_p=0.97, seed=5)
 POLICIES = (Dense(), BlockTopK(8, 2, dense_layers=0), RandomSelect(12))

@@ -7,15 +7,23 @@ import os
 import numpy as np
 import pytest
 
-from kinetics_jax.engine import line_log
-from kinetics_jax.engine.log import LogError, SampleLog, iterate_samples, merged_samples
-from kinetics_jax.spec.sample import Sample
+from kinetics_jax.engine.sample_log import LogError, SampleLog, iterate_samples, merged_samples
+from kinetics_jax.records.sample import Sample
+from kinetics_jax.storage import line_log
 
 
 def sample(problem: str = "p", trial: int = 0, tokens: int = 3, **more) -> Sample:
     ids = tuple(range(tokens))
-    fields = {"task": "t", "problem_id": problem, "trial": trial, "prompt_tokens": 5, "tokens": ids,
-              "text": "é\n\u2028x", "finish_reason": "stop", "model": "tiny-dense"}  # fmt: skip
+    fields = {
+        "task": "t",
+        "problem_id": problem,
+        "trial": trial,
+        "prompt_tokens": 5,
+        "tokens": ids,
+        "text": "é\n\u2028x",
+        "finish_reason": "stop",
+        "model": "tiny-dense",
+    }
     return Sample(**(fields | more))
 
 
@@ -44,12 +52,7 @@ def test_a_file_cut_anywhere_loses_only_the_line_that_was_cut(tmp_path):
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     file = tmp_path / "b" / "samples-00000-of-00001.jsonl"
     file.parent.mkdir()
-    for size in {
-        *range(0, len(whole), 7),
-        *ends,
-        *(end - 1 for end in ends),
-        *(e + 1 for e in ends),
-    }:
+    for size in {*range(0, len(whole), 7), *ends, *(end - 1 for end in ends), *(e + 1 for e in ends)}:
         file.write_bytes(whole[:size])
         # A line that lacks but its newline is whole.
         finished = sum(size >= end - 1 for end in ends)

@@ -10,16 +10,10 @@ import pytest
 
 from kinetics_jax import models
 from kinetics_jax.engine import Engine, identity
-from kinetics_jax.engine.log import LogError, SampleLog, iterate_samples, merged_samples
-from kinetics_jax.spec import (
-    BlockTopK,
-    InputError,
-    Problem,
-    RepetitionRule,
-    Sample,
-    SamplingParams,
-    ThinkingBudget,
-)
+from kinetics_jax.engine.sample_log import LogError, SampleLog, iterate_samples, merged_samples
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK
+from kinetics_jax.records import Problem, RepetitionRule, Sample, SamplingParams, ThinkingBudget
 
 SIZES = {"slots": 2, "max_context": 128, "page_size": 16, "chunk_steps": 8, "prefill_chunk": 32}
 
@@ -61,8 +55,7 @@ def test_the_same_goes_on_and_more_of_it_is_added(folder, plain, model):
     assert decode(folder, engine(model, slots=1, chunk_steps=3, share_prompts=False), n=3) == 2
     samples = list(iterate_samples(folder))
     assert len({sample.key for sample in samples}) == 8
-    assert all(sample.provenance == Sample.from_json(sample.to_json()).provenance
-               for sample in samples)  # fmt: skip
+    assert all(sample.provenance == Sample.from_json(sample.to_json()).provenance for sample in samples)
     assert len({json.dumps(s.provenance | {"prompt": ""}) for s in samples}) == 1
 
 
@@ -116,8 +109,7 @@ def test_another_experiment_is_refused_before_a_token_is_drawn(folder, model, ma
 
 
 def test_a_problem_of_the_same_name_and_another_text_is_refused(tmp_path, plain):
-    named = [Problem(task="t", problem_id="a", prompt="one"),
-             Problem(task="t", problem_id="b", prompt="two")]  # fmt: skip
+    named = [Problem(task="t", problem_id="a", prompt="one"), Problem(task="t", problem_id="b", prompt="two")]
     assert decode(tmp_path, plain, prompts=named) == 2
     assert decode(tmp_path, plain, prompts=named[::-1]) == 0  # names, not places
     with pytest.raises(LogError, match="problem t/b are of another prompt"):
@@ -184,8 +176,9 @@ def test_every_process_guards_its_own_file(folder, plain):
     with SampleLog(folder, process=1, processes=2) as log:
         with pytest.raises(LogError, match="seed is 1 there"):
             plain.generate(["ab"], done=log.done, max_tokens=4, sampling=SamplingParams(seed=2))
-        rest = list(plain.generate(["ab", "cde"], n=2, done=log.done, max_tokens=4,
-                                   sampling=SamplingParams(seed=1)))  # fmt: skip
+        rest = list(
+            plain.generate(["ab", "cde"], n=2, done=log.done, max_tokens=4, sampling=SamplingParams(seed=1))
+        )
         for sample in rest:
             log.append(sample)
     assert [sample.trial for sample in rest] == [1, 1]
@@ -199,8 +192,11 @@ def test_the_digest_of_weights_is_of_what_they_are_not_of_how_they_lie(model, tm
     models.save_hf(model, tmp_path)
     digest = identity.weights_digest(model)
     mesh = jax.make_mesh((2, 2), ("data", "model"))
-    for same in (models.load(tmp_path, dtype="float32"), model.on(mesh),
-                 models.load(tmp_path, dtype="float32", unroll=True)):  # fmt: skip
+    for same in (
+        models.load(tmp_path, dtype="float32"),
+        model.on(mesh),
+        models.load(tmp_path, dtype="float32", unroll=True),
+    ):
         assert identity.weights_digest(same) == digest
     assert identity.weights_digest(models.load(tmp_path, dtype="bfloat16")) != digest
 

@@ -5,7 +5,8 @@ import pytest
 
 from kinetics_jax import models
 from kinetics_jax.engine import Engine
-from kinetics_jax.spec import BlockTopK, Dense, SamplingParams
+from kinetics_jax.policies import BlockTopK, Dense
+from kinetics_jax.records import SamplingParams
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -17,9 +18,13 @@ def generated(theirs, prompt: list[int], stop: int) -> tuple[int, ...]:
     """One prompt alone, greedy; what comes after the prompt, the stop token left out."""
     with torch.no_grad():
         whole = theirs.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-            max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=stop, pad_token_id=0,
-        )  # fmt: skip
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            eos_token_id=stop,
+            pad_token_id=0,
+        )
     new = whole[0, len(prompt) :].tolist()
     return tuple(new[: new.index(stop)] if stop in new else new)
 
@@ -42,10 +47,9 @@ def test_greedy_tokens_are_those_of_transformers(variant, policy, tmp_path):
     found = {
         (int(sample.problem_id), sample.trial): sample.tokens
         for sample in engine.generate(
-            prompts, n=2, max_tokens=NEW_TOKENS, stop_ids=[5],
-            sampling=SamplingParams(temperature=0.0),
+            prompts, n=2, max_tokens=NEW_TOKENS, stop_ids=[5], sampling=SamplingParams(temperature=0.0)
         )
-    }  # fmt: skip
+    }
     for number, prompt in enumerate(prompts):
         expected = generated(theirs, prompt, stop=5)
         assert found[number, 0] == found[number, 1] == expected

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from kinetics_jax.spec import Sample
+from kinetics_jax.records import Sample
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -24,12 +24,23 @@ def start(out: pathlib.Path, of: int, pause: float = 0.0) -> list[subprocess.Pop
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.one_of_several", str(out), str(process), str(of),
-             str(port), str(pause)],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [
+                sys.executable,
+                "-m",
+                "tests.engine.one_of_several",
+                str(out),
+                str(process),
+                str(of),
+                str(port),
+                str(pause),
+            ],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for process in range(of)
-    ]  # fmt: skip
+    ]
 
 
 def finish(processes: list[subprocess.Popen]) -> None:

@@ -8,8 +8,10 @@ import pytest
 from kinetics_jax import models
 from kinetics_jax.engine import Engine
 from kinetics_jax.engine.requests import Decoding, RequestReader, default_stop_ids
-from kinetics_jax.models.chat_template import ChatTemplateError
-from kinetics_jax.spec import InputError, Problem, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.tokenizers.chat_template import ChatTemplateError
+from kinetics_jax.records import Problem
+from kinetics_jax.shapes import presets
 
 CONFIG = presets["tiny-dense"]
 USER, SYSTEM = {"role": "user", "content": "2+2?"}, {"role": "system", "content": "Be brief."}
@@ -52,7 +54,7 @@ SEVERAL = ASKED + OPEN + "4<|im_end|>\n<|im_start|>user\nAnd 3+3?<|im_end|>\n" +
         ("2+2?", {"thinking": True}, [ASKED + OPEN]),
         ("2+2?", {"thinking": False}, [ASKED + OPEN + "<think></think>"]),
     ],
-)  # fmt: skip
+)
 def test_what_may_be_asked(problems, options, expected):
     assert texts(problems, **options) == expected
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kinetics_jax.engine import repetition
-from kinetics_jax.spec import RepetitionRule
+from kinetics_jax.engine.sampler import repetition
+from kinetics_jax.records import RepetitionRule
 
 
 def reference_stop(generated, prompt_len, window, block, threshold):
@@ -30,9 +30,7 @@ def all_stops(rule, tokens_bt, prompt_len_b, active_bt=None):
         t, generated_b, state, stops = carry
         active_b = active_bt[:, t]
         generated_b = generated_b + active_b
-        state, stop_b = repetition.update(
-            state, tokens_bt[:, t], generated_b, prompt_len_b, active_b
-        )
+        state, stop_b = repetition.update(state, tokens_bt[:, t], generated_b, prompt_len_b, active_b)
         return t + 1, generated_b, state, stops.at[:, t].set(stop_b)
 
     start = (0, jnp.zeros(B, jnp.int32), repetition.init(rule, B), jnp.zeros((B, T), bool))
@@ -47,35 +45,21 @@ def loops(rng, length, period, noise):
 
 @pytest.mark.parametrize(
     ("window", "block", "threshold"),
-    [
-        (16, 4, None),
-        (20, 3, 2),
-        (12, 12, 1),
-        (9, 1, None),
-        (40, 8, None),
-        (64, 16, 5),
-        (300, 260, 2),
-    ],
+    [(16, 4, None), (20, 3, 2), (12, 12, 1), (9, 1, None), (40, 8, None), (64, 16, 5), (300, 260, 2)],
 )
 def test_every_step_is_that_of_a_search(window, block, threshold):
     rng = np.random.default_rng(window)
     rule = RepetitionRule(window=window, block=block, threshold=threshold)
     B, T = 24, 4 * window
     tokens = np.stack(
-        [
-            loops(rng, T, int(rng.integers(1, block + 4)), rng.choice([0, 0.01, 0.1]))
-            for _ in range(B)
-        ]
+        [loops(rng, T, int(rng.integers(1, block + 4)), rng.choice([0, 0.01, 0.1])) for _ in range(B)]
     )
     tokens[:4] = rng.integers(0, 2, (4, T))
     prompts = rng.integers(0, 2 * window, B)
     got = np.asarray(all_stops(rule, jnp.asarray(tokens, jnp.int32), jnp.asarray(prompts)))
     want = np.array(
         [
-            [
-                reference_stop(tokens[b, : t + 1], prompts[b], window, block, rule.matches)
-                for t in range(T)
-            ]
+            [reference_stop(tokens[b, : t + 1], prompts[b], window, block, rule.matches) for t in range(T)]
             for b in range(B)
         ]
     )
@@ -86,9 +70,7 @@ def test_every_step_is_that_of_a_search(window, block, threshold):
 def test_published_rule_finds_periods_up_to_68():
     periods = np.arange(1, 81)
     tokens = np.stack([np.arange(2400) % p for p in periods])
-    stops = np.asarray(
-        all_stops(RepetitionRule(), jnp.asarray(tokens, jnp.int32), jnp.zeros(80, jnp.int32))
-    )
+    stops = np.asarray(all_stops(RepetitionRule(), jnp.asarray(tokens, jnp.int32), jnp.zeros(80, jnp.int32)))
     np.testing.assert_array_equal(stops.any(axis=1), periods <= 68)
     # With everything repeating, the first stop is that of the first length above 1024: the newest
     # token is the 1026th, so that 1025 are before it.
@@ -141,8 +123,11 @@ def test_no_rule_costs_nothing():
     state = repetition.init(None, 3)
     assert jax.tree.leaves(state) == []
     state, stop_b = repetition.update(
-        repetition.reset(state, jnp.ones(3, bool)), jnp.zeros(3, jnp.int32), jnp.full(3, 5000),
-        jnp.zeros(3, jnp.int32), jnp.ones(3, bool),
-    )  # fmt: skip
+        repetition.reset(state, jnp.ones(3, bool)),
+        jnp.zeros(3, jnp.int32),
+        jnp.full(3, 5000),
+        jnp.zeros(3, jnp.int32),
+        jnp.ones(3, bool),
+    )
     assert state is None
     assert stop_b.tolist() == [False] * 3

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from jax import lax
 
-from kinetics_jax.engine.sampling import SamplerState, sample_tokens
-from kinetics_jax.engine.threefry import sample_keys
-from kinetics_jax.spec import InputError, SamplingParams
+from kinetics_jax.engine.sampler.sampling import SamplerState, sample_tokens
+from kinetics_jax.engine.sampler.threefry import sample_keys
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import SamplingParams
 from tests.engine.reference import chi_square, distribution
 
 OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
@@ -133,9 +134,7 @@ def test_logprob_is_of_the_unfiltered_distribution():
         logits = (rng.normal(size=(6, V)) * 4 + 30).astype(np.float32)
         params = [OFF | p for p in ({}, {"temperature": 0}, {"top_k": 3}, {"top_p": 0.5})]
         params += [OFF | {"temperature": 9.0}, OFF | {"top_k": 200, "temperature": 5.0}]
-        state = SamplerState.of(
-            [SamplingParams(**p) for p in params], sample_keys(0, ["a"] * 6, range(6))
-        )
+        state = SamplerState.of([SamplingParams(**p) for p in params], sample_keys(0, ["a"] * 6, range(6)))
         token_b, logprob_b, ok_b = jax.jit(sample_tokens)(logits, state, jnp.arange(6))
         assert ok_b.all()
         exact = logits - np.logaddexp.reduce(logits.astype(np.float64), axis=1)[:, None]
@@ -145,10 +144,17 @@ def test_logprob_is_of_the_unfiltered_distribution():
 
 # What a neighbour may be like: each opens another path, or breaks.
 KINDS = [
-    {"temperature": 0.0}, {}, {"temperature": 0.6, "top_k": 20, "top_p": 0.95},
-    {"top_k": 200, "temperature": 3.0}, {"top_p": 0.9}, {"top_p": 0.97, "temperature": 5.0},
-    {"min_p": 0.01}, {"top_k": 1}, {"top_k": 50}, {"top_k": 128, "min_p": 0.3},
-]  # fmt: skip
+    {"temperature": 0.0},
+    {},
+    {"temperature": 0.6, "top_k": 20, "top_p": 0.95},
+    {"top_k": 200, "temperature": 3.0},
+    {"top_p": 0.9},
+    {"top_p": 0.97, "temperature": 5.0},
+    {"min_p": 0.01},
+    {"top_k": 1},
+    {"top_k": 50},
+    {"top_k": 128, "min_p": 0.3},
+]
 
 
 def random_row(rng, V):
@@ -201,9 +207,7 @@ def test_a_token_does_not_change_with_the_batch_size(V):
 @pytest.mark.parametrize("V", [40, 5003])
 def test_broken_rows_say_so_and_harm_nobody(V):
     rng = np.random.default_rng(V)
-    whole = [
-        (logits_for(V, 2.0, s), SamplingParams(), np.array([1, s], np.uint32), s) for s in range(8)
-    ]
+    whole = [(logits_for(V, 2.0, s), SamplingParams(), np.array([1, s], np.uint32), s) for s in range(8)]
     want = run_rows(whole)
     assert want[2].all()
     for value in (np.nan, -np.nan, np.inf):

@@ -55,9 +55,8 @@ def test_ten_thousand_random_steps_leak_nothing(seed):
                 ran[admission.ask.number, admission.trial] += 1
         elif event < 0.999:
             running = [
-                (n, s) for n, lane in enumerate(schedule.lanes)
-                for s, held in enumerate(lane.slots) if held
-            ]  # fmt: skip
+                (n, s) for n, lane in enumerate(schedule.lanes) for s, held in enumerate(lane.slots) if held
+            ]
             if running:
                 schedule.finish(*rng.choice(running))
         else:

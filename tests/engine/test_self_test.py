@@ -6,7 +6,7 @@ import pytest
 
 import pallas_kernels as pk
 from kinetics_jax.engine import engine as module
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 
 class Sized:

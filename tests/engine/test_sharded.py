@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from kinetics_jax.engine import Engine
-from kinetics_jax.spec import BlockTopK, Dense, Quest, SamplingParams, TopK
+from kinetics_jax.policies import BlockTopK, Dense, Quest, TopK
+from kinetics_jax.records import SamplingParams
 
 GREEDY = SamplingParams(temperature=0.0)
 SIZES = {"slots": 2, "max_context": 128, "page_size": 16, "chunk_steps": 8, "prefill_chunk": 32}
@@ -12,8 +13,7 @@ SIZES = {"slots": 2, "max_context": 128, "page_size": 16, "chunk_steps": 8, "pre
 
 def decode(engine: Engine, prompts) -> dict:
     return {
-        sample.key: sample.tokens
-        for sample in engine.generate(prompts, n=2, max_tokens=24, sampling=GREEDY)
+        sample.key: sample.tokens for sample in engine.generate(prompts, n=2, max_tokens=24, sampling=GREEDY)
     }
 
 
@@ -38,7 +38,7 @@ def test_meshes_give_the_samples_of_one_device(model, prompts, shape, policy):
 
 def test_experts_over_their_axis():
     from kinetics_jax import models
-    from kinetics_jax.spec import presets
+    from kinetics_jax.shapes import presets
 
     model = models.Qwen3.init(presets["tiny-moe"], jax.random.key(0), dtype="float32")
     prompts = [[1, 2, 3], [4] * 20, [5, 6] * 9]

@@ -31,10 +31,7 @@ def byte_level():
     letter = [chr(byte if byte in plain else next(rest)) for byte in range(256)]
     assert sorted(letter) == sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {letter[byte]: byte for byte in range(256)}
-    for data in [
-        b"\x98\x80\xf0\x9f",
-        *(w.encode() for w in [*WORDS, " hello", " world", "\u4f60"]),
-    ]:
+    for data in [b"\x98\x80\xf0\x9f", *(w.encode() for w in [*WORDS, " hello", " world", "\u4f60"])]:
         for cut in (data, data[:2], data[1:], data[-2:]):
             vocab.setdefault("".join(letter[byte] for byte in cut), len(vocab))
     made = tokenizers.Tokenizer(parts.BPE(vocab, []))
@@ -49,8 +46,12 @@ def sentencepiece(*, fallback=True):
     for piece in ["\u2581", *WORDS, *("\u2581" + word for word in WORDS), *"abcdefgh."]:
         vocab.setdefault(piece, len(vocab))
     made = tokenizers.Tokenizer(parts.BPE(vocab, [], byte_fallback=fallback))
-    chain = [decoders.Replace("\u2581", " "), *([decoders.ByteFallback()] if fallback else []),
-             decoders.Fuse(), decoders.Strip(" ", 1, 0)]  # fmt: skip
+    chain = [
+        decoders.Replace("\u2581", " "),
+        *([decoders.ByteFallback()] if fallback else []),
+        decoders.Fuse(),
+        decoders.Strip(" ", 1, 0),
+    ]
     made.decoder = decoders.Sequence(chain)
     made.add_special_tokens(["</s>"])
     return made
@@ -63,9 +64,7 @@ def metaspace():
 
 
 def word_piece():
-    vocab = {
-        w: i for i, w in enumerate([*WORDS, *("##" + w for w in WORDS), "'", "t", "do", "n't"])
-    }
+    vocab = {w: i for i, w in enumerate([*WORDS, *("##" + w for w in WORDS), "'", "t", "do", "n't"])}
     made = tokenizers.Tokenizer(parts.WordPiece(vocab, unk_token="."))
     made.decoder = decoders.WordPiece(cleanup=True)
     return made
@@ -94,11 +93,14 @@ class Bytes(ByteTokenizer):
 
 
 TOKENIZERS = {
-    "bytes": Bytes, "byte level": lambda: Made(byte_level()), "sentencepiece": lambda: Made(sentencepiece()),
+    "bytes": Bytes,
+    "byte level": lambda: Made(byte_level()),
+    "sentencepiece": lambda: Made(sentencepiece()),
     "sentencepiece without bytes": lambda: Made(sentencepiece(fallback=False)),
-    "metaspace": lambda: Made(metaspace()), "word piece": lambda: Made(word_piece()),
+    "metaspace": lambda: Made(metaspace()),
+    "word piece": lambda: Made(word_piece()),
     "suffixes": lambda: Made(with_suffixes()),
-}  # fmt: skip
+}
 
 
 def texts_to_find(rng, tokenizer, tokens):
@@ -119,9 +121,7 @@ def test_stop_strings_are_found_as_by_decoding_everything_again(name):
     rng = np.random.default_rng(len(name))
     found = 0
     for case in range(300):
-        common = rng.integers(
-            0, tokenizer.size, int(rng.choice([2, 5, 30]))
-        )  # so that texts repeat
+        common = rng.integers(0, tokenizer.size, int(rng.choice([2, 5, 30])))  # so that texts repeat
         tokens = rng.choice(common, int(rng.integers(1, 120)))
         if case % 3 == 0 and name == "bytes":  # mostly text, some of it broken
             data = "".join(rng.choice(WORDS, 20)).encode()
@@ -209,7 +209,7 @@ ENDLESS = {
     "a broken byte, then letters as bytes": ("sentencepiece", [0xFF, *b"aaa#" * 300]),
     "tokens that cut characters": ("byte level", [256]),
     "nothing but spaces": ("metaspace", [0]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -226,10 +226,7 @@ def test_the_work_grows_with_the_tokens_and_not_with_their_square(name):
     work = []
     for count in (1000, 4000):
         tokens = list(itertools.islice(itertools.cycle(loop), count))
-        for machine in (
-            StopStrings(["never there", "a\t", "aaa#"], decode).push,
-            Detokenizer(decode),
-        ):
+        for machine in (StopStrings(["never there", "a\t", "aaa#"], decode).push, Detokenizer(decode)):
             decoded = 0
             if isinstance(machine, Detokenizer):
                 for token in tokens:

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kinetics_jax.engine import thinking
-from kinetics_jax.spec import InputError, ThinkingBudget
+from kinetics_jax.engine.sampler import thinking
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import ThinkingBudget
 
 END = 7
 
@@ -127,9 +128,7 @@ def test_the_end_is_refused_while_it_is_early_and_waits_are_left():
 
 def test_fresh_rows_start_a_slot_anew_and_room_is_checked():
     state = thinking.init(3, room=4)
-    assert thinking.override(state, jnp.array([1, 2, END]), jnp.array([1, 90, 3]))[0].tolist() == [
-        1, 2, END,
-    ]  # fmt: skip
+    assert thinking.override(state, jnp.array([1, 2, END]), jnp.array([1, 90, 3]))[0].tolist() == [1, 2, END]
     new = thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], room=4)
 
     def reset(state):

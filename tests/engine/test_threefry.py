@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kinetics_jax.engine.threefry import (
-    fold_in,
-    sample_key,
-    sample_keys,
-    threefry2x32,
-    token_gumbel,
-)
-from kinetics_jax.spec import InputError
+from kinetics_jax.engine.sampler.threefry import fold_in, sample_key, sample_keys, threefry2x32, token_gumbel
+from kinetics_jax.errors import InputError
 
 
 def test_block_function_meets_the_published_answers():
@@ -43,11 +37,7 @@ def test_fold_in_is_jax_random_fold_in(partitionable):
 def test_sample_key_is_the_folded_seed_problem_and_trial(partitionable):
     import hashlib
 
-    for seed, problem, trial in (
-        (0, "aime24/3", 0),
-        (7, "日本 √2", 31),
-        (2**32 - 1, "", 2**32 - 1),
-    ):
+    for seed, problem, trial in ((0, "aime24/3", 0), (7, "日本 √2", 31), (2**32 - 1, "", 2**32 - 1)):
         digest = hashlib.blake2b(problem.encode(), digest_size=8).digest()
         high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
         with jax.threefry_partitionable(partitionable):
@@ -81,9 +71,14 @@ def test_many_keys_are_single_keys_and_all_differ():
 
 @pytest.mark.parametrize(
     ("seed", "problems", "trials", "words"),
-    [(-1, ["a"], [0], "seed=-1"), (2**64, ["a"], [0], "seed="), (0, ["a"], [-1], "trial=-1"),
-     (0, ["a"], [2**32], "trial="), (0, ["a", "b"], [0], "2 problem ids")],
-)  # fmt: skip
+    [
+        (-1, ["a"], [0], "seed=-1"),
+        (2**64, ["a"], [0], "seed="),
+        (0, ["a"], [-1], "trial=-1"),
+        (0, ["a"], [2**32], "trial="),
+        (0, ["a", "b"], [0], "2 problem ids"),
+    ],
+)
 def test_bad_keys_are_refused(seed, problems, trials, words):
     with pytest.raises(InputError, match=re.escape(words)):
         sample_keys(seed, problems, trials)

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kinetics_jax.engine.candidates import top_candidates
-from kinetics_jax.engine.whole_vocabulary import keep_prefix
+from kinetics_jax.engine.sampler.candidates import top_candidates
+from kinetics_jax.engine.sampler.whole_vocabulary import keep_prefix
 
 
 def some_logits(rng, B, V):
@@ -16,9 +16,7 @@ def some_logits(rng, B, V):
     return logits
 
 
-@pytest.mark.parametrize(
-    ("V", "count"), [(5, 128), (272, 128), (5003, 128), (4096, 20), (10_000, 128)]
-)
+@pytest.mark.parametrize(("V", "count"), [(5, 128), (272, 128), (5003, 128), (4096, 20), (10_000, 128)])
 def test_candidates_are_the_stable_sort(V, count):
     rng = np.random.default_rng(V)
     logits = some_logits(rng, 6, V)

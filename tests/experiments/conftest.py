@@ -17,14 +17,15 @@ class Zygote:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.experiments.zygote"], cwd=ROOT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "tests.experiments.zygote"],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
-        )  # fmt: skip
+        )
 
-    def __call__(
-        self, command: str, *argv: str, cwd: pathlib.Path, env: dict | None = None
-    ) -> dict:
+    def __call__(self, command: str, *argv: str, cwd: pathlib.Path, env: dict | None = None) -> dict:
         """``{"code", "out", "err"}`` of ``experiments.COMMAND`` run in ``cwd``."""
         asked = {"command": command, "argv": argv, "cwd": str(cwd), "env": env or {}}
         assert self._process.stdin
@@ -52,7 +53,7 @@ def tiny(tmp_path_factory) -> pathlib.Path:
     from tokenizers import pre_tokenizers
 
     from kinetics_jax import models
-    from kinetics_jax.spec import presets
+    from kinetics_jax.shapes import presets
 
     folder = tmp_path_factory.mktemp("tiny")
     model = models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), dtype="float32")
@@ -71,13 +72,23 @@ def some_traces(tmp_path_factory) -> pathlib.Path:
     """Two models, twelve questions, four trials of each."""
     drawn = random.Random(0)
     lines = [
-        json.dumps({
-            "run": "r", "model": model, "task": "aime24", "problem_id": str(problem), "trial": trial,
-            "prompt_tokens": 50, "generated_tokens": drawn.randint(200, 4000),
-            "correct": drawn.random() < 0.5,
-        }) + "\n"
-        for model in ("qwen3-0.6b", "qwen3-1.7b") for problem in range(12) for trial in range(4)
-    ]  # fmt: skip
+        json.dumps(
+            {
+                "run": "r",
+                "model": model,
+                "task": "aime24",
+                "problem_id": str(problem),
+                "trial": trial,
+                "prompt_tokens": 50,
+                "generated_tokens": drawn.randint(200, 4000),
+                "correct": drawn.random() < 0.5,
+            }
+        )
+        + "\n"
+        for model in ("qwen3-0.6b", "qwen3-1.7b")
+        for problem in range(12)
+        for trial in range(4)
+    ]
     path = tmp_path_factory.mktemp("traces") / "traces.jsonl"
     path.write_text("".join(lines))
     return path

@@ -12,8 +12,8 @@ import pytest
 import tokenizers
 
 from kinetics_jax import models
-from kinetics_jax.engine.log import merged_samples
-from kinetics_jax.spec import presets
+from kinetics_jax.engine.sample_log import merged_samples
+from kinetics_jax.shapes import presets
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -35,9 +35,13 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "experiments.decode", *arguments], cwd=ROOT, text=True,
-        capture_output=True, timeout=500, env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )  # fmt: skip
+        [sys.executable, "-m", "experiments.decode", *arguments],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=500,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
 
 
 def test_one_prompt_is_streamed(checkpoint):
@@ -51,10 +55,15 @@ def test_several_are_kept_and_not_made_again(checkpoint, tmp_path):
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text('{"prompt": "w5"}\n{"prompt": "w7 w8", "problem_id": "b"}\n')
     arguments = [
-        f"--model={checkpoint}", f"--prompts={prompts}", f"--out={tmp_path / 'out'}",
-        f"--metrics={tmp_path / 'metrics.jsonl'}", "--max_tokens=8", "--max_context=64",
-        "--slots=2", "--policy=block_topk(16, 2)",
-    ]  # fmt: skip
+        f"--model={checkpoint}",
+        f"--prompts={prompts}",
+        f"--out={tmp_path / 'out'}",
+        f"--metrics={tmp_path / 'metrics.jsonl'}",
+        "--max_tokens=8",
+        "--max_context=64",
+        "--slots=2",
+        "--policy=block_topk(16, 2)",
+    ]
     assert run(*arguments, "--n=1").returncode == 0
     again = run(*arguments, "--n=2")
     assert again.returncode == 0, again.stderr
@@ -78,9 +87,14 @@ def test_several_turns_and_a_system_prompt(checkpoint, tmp_path):
     messages = [{"role": role, "content": content} for role, content in turns]
     prompts.write_text(json.dumps({"messages": messages}) + '\n{"prompt": "w5"}\n')
     done = run(
-        f"--model={folder}", f"--prompts={prompts}", f"--out={tmp_path / 'out'}", "--system=w9 w9",
-        "--max_tokens=2", "--max_context=64", "--slots=2",
-    )  # fmt: skip
+        f"--model={folder}",
+        f"--prompts={prompts}",
+        f"--out={tmp_path / 'out'}",
+        "--system=w9 w9",
+        "--max_tokens=2",
+        "--max_context=64",
+        "--slots=2",
+    )
     assert done.returncode == 0, done.stderr
     samples = merged_samples(tmp_path / "out")
     assert [sample.prompt_tokens for sample in samples] == [3 + 2 + 3 + 2, 3 + 2]
@@ -88,9 +102,15 @@ def test_several_turns_and_a_system_prompt(checkpoint, tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ['{"problem_id": 1}', '{"prompt": "a", "messages": []}', '{"messages": "w1"}', '{"messages": [1, 2]}',
-     '{"messages": 3}', '["prompt"]'],
-)  # fmt: skip
+    [
+        '{"problem_id": 1}',
+        '{"prompt": "a", "messages": []}',
+        '{"messages": "w1"}',
+        '{"messages": [1, 2]}',
+        '{"messages": 3}',
+        '["prompt"]',
+    ],
+)
 def test_lines_of_prompts_that_are_none(tmp_path, line):
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "w1"}\n' + line + "\n")

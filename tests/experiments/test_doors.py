@@ -10,9 +10,9 @@ import pytest
 from configs import scaling_law as law_config
 from experiments import scaling_law
 from kinetics_jax import models, storage
-from kinetics_jax.engine.log import merged_samples
+from kinetics_jax.engine.sample_log import merged_samples
+from kinetics_jax.errors import InputError
 from kinetics_jax.report import write
-from kinetics_jax.spec import InputError
 
 SMALL = ("--max_tokens=2", "--max_context=64", "--temperature=0")
 
@@ -24,9 +24,7 @@ def law(traces, out):
     return config
 
 
-def test_a_law_is_written_to_a_bucket_and_replaced_there(
-    some_traces, bucket, tmp_path, monkeypatch
-):
+def test_a_law_is_written_to_a_bucket_and_replaced_there(some_traces, bucket, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = f"{bucket}/{tmp_path.name}"
     for _ in range(2):
@@ -58,9 +56,14 @@ def test_a_law_on_a_disk_that_fills_up_leaves_nothing(some_traces, tmp_path, mon
 
 def test_home_is_expanded_and_an_ascii_log_takes_the_summary(some_traces, tmp_path, zygote):
     done = zygote(
-        "scaling_law", f"--traces={some_traces}", "--bootstrap=5", "--jobs=1", "--out=~/law",
-        cwd=tmp_path, env={"HOME": str(tmp_path / "home"), "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+        "scaling_law",
+        f"--traces={some_traces}",
+        "--bootstrap=5",
+        "--jobs=1",
+        "--out=~/law",
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path / "home"), "PYTHONIOENCODING": "ascii"},
+    )
     assert done["code"] == 0, done["err"]
     assert (tmp_path / "home" / "law" / "law.json").is_file()
     assert not (tmp_path / "~").exists()
@@ -79,9 +82,7 @@ def test_home_is_expanded_and_an_ascii_log_takes_the_summary(some_traces, tmp_pa
 )
 def test_prompts_as_editors_save_them(text, names, tiny, tmp_path, zygote):
     (tmp_path / "p.jsonl").write_bytes(text)
-    done = zygote(
-        "decode", f"--model={tiny}", "--prompts=p.jsonl", "--out=out", *SMALL, cwd=tmp_path
-    )
+    done = zygote("decode", f"--model={tiny}", "--prompts=p.jsonl", "--out=out", *SMALL, cwd=tmp_path)
     assert done["code"] == 0, done["err"]
     assert [sample.problem_id for sample in merged_samples(tmp_path / "out")] == names
 
@@ -121,12 +122,7 @@ def test_convert_is_whole_and_may_be_run_again(kind, tiny, tmp_path, zygote):
     [
         ("train", ("--smoke",), {"JAX_PLATFORMS": "tpu"}, "Unable to initialize backend 'tpu'"),
         ("train", ("--smoke",), {"JAX_PLATFORMS": "abacus"}, "abacus"),
-        (
-            "decode",
-            ("--model=M", "--prompt=a", "--slots=90000000", "--n=2"),
-            {},
-            "do not fit the memory",
-        ),
+        ("decode", ("--model=M", "--prompt=a", "--slots=90000000", "--n=2"), {}, "do not fit the memory"),
     ],
 )
 def test_what_the_machine_lacks_is_one_line_and_exit_code_1(

@@ -11,7 +11,7 @@ import tokenizers
 from tokenizers import pre_tokenizers
 
 from kinetics_jax import models
-from kinetics_jax.spec import presets
+from kinetics_jax.shapes import presets
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--contexts=64,96", "--span=8", "--budgets=32", "--blocks=8", "--policy=topk(200)")
@@ -20,8 +20,11 @@ SMALL = ("--contexts=64,96", "--span=8", "--budgets=32", "--blocks=8", "--policy
 def command(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "experiments.fidelity", f"--model={folder}", *flags],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,7 @@ def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model")
     models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0)), path)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.BPE({c: n for n, c in enumerate(alphabet)}, [])
-    )
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: n for n, c in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.save(str(path / "tokenizer.json"))
     return path
@@ -45,9 +46,7 @@ def test_it_measures_goes_on_and_refuses_another_measurement(folder, tmp_path):
     first = command(folder, *flags, "--passages=1")
     assert first.returncode == 0, first.stderr
     lines = (out / "measurements.jsonl").read_text().splitlines()
-    assert (
-        len(lines) == 2 * 2 * 6
-    )  # texts × contexts × (dense, window, top-k, two selectors, top-k 200)
+    assert len(lines) == 2 * 2 * 6  # texts × contexts × (dense, window, top-k, two selectors, top-k 200)
     result = json.loads((out / "fidelity.json").read_text())
     assert {row["text"] for row in result["rows"]} == {"prose", "LICENSE", "all"}
     nothing_lost = [r for r in result["rows"] if r["policy"].get("k") == 200]

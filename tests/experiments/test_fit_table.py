@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiments import fit_table
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -51,15 +52,11 @@ def test_stored_rows_are_borders():
         assert record["batch"] % groups == 0
         assert record["refused_batch"] == record["batch"] + groups
         assert record["hbm_bytes"] <= record["available_bytes"] < record["refused_bytes"]
-        assert (
-            record["kv_tokens"] == record["batch"] * record["context"] == record["batch"] * 32_768
-        )
+        assert record["kv_tokens"] == record["batch"] * record["context"] == record["batch"] * 32_768
         # The cache and the weights are in it, and no copy of either.
         least = record["kv_tokens"] * config.kv_bytes_per_token() / record["devices"]
         assert least < record["argument_bytes"] <= record["hbm_bytes"]
-        if (
-            config.head_dim % 128 == 0
-        ):  # else XLA pads the contiguous cache to whole lanes, a copy of it
+        if config.head_dim % 128 == 0:  # else XLA pads the contiguous cache to whole lanes, a copy of it
             assert record["temporary_bytes"] < 0.65 * 2**30, record
 
 

@@ -15,9 +15,14 @@ from tests.experiments.mistakes.models import CONVERT, DECODE, FIDELITY, FIT_TAB
 from tests.experiments.mistakes.sweeps import SWEEP
 
 TABLES = {
-    "scaling_law": LAW, "sweep": SWEEP, "decode": DECODE, "convert": CONVERT, "fidelity": FIDELITY,
-    "train": TRAIN, "fit_table": FIT_TABLE,
-}  # fmt: skip
+    "scaling_law": LAW,
+    "sweep": SWEEP,
+    "decode": DECODE,
+    "convert": CONVERT,
+    "fidelity": FIDELITY,
+    "train": TRAIN,
+    "fit_table": FIT_TABLE,
+}
 ROWS = [(command, *row) for command, table in TABLES.items() for row in table]
 
 
@@ -53,9 +58,7 @@ def test_the_tables_hold_two_hundred():
     assert len(set(ROWS)) == len(ROWS)
 
 
-@pytest.mark.parametrize(
-    ("command", "flags", "says"), ROWS, ids=[f"{row[0]} {row[1]}"[:90] for row in ROWS]
-)
+@pytest.mark.parametrize(("command", "flags", "says"), ROWS, ids=[f"{row[0]} {row[1]}"[:90] for row in ROWS])
 def test_a_mistake_is_one_line_and_costs_nothing(command, flags, says, here, zygote):
     done = zygote(command, *flags.split(" ") if flags else (), cwd=here.folder)
     assert here.changes() == []

@@ -14,19 +14,20 @@ import pytest
 
 from configs import every_chip, paper, scaling_law, suite
 from experiments.scaling_law import run
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADER = (
-    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
-)
+HEADER = "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
 
 
 def command(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "experiments.scaling_law", *flags],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,7 @@ def traces(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(traces, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
     out = tmp_path_factory.mktemp("out") / "result"
-    return command(
-        f"--traces={traces}", "--chip=b200,tpu_v6e", f"--out={out}", "--bootstrap=30"
-    ), out
+    return command(f"--traces={traces}", "--chip=b200,tpu_v6e", f"--out={out}", "--bootstrap=30"), out
 
 
 def test_it_says_the_answer_in_few_lines(finished):
@@ -78,10 +77,7 @@ def test_it_writes_everything_it_promises(finished, traces):
     for stem in stems:
         for kind in (".png", ".svg"):
             assert (out / "figures" / f"{stem}{kind}").stat().st_size > 1000
-    assert (
-        "<svg" in (out / "report.html").read_text()
-        or "data:image" in (out / "report.html").read_text()
-    )
+    assert "<svg" in (out / "report.html").read_text() or "data:image" in (out / "report.html").read_text()
     assert not [path for path in out.parent.iterdir() if path != out]
 
 
@@ -97,11 +93,7 @@ def test_without_traces_it_needs_no_accuracy(tmp_path):
 def test_a_config_file_is_read_and_flags_override_it(traces, tmp_path):
     out = tmp_path / "o"
     process = command(
-        "--config=configs/paper.py",
-        f"--traces={traces}",
-        f"--out={out}",
-        "--bootstrap=7",
-        "--jobs=1",
+        "--config=configs/paper.py", f"--traces={traces}", f"--out={out}", "--bootstrap=7", "--jobs=1"
     )
     assert process.returncode == 0, process.stderr
     text = (out / "law.json").read_text()
@@ -243,10 +235,21 @@ def test_without_traces_it_decodes_the_suite_once(tmp_path, monkeypatch):
 def test_sigterm_while_laws_are_sought_is_143_and_leaves_nothing(traces, tmp_path):
     out = tmp_path / "result"
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.scaling_law", f"--traces={traces}", f"--out={out}",
-         "--chip=b200,h100", "--bootstrap=200000", "--jobs=2"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "experiments.scaling_law",
+            f"--traces={traces}",
+            f"--out={out}",
+            "--chip=b200,h100",
+            "--bootstrap=200000",
+            "--jobs=2",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 120
     while len(children.read_text().split()) < 3 and time.monotonic() < deadline:

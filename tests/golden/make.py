@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 def prices() -> dict[str, Any]:
     """Mode, chip, model, policy → seconds, dollars and terms as hexadecimal floats."""
     from kinetics_jax.costs import chips, price
-    from kinetics_jax.spec import InputError, parse_policy
+    from kinetics_jax.errors import InputError
+    from kinetics_jax.policies import parse_policy
 
     policies = ("dense", "topk(k=512)", "block_topk(16, 64)", "quest(16, 32)", "sliding_window(1024)")
     models = ("qwen3-0.6b", "qwen3-8b", "qwen3-30b-a3b", "r1-distill-qwen-7b", "registers-s")
@@ -30,8 +31,12 @@ def prices() -> dict[str, Any]:
     ):
         try:
             cost = price(model, parse_policy(policy), prompts, lengths, 8, chip=chip, mode=mode)
-            arrays = [cost.seconds, cost.eflops, *(t.flops for t in cost.terms.values()),
-                      *(t.bytes for t in cost.terms.values())]  # fmt: skip
+            arrays = [
+                cost.seconds,
+                cost.eflops,
+                *(t.flops for t in cost.terms.values()),
+                *(t.bytes for t in cost.terms.values()),
+            ]
             text = " ".join(f"{v.hex()}" for a in arrays for v in np.ravel(np.float64(a)).tolist())
         except InputError as error:
             text = type(error).__name__
@@ -44,7 +49,8 @@ def samples() -> dict[str, Any]:
     import jax
 
     from kinetics_jax import Engine, models, tasks
-    from kinetics_jax.spec import SamplingParams, parse_policy
+    from kinetics_jax.policies import parse_policy
+    from kinetics_jax.records import SamplingParams
     from kinetics_jax.tasks.registers.shipped import shipped_models
 
     model = models.load(shipped_models()["xs"], dtype="float32")
@@ -67,16 +73,40 @@ def traces() -> str:
     rng = np.random.default_rng(5)
     table = io.StringIO()
     out = csv.writer(table, lineterminator="\n")
-    out.writerow(["source", "model", "dataset", "problem_id", "trial", "prompt_tokens",
-                  "gen_tokens", "correct", "max_tokens", "policy"])  # fmt: skip
+    out.writerow(
+        [
+            "source",
+            "model",
+            "dataset",
+            "problem_id",
+            "trial",
+            "prompt_tokens",
+            "gen_tokens",
+            "correct",
+            "max_tokens",
+            "policy",
+        ]
+    )
     hard = rng.beta(1.2, 1.4, 24)
     for m, (model, skill) in enumerate((("qwen3-0.6b", 0.2), ("qwen3-4b", 0.5), ("qwen3-14b", 0.8))):
         for policy in ("dense", "block_topk(16, 64)"):
             for question, trial in itertools.product(range(24), range(8)):
                 tokens = int(min(8192, rng.lognormal(8.0 + hard[question] / 2 - m / 9, 0.5)))
                 right = tokens < 8192 and rng.random() < skill ** (0.3 + 2 * hard[question])
-                out.writerow(["made up", model, "aime", question, trial, 90 + question, tokens,
-                              int(right), 8192, policy])  # fmt: skip
+                out.writerow(
+                    [
+                        "made up",
+                        model,
+                        "aime",
+                        question,
+                        trial,
+                        90 + question,
+                        tokens,
+                        int(right),
+                        8192,
+                        policy,
+                    ]
+                )
     return table.getvalue()
 
 
@@ -85,8 +115,8 @@ def law(folder: Path) -> dict[str, Any]:
     from kinetics_jax.costs import get_chip
     from kinetics_jax.report import write_results
     from kinetics_jax.scaling import read_trials
-    from kinetics_jax.scaling.law import LawOptions
-    from kinetics_jax.scaling.run import find_results
+    from kinetics_jax.scaling.law.all_laws import find_results
+    from kinetics_jax.scaling.law.one_law import LawOptions
 
     path = folder / "traces.csv"
     path.write_text(traces())

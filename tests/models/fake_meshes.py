@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import presets
+from kinetics_jax.shapes import presets
 
 AXES = ("data", "expert", "model")
 TOKENS = np.random.default_rng(0).integers(0, 272, (4, 12))

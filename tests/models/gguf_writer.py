@@ -7,7 +7,7 @@ import gguf
 import numpy as np
 from tokenizers import pre_tokenizers
 
-from kinetics_jax.spec import ModelConfig
+from kinetics_jax.shapes import ModelConfig
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MERGES = ("t h", "th e", "Ġ the", "1 2", "l l", "Ġ a", "e r")
@@ -16,13 +16,22 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 _NAMES = {
-    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
-    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
-    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
-}  # fmt: skip
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
+}
 
 
 def vocabulary(size: int) -> list[str]:
@@ -36,7 +45,8 @@ def metadata(arch: str, config: ModelConfig, rule: str = "smollm") -> dict[str, 
     """The fields that llama.cpp's converter writes, without ``general.architecture``."""
     words = vocabulary(config.vocab_size)
     return {
-        f"{arch}.block_count": config.num_layers, f"{arch}.context_length": config.max_context,
+        f"{arch}.block_count": config.num_layers,
+        f"{arch}.context_length": config.max_context,
         f"{arch}.embedding_length": config.model_dim,
         f"{arch}.feed_forward_length": config.ffn_dim,
         f"{arch}.attention.head_count": config.num_query_heads,
@@ -44,16 +54,23 @@ def metadata(arch: str, config: ModelConfig, rule: str = "smollm") -> dict[str, 
         f"{arch}.attention.layer_norm_rms_epsilon": config.norm_eps,
         f"{arch}.attention.key_length": config.head_dim,
         f"{arch}.attention.value_length": config.head_dim,
-        f"{arch}.rope.freq_base": config.rope_theta, f"{arch}.vocab_size": config.vocab_size,
+        f"{arch}.rope.freq_base": config.rope_theta,
+        f"{arch}.vocab_size": config.vocab_size,
         f"{arch}.rope.dimension_count": config.head_dim,
         **_expert_fields(arch, config),
-        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": rule, "tokenizer.ggml.tokens": words,
-        "tokenizer.ggml.token_type": [3 if w in SPECIAL else 5 if w.startswith("<unused") else 1
-                                      for w in words],
-        "tokenizer.ggml.merges": list(MERGES), "tokenizer.ggml.bos_token_id": 1,
-        "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.padding_token_id": 2,
-        "tokenizer.ggml.add_bos_token": False, "tokenizer.chat_template": TEMPLATE,
-    }  # fmt: skip
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": rule,
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.token_type": [
+            3 if w in SPECIAL else 5 if w.startswith("<unused") else 1 for w in words
+        ],
+        "tokenizer.ggml.merges": list(MERGES),
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.padding_token_id": 2,
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.chat_template": TEMPLATE,
+    }
 
 
 def _expert_fields(arch: str, config: ModelConfig) -> dict[str, Any]:
@@ -67,9 +84,12 @@ def _expert_fields(arch: str, config: ModelConfig) -> dict[str, Any]:
 
 
 def write(
-    path: pathlib.Path, arch: str, fields: dict[str, Any], tensors: dict[str, np.ndarray],
+    path: pathlib.Path,
+    arch: str,
+    fields: dict[str, Any],
+    tensors: dict[str, np.ndarray],
     encoding: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
-) -> pathlib.Path:  # fmt: skip
+) -> pathlib.Path:
     """``tensors`` by GGUF name in ``fields``' file; matrices in ``encoding``, vectors in F32.
 
     What comes in float64 stays so.
@@ -99,9 +119,7 @@ def write(
     return path
 
 
-def gguf_tensors(
-    arch: str, config: ModelConfig, theirs: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def gguf_tensors(arch: str, config: ModelConfig, theirs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Hugging Face tensors renamed, and q and k of Llama reordered as llama.cpp's converter does."""
     found = {}
     for key, tensor in _stacked_experts(config, theirs).items():
@@ -122,11 +140,11 @@ def _stacked_experts(config: ModelConfig, theirs: dict[str, np.ndarray]) -> dict
     rest = {key: tensor for key, tensor in theirs.items() if ".experts." not in key}
     for layer in range(config.num_layers if config.moe else 0):
         for part in ("gate", "up", "down"):
-            keys = [f"model.layers.{layer}.mlp.experts.{e}.{part}_proj.weight"
-                    for e in range(config.moe.num_experts)]  # fmt: skip
-            rest[f"model.layers.{layer}.ffn_{part}_exps.weight"] = np.stack(
-                [theirs[k] for k in keys]
-            )
+            keys = [
+                f"model.layers.{layer}.mlp.experts.{e}.{part}_proj.weight"
+                for e in range(config.moe.num_experts)
+            ]
+            rest[f"model.layers.{layer}.ffn_{part}_exps.weight"] = np.stack([theirs[k] for k in keys])
     return rest
 
 

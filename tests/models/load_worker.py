@@ -15,7 +15,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 # Beyond what the process has mapped once it has loaded the whole checkpoints: XLA compiles within it.
 ROOM_BYTES = 512 * 2**20

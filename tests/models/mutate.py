@@ -28,16 +28,63 @@ class Thing(enum.Enum):
 Files = dict[str, bytes | Thing]
 
 HOSTILE = (
-    None, True, False, -1, 0, 1, 2, 3, 7, 2**31, 2**63, 2**64, 10**30, 10**400, 1e308, -0.5, 1e-300,
-    float("nan"), float("inf"), "", "x", "../x", "8", [], [[]], [-1], [2**62, 2**62], [2**32, 2**32],
-    [0, 2**63], {}, {"a": {}}, "\x00", "é" * 50, "a\nb", "\ud800", [None], 1.5, "BF16", "I64", "F8_E4M3",
-    "model.safetensors", "/etc/passwd", "yarn", "llama3", "dynamic", "gelu", "llama", "qwen3_moe",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    7,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    10**400,
+    1e308,
+    -0.5,
+    1e-300,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "../x",
+    "8",
+    [],
+    [[]],
+    [-1],
+    [2**62, 2**62],
+    [2**32, 2**32],
+    [0, 2**63],
+    {},
+    {"a": {}},
+    "\x00",
+    "é" * 50,
+    "a\nb",
+    "\ud800",
+    [None],
+    1.5,
+    "BF16",
+    "I64",
+    "F8_E4M3",
+    "model.safetensors",
+    "/etc/passwd",
+    "yarn",
+    "llama3",
+    "dynamic",
+    "gelu",
+    "llama",
+    "qwen3_moe",
+)
 _hostile = st.one_of(
-    st.sampled_from(HOSTILE), st.integers(), st.floats(), st.text(max_size=8),
+    st.sampled_from(HOSTILE),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
     st.lists(st.integers(-2, 2**64), max_size=4),
     st.dictionaries(st.text(max_size=8), st.integers(-2, 9), max_size=3),
-)  # fmt: skip
+)
 
 
 class Damage:
@@ -56,9 +103,7 @@ def damaged(draw: st.DrawFn, files: dict[str, bytes]) -> Damage:
     after: Files = dict(files)
     done = []
     for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):
-        name = draw(
-            st.sampled_from(sorted(n for n, data in after.items() if isinstance(data, bytes)))
-        )
+        name = draw(st.sampled_from(sorted(n for n, data in after.items() if isinstance(data, bytes))))
         ways = _JSON_WAYS if name.endswith(".json") else _TENSOR_WAYS
         way = draw(st.sampled_from(ways))
         after[name] = way(draw, after[name])
@@ -96,9 +141,7 @@ def _bytes(draw: st.DrawFn, data: bytes) -> bytes:
     """A few bytes of the first kilobytes changed."""
     changed = bytearray(data)
     for at in (
-        draw(st.lists(st.integers(0, min(len(data), 4096) - 1), min_size=1, max_size=8))
-        if data
-        else ()
+        draw(st.lists(st.integers(0, min(len(data), 4096) - 1), min_size=1, max_size=8)) if data else ()
     ):
         changed[at] = draw(st.integers(0, 255))
     return bytes(changed)
@@ -123,13 +166,7 @@ def _replace(draw: st.DrawFn, data: bytes) -> Thing:
 
 def _places(value: Any, at: tuple = ()) -> list[tuple]:
     """The path of every value inside a JSON value."""
-    inner = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [at] + [place for key, each in inner for place in _places(each, (*at, key))]
 
 
@@ -144,9 +181,7 @@ def _edited(draw: st.DrawFn, value: Any) -> Any:
     value = copy.deepcopy(value)
     places = _places(value)
     place = draw(st.sampled_from(places))
-    action = draw(
-        st.sampled_from(("hostile", "hostile", "near", "other", "remove", "rename", "nest"))
-    )
+    action = draw(st.sampled_from(("hostile", "hostile", "near", "other", "remove", "rename", "nest")))
     old = _at(value, place)
     if not place:
         return draw(_hostile) if action == "hostile" else [value] if action == "nest" else value
@@ -199,8 +234,13 @@ def _json_twice(draw: st.DrawFn, data: bytes) -> bytes:
 def _json_odd(draw: st.DrawFn, data: bytes) -> bytes:
     """Nested too deep, in another encoding, with a mark in front, digits without end."""
     deep = b"[" * 100_000 + b"]" * 100_000
-    odd = (deep, data.decode("utf-8", "replace").encode("utf-16"), b"\xef\xbb\xbf" + data,
-           b'{"vocab_size": ' + b"9" * 5000 + b"}", b'{"a":' * 5000 + b"1" + b"}" * 5000)  # fmt: skip
+    odd = (
+        deep,
+        data.decode("utf-8", "replace").encode("utf-16"),
+        b"\xef\xbb\xbf" + data,
+        b'{"vocab_size": ' + b"9" * 5000 + b"}",
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    )
     return draw(st.sampled_from(odd))
 
 
@@ -268,20 +308,24 @@ def _type(draw: st.DrawFn, data: bytes) -> bytes:
     if not names:
         return data
     tensor = header[draw(st.sampled_from(names))]
-    tensor["dtype"] = draw(
-        st.sampled_from(("F16", "F32", "F64", "I8", "U8", "BOOL", "C64", "F4", "bf16"))
-    )
+    tensor["dtype"] = draw(st.sampled_from(("F16", "F32", "F64", "I8", "U8", "BOOL", "C64", "F4", "bf16")))
     shape = tensor.get("shape")
     if isinstance(shape, list) and shape and draw(st.booleans()):
         factor = draw(st.sampled_from((2, 4)))
-        tensor["shape"] = [
-            *shape[:-1],
-            shape[-1] * factor if draw(st.booleans()) else shape[-1] // factor,
-        ]
+        tensor["shape"] = [*shape[:-1], shape[-1] * factor if draw(st.booleans()) else shape[-1] // factor]
     return _joined(_json(header), rest)
 
 
 _ANY_WAYS = (_bytes, _cut, _insert, _replace)
 _JSON_WAYS = (*_ANY_WAYS, _json_edit, _json_edit, _json_edit, _json_edit, _json_twice, _json_odd)
-_TENSOR_WAYS = (*_ANY_WAYS, _length, _header_edit, _header_edit, _header_edit, _header_twice, _header_odd,
-                _offsets, _type)  # fmt: skip
+_TENSOR_WAYS = (
+    *_ANY_WAYS,
+    _length,
+    _header_edit,
+    _header_edit,
+    _header_edit,
+    _header_twice,
+    _header_odd,
+    _offsets,
+    _type,
+)

@@ -13,8 +13,8 @@ import tokenizers
 from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers, processors
 
 from kinetics_jax import models
-from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.tokenizers.chat_template import ChatTemplate, ChatTemplateError
 
 pytest.importorskip("torch", reason="the oracle is transformers")
 transformers = pytest.importorskip("transformers", reason="the oracle is transformers")
@@ -47,9 +47,7 @@ CONVERSATIONS = [
     ],
 ]
 
-TEXT = (
-    " ".join(str(m["content"]) for c in CONVERSATIONS for m in c) + " the user said that and then"
-)
+TEXT = " ".join(str(m["content"]) for c in CONVERSATIONS for m in c) + " the user said that and then"
 MARKS = [
     "<|begin|>",
     "<|im_start|>",
@@ -92,19 +90,20 @@ LLAMA3_RULE = QWEN2_RULE.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 def _split(rule, **options):
     """A byte-level tokenizer that splits by a rule, as those of Qwen and Llama 3 do."""
     made = _byte_level(**options)
-    made.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(tokenizers.Regex(rule), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])  # fmt: skip
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(tokenizers.Regex(rule), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     return made
 
 
 def _digits_apart():
     made = _byte_level()
-    made.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-    ])  # fmt: skip
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     return made
 
 
@@ -146,20 +145,11 @@ def _sentencepiece_like(kind):
             byte_fallback=True,
         )
     made = tokenizers.Tokenizer(model)
-    made.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    made.add_special_tokens(
-        [AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")]
-    )
+    made.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
     return made
 
 
@@ -181,10 +171,7 @@ def _word_piece():
     made = tokenizers.Tokenizer(
         tokenizers.models.WordPiece({w: n for n, w in enumerate(words)}, unk_token="[UNK]")
     )
-    made.normalizer, made.pre_tokenizer = (
-        normalizers.BertNormalizer(),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    made.normalizer, made.pre_tokenizer = (normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer())
     made.decoder = decoders.WordPiece()
     made.add_special_tokens(["[UNK]", "[CLS]", "[SEP]"])
     return made
@@ -233,10 +220,22 @@ _LISTED = {
     "image_token": "<|image|>",
     "additional_special_tokens": ["<|more|>", "<|im_start|>"],
 }
-_R1 = {"bos_token": "<|begin|>", "eos_token": "<｜end▁of▁sentence｜>", "pad_token": "<｜end▁of▁sentence｜>",
-       "unk_token": None, "add_bos_token": True, "tokenizer_class": "LlamaTokenizerFast"}  # fmt: skip
-_QWEN = {"bos_token": None, "unk_token": None, "eos_token": "<|im_end|>", "pad_token": "<|pad|>",
-         "tokenizer_class": "Qwen2Tokenizer", "add_bos_token": False}  # fmt: skip
+_R1 = {
+    "bos_token": "<|begin|>",
+    "eos_token": "<｜end▁of▁sentence｜>",
+    "pad_token": "<｜end▁of▁sentence｜>",
+    "unk_token": None,
+    "add_bos_token": True,
+    "tokenizer_class": "LlamaTokenizerFast",
+}
+_QWEN = {
+    "bos_token": None,
+    "unk_token": None,
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|pad|>",
+    "tokenizer_class": "Qwen2Tokenizer",
+    "add_bos_token": False,
+}
 
 
 def _model(kind):
@@ -244,9 +243,7 @@ def _model(kind):
 
 
 FOLDERS = {
-    "r1_distill_qwen": lambda: _file(
-        _split(QWEN2_RULE, nfc=True, template=True), _R1, **_model("qwen2")
-    ),
+    "r1_distill_qwen": lambda: _file(_split(QWEN2_RULE, nfc=True, template=True), _R1, **_model("qwen2")),
     "r1_distill_llama": lambda: _file(_split(LLAMA3_RULE, template=True), _R1, **_model("llama")),
     "qwen2.5": lambda: _file(_split(QWEN2_RULE, nfc=True), _QWEN, **_model("qwen2")),
     "qwen3": lambda: _file(_split(QWEN2_RULE, nfc=True), _QWEN, **_model("qwen3")),
@@ -294,17 +291,12 @@ FOLDERS = {
     ),
     "named_extra_tokens": lambda: _file(
         _byte_level(),
-        FAST
-        | NAMES
-        | {"extra_special_tokens": {"image_token": "<|image|>", "mask_token": "<|m|>"}},
+        FAST | NAMES | {"extra_special_tokens": {"image_token": "<|image|>", "mask_token": "<|m|>"}},
     ),
-    "split_special_tokens": lambda: _file(
-        _byte_level(), FAST | NAMES | {"split_special_tokens": True}
-    ),
+    "split_special_tokens": lambda: _file(_byte_level(), FAST | NAMES | {"split_special_tokens": True}),
     "no_config_fields": lambda: _file(_byte_level(), FAST),
     "sentencepiece_like": lambda: _file(
-        _sentencepiece_like("bpe"),
-        FAST | {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+        _sentencepiece_like("bpe"), FAST | {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     ),
     "unigram": lambda: _file(
         _sentencepiece_like("unigram"), FAST | {"bos_token": "<s>", "eos_token": "</s>"}
@@ -328,12 +320,9 @@ FOLDERS = {
             "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
         },
     ),
-    "qwen2_parts_with_defaults": lambda: _parts(
-        _byte_level(), {"tokenizer_class": "Qwen2TokenizerFast"}
-    ),
+    "qwen2_parts_with_defaults": lambda: _parts(_byte_level(), {"tokenizer_class": "Qwen2TokenizerFast"}),
     "gpt2_parts": lambda: _parts(
-        _byte_level(),
-        {"tokenizer_class": "GPT2Tokenizer", "pad_token": "<|pad|>", "add_prefix_space": True},
+        _byte_level(), {"tokenizer_class": "GPT2Tokenizer", "pad_token": "<|pad|>", "add_prefix_space": True}
     ),
     "gpt2_parts_with_added": lambda: _parts(
         _byte_level(),
@@ -375,7 +364,7 @@ def _theirs(tokenizer, name, messages, **switch):
     try:
         return tokenizer.apply_chat_template(
             messages, chat_template=TEMPLATES[name], add_generation_prompt=True, tokenize=False, **switch
-        ), None  # fmt: skip
+        ), None
     except Exception as error:  # noqa: BLE001 - whatever a template can run into
         return None, " ".join(str(error).split())
 
@@ -400,9 +389,7 @@ def test_text_and_ids_are_theirs(pair, name):
         assert ours.decode(ids) == theirs.decode(ids)
         assert ours.decode(ids, skip_special=True) == theirs.decode(ids, skip_special_tokens=True)
         compared += 1
-    assert compared or not {"bos_token", "eos_token"} <= set(
-        ours._special
-    )  # both are added to texts
+    assert compared or not {"bos_token", "eos_token"} <= set(ours._special)  # both are added to texts
 
 
 def test_special_tokens_and_vocabulary_are_theirs(pair):
@@ -429,10 +416,7 @@ def _write(folder, **files):
         {"config": {"chat_template": "config"}},
         {
             "config": {
-                "chat_template": [
-                    {"name": "default", "template": "a"},
-                    {"name": "tool_use", "template": "b"},
-                ]
+                "chat_template": [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
             }
         },
         {"config": {"chat_template": "config"}, "chat_template_jinja": "file{{ '\\n' }}\n"},
@@ -470,10 +454,7 @@ def test_where_they_find_no_template_neither_do_we(tmp_path, files):
 @pytest.mark.parametrize("messages", [[], ["text"], [{"content": "nobody's"}]])
 def test_conversations_that_are_none(tmp_path, messages):
     _write(tmp_path, config={"chat_template": TEMPLATES["chatml"]})
-    theirs, ours = (
-        transformers.AutoTokenizer.from_pretrained(tmp_path),
-        models.load_tokenizer(tmp_path),
-    )
+    theirs, ours = (transformers.AutoTokenizer.from_pretrained(tmp_path), models.load_tokenizer(tmp_path))
     assert _theirs(theirs, "chatml", messages)[1]
     with pytest.raises(ChatTemplateError):
         ours.chat(messages)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
 
 PRESETS = ["tiny-dense", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
 LENGTHS = np.array([37, 23, 1])
@@ -63,9 +64,7 @@ def test_a_prompt_may_come_in_parts_of_any_length():
         width = max(counts)
         part = np.stack([np.resize(tokens[b, at[b] : at[b] + width], width) for b in range(3)])
         found, cache = _prefill(model, cache, part, np.array(counts))
-        logits = (
-            found if logits is None else jnp.where(np.array(counts)[:, None] > 0, found, logits)
-        )
+        logits = found if logits is None else jnp.where(np.array(counts)[:, None] > 0, found, logits)
         at += counts
     _close(logits, np.asarray(model(tokens))[np.arange(3), LENGTHS - 1])
 
@@ -103,9 +102,7 @@ def test_chunk_is_checked():
 
 def test_a_step_needs_one_compilation():
     model, cache = _model("tiny-dense"), models.make_cache(_model("tiny-dense"), 2, 16)
-    step = jax.jit(
-        lambda *given: models.decode_step(*given), donate_argnums=1
-    )  # a cache of its own
+    step = jax.jit(lambda *given: models.decode_step(*given), donate_argnums=1)  # a cache of its own
     for token in range(3):
         _, cache = step(model, cache, jnp.array([token, token + 1]))
     assert step._cache_size() == 1

@@ -6,7 +6,7 @@ import textwrap
 import jax
 
 from kinetics_jax import models
-from kinetics_jax.spec import presets
+from kinetics_jax.shapes import presets
 
 
 def test_the_docstring_example_runs(tmp_path, capsys):

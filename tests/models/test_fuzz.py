@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax import models
-from kinetics_jax.spec import presets
+from kinetics_jax.shapes import presets
 from tests.models import mutate
 
 _SECONDS = 30
@@ -32,9 +32,13 @@ class Worker:
         """What the child says of ``folder``; an AssertionError where it died or was silent."""
         if self.child is None:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "tests.models.load_worker"], text=True, bufsize=1,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=pathlib.Path(__file__).parents[2],
-            )  # fmt: skip
+                [sys.executable, "-m", "tests.models.load_worker"],
+                text=True,
+                bufsize=1,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd=pathlib.Path(__file__).parents[2],
+            )
             self._say(json.dumps([str(path) for path in self.whole]))
             for _ in self.whole:
                 answer = self._answer(10 * _SECONDS)
@@ -106,9 +110,12 @@ def _fuzz(worker: Worker, whole: list[pathlib.Path], tmp_path: pathlib.Path, **p
 
     # No shrinking: one mutation is small already, and every try at a hang would take its time.
     @settings(
-        deadline=None, phases=(Phase.reuse, Phase.generate), suppress_health_check=list(HealthCheck),
-        print_blob=True, **profile,
-    )  # fmt: skip
+        deadline=None,
+        phases=(Phase.reuse, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        **profile,
+    )
     @given(st.sampled_from(originals).flatmap(mutate.damaged))
     def survives(damage: mutate.Damage) -> None:
         folder = tmp_path / "model"

@@ -15,9 +15,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from kinetics_jax import models
-from kinetics_jax.models.gguf import GgufFile, build_tokenizer
-from kinetics_jax.spec import InputError, ModelConfig, Yarn, presets
-from kinetics_jax.spec.hf_fields import ConfigWarning
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.checkpoints.gguf import GgufFile, build_tokenizer
+from kinetics_jax.shapes import ModelConfig, Yarn, presets
+from kinetics_jax.shapes.hf_fields import ConfigWarning
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are read with the gguf package")
 from tests.models import gguf_writer  # noqa: E402 - it needs gguf
@@ -75,15 +76,20 @@ def test_rope_divisors_are_llama_3s_stretch(stretch, written, tmp_path):
     config = dataclasses.replace(_config("llama"), rope_theta=500_000.0)
     divisors = gguf_writer.rope_divisors(config, *(stretch or (1.0, 8192)))
     path = gguf_writer.write(
-        tmp_path / "model.gguf", "llama", fields | {"llama.rope.freq_base": 500_000.0},
+        tmp_path / "model.gguf",
+        "llama",
+        fields | {"llama.rope.freq_base": 500_000.0},
         tensors | {"rope_freqs.weight": divisors},
-    )  # fmt: skip
+    )
     said = json.loads((folder / "config.json").read_text()) | {"rope_theta": 500_000.0}
     if stretch:
         said["rope_scaling"] = {
-            "rope_type": "llama3", "factor": stretch[0], "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": stretch[1],
-        }  # fmt: skip
+            "rope_type": "llama3",
+            "factor": stretch[0],
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": stretch[1],
+        }
     plain = tmp_path / "plain"
     plain.mkdir()
     (plain / "config.json").write_text(json.dumps(said))
@@ -98,9 +104,12 @@ def test_rope_divisors_are_llama_3s_stretch(stretch, written, tmp_path):
 
 def test_yarn_is_read(written, tmp_path):
     _, fields, tensors = written["qwen3"]
-    yarn = {"qwen3.rope.scaling.type": "yarn", "qwen3.rope.scaling.factor": 4.0,
-            "qwen3.rope.scaling.original_context_length": 1024,
-            "qwen3.rope.scaling.finetuned": True}  # fmt: skip
+    yarn = {
+        "qwen3.rope.scaling.type": "yarn",
+        "qwen3.rope.scaling.factor": 4.0,
+        "qwen3.rope.scaling.original_context_length": 1024,
+        "qwen3.rope.scaling.finetuned": True,
+    }
     path = gguf_writer.write(tmp_path / "m.gguf", "qwen3", fields | yarn, tensors)
     config = models.load(path).config
     assert config.yarn == Yarn(factor=4.0, original_context=1024)
@@ -109,15 +118,18 @@ def test_yarn_is_read(written, tmp_path):
 
 def test_fields_that_change_nothing_pass(written, tmp_path):
     _, fields, tensors = written["llama"]
-    more = {"llama.rope.scaling.type": "none", "llama.attention.causal": True, "llama.logit_scale": 1.0,
-            "llama.attention.sliding_window": 4096, "llama.expert_shared_count": 0}  # fmt: skip
+    more = {
+        "llama.rope.scaling.type": "none",
+        "llama.attention.causal": True,
+        "llama.logit_scale": 1.0,
+        "llama.attention.sliding_window": 4096,
+        "llama.expert_shared_count": 0,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         models.load(gguf_writer.write(tmp_path / "m.gguf", "llama", fields | more, tensors))
     more = {"llama.converted_by": "me", "llama.attention.notes": 3}
-    with pytest.warns(
-        ConfigWarning, match=r"converted_by='me', llama\.attention\.notes=3$"
-    ) as caught:
+    with pytest.warns(ConfigWarning, match=r"converted_by='me', llama\.attention\.notes=3$") as caught:
         models.load(gguf_writer.write(tmp_path / "m.gguf", "llama", fields | more, tensors))
     assert len(caught) == 1
 
@@ -141,20 +153,14 @@ def test_a_model_in_parts_is_one_model(written, tmp_path):
         np.testing.assert_array_equal(models.load(part, dtype="float32")(TOKENS), expected)
         assert models.load_tokenizer(part).encode("the the")
     parts[1].rename(tmp_path / "other.gguf")
-    with pytest.raises(
-        models.CheckpointError, match=r"m-00002-of-00003\.gguf: no such file; it is a part"
-    ):
+    with pytest.raises(models.CheckpointError, match=r"m-00002-of-00003\.gguf: no such file; it is a part"):
         models.load(parts[0])
     (tmp_path / "other.gguf").rename(parts[1])
     parts[2].write_bytes(parts[1].read_bytes())
-    with pytest.raises(
-        models.CheckpointError, match="is not the part of the model that its name says"
-    ):
+    with pytest.raises(models.CheckpointError, match="is not the part of the model that its name says"):
         models.load(parts[0])
     odd = parts[0].rename(tmp_path / "renamed.gguf")
-    with pytest.raises(
-        models.CheckpointError, match=r"is part 1 of a model split into 3; its name"
-    ):
+    with pytest.raises(models.CheckpointError, match=r"is part 1 of a model split into 3; its name"):
         models.load(odd)
 
 
@@ -227,10 +233,16 @@ def test_llama_3_takes_three_digits_at_most_and_whole_words(written, tmp_path):
     _, fields, tensors = written["llama"]
     words = list(fields["tokenizer.ggml.tokens"])
     words[words.index("<unused0>")], words[words.index("<unused1>")] = "2345", "Ġqz"
-    types = [1 if word in ("2345", "Ġqz") else kind for word, kind in
-             zip(words, fields["tokenizer.ggml.token_type"], strict=True)]  # fmt: skip
-    more = {"tokenizer.ggml.tokens": words, "tokenizer.ggml.token_type": types,
-            "tokenizer.ggml.eot_token_id": 0, "tokenizer.ggml.eom_token_id": 1}  # fmt: skip
+    types = [
+        1 if word in ("2345", "Ġqz") else kind
+        for word, kind in zip(words, fields["tokenizer.ggml.token_type"], strict=True)
+    ]
+    more = {
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.eot_token_id": 0,
+        "tokenizer.ggml.eom_token_id": 1,
+    }
     of = {}
     for rule in ("llama-bpe", "qwen2"):
         path = tmp_path / f"{rule}.gguf"
@@ -260,11 +272,16 @@ def test_a_begin_of_text_token_is_written_down(written, tmp_path):
     assert ids == [1, fields["tokenizer.ggml.tokens"].index("th")]
 
 
-def _convert(
-    source: pathlib.Path, out: pathlib.Path, to: str = "hf"
-) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.convert", f"--source={source}", f"--out={out}",
-               f"--to={to}", "--dtype=float32"]  # fmt: skip
+def _convert(source: pathlib.Path, out: pathlib.Path, to: str = "hf") -> subprocess.CompletedProcess:
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.convert",
+        f"--source={source}",
+        f"--out={out}",
+        f"--to={to}",
+        "--dtype=float32",
+    ]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -287,9 +304,7 @@ def test_converted_folder_in_transformers(arch, written, tmp_path):
     text, chat = "the 12 <|im_end|>'ll", [{"role": "user", "content": "the 12"}]
     assert tokenizer(text)["input_ids"] == models.load_tokenizer(path).encode(text)
     templated = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-    assert (
-        templated == models.load_tokenizer(out).chat(chat) == models.load_tokenizer(path).chat(chat)
-    )
+    assert templated == models.load_tokenizer(out).chat(chat) == models.load_tokenizer(path).chat(chat)
     assert converted.generation_config.eos_token_id == [2]
     assert tokenizer.eos_token == "<|im_end|>"
 
@@ -314,17 +329,9 @@ NORM = np.ones(presets["tiny-dense"].model_dim, np.float32)
 BAD = [
     ({"llama.rope.scaling.factor": 2.0}, {}, "rope_type='linear' is not supported"),
     ({"llama.rope.scaling.type": "longrope"}, {}, "rope_type='longrope' is not supported"),
-    (
-        {"llama.rope.scaling.yarn_attn_factor": 0.5},
-        {},
-        "yarn_attn_factor=0.5 is not supported; only 1",
-    ),
+    ({"llama.rope.scaling.yarn_attn_factor": 0.5}, {}, "yarn_attn_factor=0.5 is not supported; only 1"),
     ({"llama.attention.sliding_window": 64}, {}, "sliding_window=64 is not supported"),
-    (
-        {"llama.attention.causal": False},
-        {},
-        "llama.attention.causal=False is not supported; only True",
-    ),
+    ({"llama.attention.causal": False}, {}, "llama.attention.causal=False is not supported; only True"),
     ({"llama.attention.layer_norm_rms_epsilon": None}, {}, "layer_norm_rms_epsilon is missing"),
     ({"llama.final_logit_softcapping": 30.0}, {}, "final_logit_softcapping=30.0"),
     ({"llama.expert_shared_count": 1}, {}, "expert_shared_count=1"),
@@ -388,17 +395,16 @@ def test_counts_that_claim_the_moon_are_refused_at_once(tmp_path):
     """GGUFReader would follow them for ever."""
     key = struct.pack("<Q", 1) + b"k"
     for header in (
-        struct.pack("<QQ", 2**60, 0), struct.pack("<QQ", 0, 2**60),
+        struct.pack("<QQ", 2**60, 0),
+        struct.pack("<QQ", 0, 2**60),
         struct.pack("<QQ", 0, 1) + key + struct.pack("<IIQ", 9, 0, 2**60),
         struct.pack("<QQ", 0, 1) + key + struct.pack("<IIQ", 9, 8, 2**50),
         struct.pack("<QQ", 0, 1) + struct.pack("<Q", 2**63),
         struct.pack("<QQ", 1, 0) + key + struct.pack("<IQQIQ", 2, 2**40, 2**40, 0, 0),
-    ):  # fmt: skip
+    ):
         path = tmp_path / "m.gguf"
         path.write_bytes(b"GGUF" + struct.pack("<I", 3) + header + bytes(200))
-        with pytest.raises(
-            models.CheckpointError, match=r"m\.gguf: (claims|the header|tensor 'k')"
-        ):
+        with pytest.raises(models.CheckpointError, match=r"m\.gguf: (claims|the header|tensor 'k')"):
             models.load(path)
 
 
@@ -412,9 +418,7 @@ def test_archives_that_are_not(way, tmp_path):
     elif way != "absent":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             name = "m.txt" if way == "no gguf" else "m.gguf"
-            archive.writestr(
-                name, bytes(2**24) if way == "bomb" else np.random.default_rng(0).bytes(5000)
-            )
+            archive.writestr(name, bytes(2**24) if way == "bomb" else np.random.default_rng(0).bytes(5000))
         if way == "cut":
             whole = path.read_bytes()
             path.write_bytes(whole[:100] + bytes(2000) + whole[2100:])
@@ -472,8 +476,7 @@ def test_config_fields_are_json(written, tmp_path):
     path = gguf_writer.write(tmp_path / "m.gguf", "llama", fields, tensors)
     assert _convert(path, tmp_path / "out").returncode == 0
     read = {p.name: json.loads(p.read_text()) for p in (tmp_path / "out").glob("*.json")}
-    assert set(read) == {"config.json", "generation_config.json", "tokenizer.json",
-                         "tokenizer_config.json"}  # fmt: skip
+    assert set(read) == {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
     assert read["config.json"]["model_type"] == "llama"
     assert read["config.json"]["rms_norm_eps"] == 1e-6
     assert read["generation_config.json"]["eos_token_id"] == [2]

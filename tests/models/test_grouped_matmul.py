@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.models.grouped_matmul import grouped_matmul
-from kinetics_jax.spec import InputError
 
 
 def _inputs(rows_e, spare, seed):

@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +49,15 @@ NORM = "model.layers.1.input_layernorm.weight"
         (lambda t: t.update(extra=t[NORM]), "'extra' is no weight"),
         (lambda t: t.update({NORM: t[NORM][:-1]}), "has shape .63.; config.json makes it .64."),
         (lambda t: t.update({NORM: t[NORM].astype(np.int32)}), f"{NORM!r} is I32"),
-        (
-            lambda t: t.update({NORM: t[NORM].astype(np.uint8)}),
-            "is U8; .*quantised checkpoints of this kind",
-        ),
+        (lambda t: t.update({NORM: t[NORM].astype(np.uint8)}), "is U8; .*quantised checkpoints of this kind"),
         (lambda t: t.update({NORM: t[NORM][:0]}), "shape .0.; .*DeepSpeed ZeRO-3"),
-        (
-            lambda t: t.pop("lm_head.weight"),
-            "'lm_head.weight' is missing .a tied model's config.json",
-        ),
+        (lambda t: t.pop("lm_head.weight"), "'lm_head.weight' is missing .a tied model's config.json"),
         (
             lambda t: t.update({NORM.replace("weight", "lora_A.weight"): t[NORM]}),
             "adapter that is not merged",
         ),
         (lambda t: t.update({f"module.{NORM}": t[NORM]}), "'module.model.layers.1.*' is no weight"),
-        (
-            lambda t: t.update({NORM.replace("1.", "1._orig_mod."): t[NORM]}),
-            "are both 'model.layers.1.",
-        ),
+        (lambda t: t.update({NORM.replace("1.", "1._orig_mod."): t[NORM]}), "are both 'model.layers.1."),
     ],
 )
 def test_every_tensor_must_be_right(checkpoint, change, message):
@@ -90,9 +82,11 @@ def test_a_truncated_file_is_named(checkpoint):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 15\n", "is a Git LFS pointer"),
         (b"<!doctype html><title>Not Found</title>", "is a web page"),
         (b"Access to model org/m is restricted. You must", "ask for access"),
-        (b"", "is empty"), (bytes(5000), "download did not finish"), (b"PK\x03\x04..", "PyTorch pickle"),
+        (b"", "is empty"),
+        (bytes(5000), "download did not finish"),
+        (b"PK\x03\x04..", "PyTorch pickle"),
     ],
-)  # fmt: skip
+)
 def test_what_stands_in_place_of_the_weights_is_named(stands, problem, folders, tmp_path):
     for preset in ("tiny-dense", "tiny-moe"):  # one file, and an index with several
         folder = shutil.copytree(folders[preset], tmp_path / preset)
@@ -120,9 +114,10 @@ def test_a_link_to_nothing_is_called_that(checkpoint):
         ("pytorch_model-00001-of-00002.bin", "is pickle, which is never read: convert it"),
         ("model-00001-of-00003.safetensors", "is not indexed"),
         ("model-Q4_K_M.gguf", "is a GGUF file: give its path"),
-        ("tf_model.h5", "is TensorFlow's"), ("checkpoint-500", "is a checkpoint inside this folder"),
+        ("tf_model.h5", "is TensorFlow's"),
+        ("checkpoint-500", "is a checkpoint inside this folder"),
     ],
-)  # fmt: skip
+)
 def test_a_folder_of_something_else_says_what_it_is(name, problem, checkpoint):
     (checkpoint / "model.safetensors").rename(checkpoint / name)
     with pytest.raises(models.CheckpointError, match=f"{name} {problem}"):
@@ -144,16 +139,10 @@ def test_a_folder_of_the_hubs_cache_is_its_revision_in_use(folders, tmp_path):
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("bbb\n")
     shutil.rmtree(cache / "snapshots" / "aaa")
-    assert (
-        models.load(cache).config.name
-        == models.load(cache / "snapshots" / "bbb").config.name
-        == "tiny"
-    )
+    assert models.load(cache).config.name == models.load(cache / "snapshots" / "bbb").config.name == "tiny"
 
 
-@pytest.mark.parametrize(
-    "place", ["../a.safetensors", "/etc/passwd", "a.bin", 3, "x\\y.safetensors"]
-)
+@pytest.mark.parametrize("place", ["../a.safetensors", "/etc/passwd", "a.bin", 3, "x\\y.safetensors"])
 def test_an_index_cannot_point_out_of_its_folder(folders, tmp_path, place):
     folder = shutil.copytree(folders["tiny-moe"], tmp_path / "model")
     file = folder / "model.safetensors.index.json"
@@ -173,9 +162,7 @@ def test_index_and_files_must_agree(folders, tmp_path):
     with pytest.raises(models.CheckpointError, match=r"'lm_head.weight', against model.safe"):
         models.load(folder)
     (folder / index["weight_map"]["model.norm.weight"]).unlink()
-    with pytest.raises(
-        models.CheckpointError, match=r"no such file, though .*\.json names it .1 of "
-    ):
+    with pytest.raises(models.CheckpointError, match=r"no such file, though .*\.json names it .1 of "):
         models.load(folder)
 
 
@@ -205,9 +192,7 @@ def test_stored_and_asked_dtypes(checkpoint, stored, asked):
 def test_fused_experts_are_the_same_model(folders, tmp_path):
     """The layout transformers 5 holds in memory: gate and up in one tensor of all experts."""
     fused: dict[str, np.ndarray] = {}
-    stored = {
-        k: v for f in folders["tiny-moe"].glob("*.safetensors") for k, v in load_file(f).items()
-    }
+    stored = {k: v for f in folders["tiny-moe"].glob("*.safetensors") for k, v in load_file(f).items()}
     for layer in range(2):
         prefix = f"model.layers.{layer}.mlp.experts."
         take = lambda e, part, p=prefix: stored.pop(f"{p}{e}.{part}_proj.weight")  # noqa: E731
@@ -264,13 +249,9 @@ def _same_arrays(folder, plain):
         lambda name: f"base_model.model.{name}",
         lambda name: f"language_model.{name}",
         lambda name: f"model.{name}",
-        lambda name: f"module._orig_mod.{name}".replace(
-            "layers.1.", "layers.1._fsdp_wrapped_module."
-        ),
+        lambda name: f"module._orig_mod.{name}".replace("layers.1.", "layers.1._fsdp_wrapped_module."),
         lambda name: name.replace("mlp.", "_checkpoint_wrapped_module.mlp."),
-        lambda name: (
-            name.replace("model.", "actor.") if name.startswith("model.") else f"actor.{name}"
-        ),
+        lambda name: name.replace("model.", "actor.") if name.startswith("model.") else f"actor.{name}",
     ],
 )
 @pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied"])
@@ -285,9 +266,7 @@ def test_two_models_in_one_file_are_refused(checkpoint):
     tensors = load_file(checkpoint / "model.safetensors")
     both = {f"{who}.{name}": t for name, t in tensors.items() for who in ("actor", "critic")}
     save_file(both, checkpoint / "model.safetensors")
-    with pytest.raises(
-        models.CheckpointError, match=r"holds 2 models, under actor\.model\. and critic"
-    ):
+    with pytest.raises(models.CheckpointError, match=r"holds 2 models, under actor\.model\. and critic"):
         models.load(checkpoint)
 
 
@@ -295,8 +274,11 @@ def test_two_models_in_one_file_are_refused(checkpoint):
 def test_stored_rotary_buffers_are_no_weights(dtype, folders, tmp_path):
     folder = shutil.copytree(folders["tiny-dense"], tmp_path / "model")
     names = ["model.rotary_emb.inv_freq", "model.rotary_emb.original_inv_freq"]
-    names += [f"model.layers.{n}.self_attn.rotary_emb.{b}" for n in (0, 1)
-              for b in ("inv_freq", "cos_cached", "sin_cached")]  # fmt: skip
+    names += [
+        f"model.layers.{n}.self_attn.rotary_emb.{b}"
+        for n in (0, 1)
+        for b in ("inv_freq", "cos_cached", "sin_cached")
+    ]
     _change(folder, lambda t: t.update({name: np.ones(16, dtype) for name in names}))
     _same_arrays(folder, folders["tiny-dense"])
 
@@ -342,7 +324,5 @@ def test_convert_there_and_back(folders, tmp_path):
 
     convert(f"--source={folders['tiny-moe']}", f"--out={tmp_path / 'o'}", "--dtype=float32")
     convert(f"--source={tmp_path / 'o'}", f"--out={tmp_path / 'hf'}", "--to=hf")
-    first, again = (
-        models.load(f, dtype="float32").arrays() for f in (folders["tiny-moe"], tmp_path / "hf")
-    )
+    first, again = (models.load(f, dtype="float32").arrays() for f in (folders["tiny-moe"], tmp_path / "hf"))
     assert all(np.array_equal(first[path], again[path]) for path in first)

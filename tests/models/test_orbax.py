@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError, Llama3Rope, MoE, Yarn, presets
-from kinetics_jax.spec.hf_fields import ConfigError
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import Llama3Rope, MoE, Yarn, presets
+from kinetics_jax.shapes.hf_fields import ConfigError
 from tests.models.fake_meshes import TOKENS, fake_mesh, tiny_model
 
 
@@ -16,9 +17,7 @@ from tests.models.fake_meshes import TOKENS, fake_mesh, tiny_model
 def test_restored_onto_1_2_4_and_8_devices(quantize, tmp_path):
     """The arrays are those saved; gathered, so are the logits; divided, they are as near as sums allow."""
     models.save_hf(tiny_model("tiny-moe"), tmp_path / "hf")
-    saved = models.load(
-        tmp_path / "hf", mesh=fake_mesh((1, 2, 2)), quantize=quantize, dtype="float32"
-    )
+    saved = models.load(tmp_path / "hf", mesh=fake_mesh((1, 2, 2)), quantize=quantize, dtype="float32")
     models.save_orbax(saved, tmp_path / "orbax")
     expected = np.asarray(saved.gathered()(TOKENS))
     for shape in (None, (1, 1, 2), (2, 1, 2), (1, 4, 2)):
@@ -35,10 +34,7 @@ def test_logits_on_a_mesh_do_not_depend_on_where_the_weights_came_from(tmp_path)
     """From other meshes, from safetensors, or made there: the same weights and logits, bit for bit."""
     mesh = fake_mesh((2, 1, 2))
     models.save_hf(tiny_model("tiny-dense"), tmp_path / "hf")
-    found = [
-        tiny_model("tiny-dense", mesh),
-        models.load(tmp_path / "hf", mesh=mesh, dtype="float32"),
-    ]
+    found = [tiny_model("tiny-dense", mesh), models.load(tmp_path / "hf", mesh=mesh, dtype="float32")]
     for number, shape in enumerate([None, (1, 1, 4), (8, 1, 1)]):
         folder = tmp_path / str(number)
         models.save_orbax(tiny_model("tiny-dense", fake_mesh(shape) if shape else None), folder)

@@ -50,17 +50,24 @@ def test_float32_logits_of_odd_shapes(seed, tmp_path):
     draw = np.random.default_rng(seed)
     kv_heads, ratio = int(draw.integers(1, 5)), int(draw.integers(1, 9))
     shape = {
-        "vocab_size": int(draw.integers(96, 200)), "hidden_size": int(draw.integers(8, 40)) * 2,
-        "intermediate_size": int(draw.integers(3, 99)), "num_hidden_layers": int(draw.integers(1, 4)),
-        "num_attention_heads": kv_heads * ratio, "num_key_value_heads": kv_heads,
-        "head_dim": int(draw.integers(2, 20)) * 2, "tie_word_embeddings": bool(draw.integers(2)),
+        "vocab_size": int(draw.integers(96, 200)),
+        "hidden_size": int(draw.integers(8, 40)) * 2,
+        "intermediate_size": int(draw.integers(3, 99)),
+        "num_hidden_layers": int(draw.integers(1, 4)),
+        "num_attention_heads": kv_heads * ratio,
+        "num_key_value_heads": kv_heads,
+        "head_dim": int(draw.integers(2, 20)) * 2,
+        "tie_word_embeddings": bool(draw.integers(2)),
         "rms_norm_eps": float(draw.choice([1e-6, 1e-5])),
-    }  # fmt: skip
+    }
     variant = ["yarn", "moe-2of4", "moe-2of4-raw"][seed % 3]
     if "moe" in variant:
         experts = int(draw.integers(3, 20))
-        shape |= {"num_experts": experts, "moe_intermediate_size": int(draw.integers(3, 30)),
-                  "num_experts_per_tok": int(draw.integers(1, experts + 1))}  # fmt: skip
+        shape |= {
+            "num_experts": experts,
+            "moe_intermediate_size": int(draw.integers(3, 30)),
+            "num_experts_per_tok": int(draw.integers(1, experts + 1)),
+        }
     _check_float32(variant, int(draw.integers(2, 90)), tmp_path, seed=seed, **shape)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
+from kinetics_jax.errors import InputError
 from kinetics_jax.models.quantize import quantize_int8
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.shapes import presets
 
 
 def test_error_is_at_most_half_a_scale():

@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.models import room
-from kinetics_jax.spec import presets
+from kinetics_jax.models.checkpoints import room
+from kinetics_jax.shapes import presets
 
 TINY = presets["tiny-dense"]
 
@@ -21,8 +21,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "quantize", "width"),
-    [("float32", None, 4), ("bfloat16", None, 2), ("bfloat16", "int8", 1)],
+    ("dtype", "quantize", "width"), [("float32", None, 4), ("bfloat16", None, 2), ("bfloat16", "int8", 1)]
 )
 def test_the_border_is_the_bytes_of_the_weights(folder, monkeypatch, dtype, quantize, width):
     needed = TINY.total_params * width

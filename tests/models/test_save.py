@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kinetics_jax import models
-from kinetics_jax.models import save
-from kinetics_jax.spec import InputError, ModelConfig, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.checkpoints import save
+from kinetics_jax.shapes import ModelConfig, presets
 
 
 def _tensors(folder) -> dict[str, np.ndarray]:
@@ -55,9 +56,7 @@ def test_round_trip_through_transformers(variant, tmp_path):
     assert np.array_equal(oracle.logits(theirs, tokens), oracle.logits(again, tokens))
 
 
-@pytest.mark.parametrize(
-    "preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
-)
+@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"])
 @pytest.mark.parametrize(("unroll", "limit"), [(False, 2**40), (True, 40_000)])
 def test_round_trip_of_our_own(preset, unroll, limit, tmp_path):
     model = models.Qwen3.init(presets[preset], jax.random.key(1), unroll=unroll)
@@ -86,9 +85,15 @@ def _holds(folder) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     "name",
-    ["model.safetensors", "model-00001-of-00002.safetensors", "pytorch_model.bin", "x.gguf", "config.json",
-     "model.safetensors.index.json"],
-)  # fmt: skip
+    [
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "pytorch_model.bin",
+        "x.gguf",
+        "config.json",
+        "model.safetensors.index.json",
+    ],
+)
 def test_another_models_files_are_never_touched(name, tmp_path):
     (tmp_path / name).write_bytes(b"another's")
     (tmp_path / "tokenizer.json").write_text("{}")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
+from kinetics_jax.errors import InputError
 from kinetics_jax.models.sharding import Layout
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.shapes import presets
 from tests.models.fake_meshes import TOKENS, fake_mesh, tiny_model
 
 MESHES = [(1, 1, 2), (1, 2, 2), (2, 2, 2), (1, 1, 4), (8, 1, 1), (1, 8, 1)]
@@ -101,13 +102,9 @@ def test_few_kv_heads_are_shared_by_the_devices_whose_queries_read_them():
     assert cache.key_lbksh.sharding.shard_shape(cache.key_lbksh.shape) == (2, 4, 1, 16, 32)
     _, cache = jax.jit(models.prefill)(model, cache, TOKENS, np.full(4, 12))
     alone = tiny_model("tiny-dense")
-    _, whole = jax.jit(models.prefill)(
-        alone, models.make_cache(alone, 4, 16), TOKENS, np.full(4, 12)
-    )
+    _, whole = jax.jit(models.prefill)(alone, models.make_cache(alone, 4, 16), TOKENS, np.full(4, 12))
     for device, kept in enumerate(cache.key_lbksh.addressable_shards):
-        np.testing.assert_allclose(
-            kept.data[:, :, 0], whole.key_lbksh[:, :, device // 2], atol=2e-6
-        )
+        np.testing.assert_allclose(kept.data[:, :, 0], whole.key_lbksh[:, :, device // 2], atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +129,9 @@ def test_how_heads_are_shared(N, K, ways, heads, copies):
 
 def test_rules_of_ones_own_for_kv_heads():
     rules = models.ShardingRules(kv_heads=())
-    model = models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), mesh=fake_mesh((1, 1, 2)),
-                              rules=rules, dtype=jnp.float32)  # fmt: skip
+    model = models.Qwen3.init(
+        presets["tiny-dense"], jax.random.key(0), mesh=fake_mesh((1, 1, 2)), rules=rules, dtype=jnp.float32
+    )
     assert (model.layout.axes("kv_heads"), model.layout.kv_copies) == ((), 1)
     np.testing.assert_allclose(_decode(model), _decode(tiny_model("tiny-dense")), atol=2e-6)
 
@@ -163,9 +161,7 @@ def test_loading_onto_a_mesh_reads_the_same_weights(quantize, tmp_path):
     models.save_hf(tiny_model("tiny-moe"), tmp_path)
     whole = models.load(tmp_path, quantize=quantize, dtype="float32").arrays()
     for shape in MESHES[1:3]:
-        parts = models.load(
-            tmp_path, mesh=fake_mesh(shape), quantize=quantize, dtype="float32"
-        ).arrays()
+        parts = models.load(tmp_path, mesh=fake_mesh(shape), quantize=quantize, dtype="float32").arrays()
         assert whole.keys() == parts.keys()
         for path, array in whole.items():
             assert np.array_equal(array, parts[path]), path

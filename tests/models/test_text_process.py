@@ -12,10 +12,10 @@ import pytest
 import tokenizers
 
 from kinetics_jax import models
-from kinetics_jax.models import text_process
-from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError
-from kinetics_jax.models.text_process import TextProcess, TextProcessError
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.tokenizers import process as text_process
+from kinetics_jax.models.tokenizers.chat_template import ChatTemplate, ChatTemplateError
+from kinetics_jax.models.tokenizers.process import TextProcess, TextProcessError
 
 CHAT = [{"role": "user", "content": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"}]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
@@ -55,7 +55,7 @@ HOSTILE_TEMPLATES = {
     "globals of our own": ("{{ raise_exception.__globals__['json'] }}", "unsafe"),
     "a namespace with a class": ("{% set n = namespace(__class__=1) %}", "underscore"),
     "another file": ("{% include '/etc/passwd' %}", "no loader"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("source", "words"), HOSTILE_TEMPLATES.values(), ids=HOSTILE_TEMPLATES)
@@ -110,9 +110,10 @@ HOSTILE_TOKENIZERS = {
     "no unknown piece": ({"model": {"type": "Unigram", "unk_id": None, "vocab": [["b", -1.0]]}}, "unk_id"),
     "no pieces": ({"model": {"type": "Unigram", "unk_id": 5, "vocab": []}}, "EmptyVocabulary"),
     "words without an unknown": (
-        {"model": {"type": "WordLevel", "vocab": {"x": 0}, "unk_token": "?"}}, "UNK",
+        {"model": {"type": "WordLevel", "vocab": {"x": 0}, "unk_token": "?"}},
+        "UNK",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("change", "words"), HOSTILE_TOKENIZERS.values(), ids=HOSTILE_TOKENIZERS)

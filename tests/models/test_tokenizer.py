@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinetics_jax import models
-from kinetics_jax.models.chat_template import ChatTemplate, ChatTemplateError
-from kinetics_jax.models.tokenizer import ByteTokenizer
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.tokenizers.chat_template import ChatTemplate, ChatTemplateError
+from kinetics_jax.models.tokenizers.tokenizer import ByteTokenizer
+from kinetics_jax.shapes import presets
 
 CHAT = [{"role": "user", "content": "7·8?"}]
 TEMPLATE = (
@@ -86,11 +87,16 @@ def test_where_templates_are_looked_for(folder):
 @pytest.mark.parametrize(
     "source",
     [
-        "{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{% for x in 5 %}{% endfor %}",
-        "{{ raise_exception('roles must alternate') }}", "{{ 1 / 0 }}", "{{ missing.field }}",
-        "{{ range(10**9) }}", "{{ raise_exception.__globals__['json'] }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{% for x in 5 %}{% endfor %}",
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ 1 / 0 }}",
+        "{{ missing.field }}",
+        "{{ range(10**9) }}",
+        "{{ raise_exception.__globals__['json'] }}",
     ],
-)  # fmt: skip
+)
 def test_a_template_is_not_trusted(source):
     with pytest.raises(ChatTemplateError, match="chat template"):
         ChatTemplate(source).render(CHAT)
@@ -159,16 +165,20 @@ SWITCHES = {
     "enable_thinking": "{{ 'off' if enable_thinking is defined and not enable_thinking else 'on' }}",
     "default off": "{% if enable_thinking is defined and enable_thinking %}on{% else %}off{% endif %}",
     "thinking": "{% if not thinking is defined %}{% set thinking = false %}{% endif %}"
-                "{{ 'on' if thinking else 'off' }}",
+    "{{ 'on' if thinking else 'off' }}",
     "macro": "{% macro m() %}{{ 'on' if enable_thinking | default(true) else 'off' }}{% endmacro %}{{ m() }}",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("enable_thinking", "on on off"), ("default off", "off on off"), ("thinking", "off on off"),
-     ("macro", "on on off")],
-)  # fmt: skip
+    [
+        ("enable_thinking", "on on off"),
+        ("default off", "off on off"),
+        ("thinking", "off on off"),
+        ("macro", "on on off"),
+    ],
+)
 def test_the_switch_is_touched_only_where_asked(name, expected):
     template = ChatTemplate(SWITCHES[name])
     got = [template.render(CHAT, thinking=thinking) for thinking in (None, True, False)]
@@ -177,16 +187,18 @@ def test_the_switch_is_touched_only_where_asked(name, expected):
 
 @pytest.mark.parametrize(
     "source",
-    ["<think>", "{% set thinking = 1 %}{{ thinking }}", "{# enable_thinking #}{{ 'enable_thinking' }}",
-     "{{ messages[0].thinking }}"],
-)  # fmt: skip
+    [
+        "<think>",
+        "{% set thinking = 1 %}{{ thinking }}",
+        "{# enable_thinking #}{{ 'enable_thinking' }}",
+        "{{ messages[0].thinking }}",
+    ],
+)
 def test_a_switch_that_no_template_reads_is_refused(tmp_path, source):
     folder = _folder(tmp_path, chat_template__jinja=source.encode())
     tokenizer = models.load_tokenizer(folder)
     assert tokenizer.chat(CHAT) == tokenizer.chat(CHAT, thinking=True)
-    with pytest.raises(
-        ChatTemplateError, match=r"chat_template\.jinja: .*thinking=False"
-    ) as caught:
+    with pytest.raises(ChatTemplateError, match=r"chat_template\.jinja: .*thinking=False") as caught:
         tokenizer.chat(CHAT, thinking=False)
     assert "\n" not in str(caught.value)
 
@@ -195,9 +207,7 @@ def test_the_date_is_the_days_or_the_callers(tmp_path):
     folder = _folder(tmp_path, chat_template__jinja=b"{{ strftime_now('%d %b %Y') }}")
     before = datetime.date.today()
     got = models.load_tokenizer(folder)
-    assert got.decode(got.chat(CHAT)) in {
-        day.strftime("%d %b %Y") for day in (before, datetime.date.today())
-    }
+    assert got.decode(got.chat(CHAT)) in {day.strftime("%d %b %Y") for day in (before, datetime.date.today())}
     fixed = models.load_tokenizer(folder, today=datetime.date(2024, 7, 26))
     assert fixed.decode(fixed.chat(CHAT)) == "26 Jul 2024"
 
@@ -207,12 +217,14 @@ def test_the_date_is_the_days_or_the_callers(tmp_path):
     [
         ("chat_template__jinja", b"\xef\xbb\xbfone\r\n{% if true %}\r\ntwo{% endif %}\r\n"),
         ("chat_template__jinja", b"one\r{% if true %}\rtwo{% endif %}"),
-        ("tokenizer_config__json",
-         b'\xef\xbb\xbf{"chat_template":\r\n "one\\r\\n{% if true %}\\ntwo{% endif %}"}'),
+        (
+            "tokenizer_config__json",
+            b'\xef\xbb\xbf{"chat_template":\r\n "one\\r\\n{% if true %}\\ntwo{% endif %}"}',
+        ),
         ("chat_template__json", b'{"chat_template": "one\\n{% if true %}\\ntwo{% endif %}"}'),
         ("chat_template__json", b'\xef\xbb\xbf{"chat_template": {"default": "one\\ntwo", "rag": "x"}}'),
     ],
-)  # fmt: skip
+)
 def test_marks_and_line_ends_of_editors_are_no_part_of_a_template(tmp_path, name, content):
     got = models.load_tokenizer(_folder(tmp_path, **{name: content}))
     assert got.decode(got.chat(CHAT)) == "one\ntwo"
@@ -253,7 +265,7 @@ def _token(content, **flags):
         ({"chat_template": 3}, "chat_template is not text"),
         ({"chat_template": [{"name": "default"}]}, "chat_template is not text"),
     ],
-)  # fmt: skip
+)
 def test_what_the_files_beside_a_tokenizer_may_say(tmp_path, config, words):
     folder = _folder(tmp_path, config)
     if words is None:
@@ -313,11 +325,14 @@ def qwen(shared, tmp_path_factory):
     (folder / "merges.txt").write_text(
         "#version: 0.2\n" + "".join(f"{spell(a)} {spell(b)}\n" for a, b in merges)
     )
-    listed = {
-        str(t["id"]): _token(t["content"], special=t["special"]) for t in facts["added_tokens"]
+    listed = {str(t["id"]): _token(t["content"], special=t["special"]) for t in facts["added_tokens"]}
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "eos_token": "<|im_end|>",
+        "bos_token": None,
+        "unk_token": None,
+        "added_tokens_decoder": listed,
     }
-    config = {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "bos_token": None,
-              "unk_token": None, "added_tokens_decoder": listed}  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     (folder / "chat_template.jinja").write_text(
         "{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' ~ m.content ~ '<|im_end|>\n' }}"
@@ -345,9 +360,31 @@ def test_qwen3_ids(qwen):
         {"role": "user", "content": "Hello"},
     ]
     assert tokenizer.chat(chat, thinking=False) == [
-        151644, 8948, 198, 2610, 525, 264, 10950, 17847, 13, 151645, 198, 151644, 872, 198, 9707, 151645,
-        198, 151644, 77091, 198, 151667, 271, 151668, 271,
-    ]  # fmt: skip
+        151644,
+        8948,
+        198,
+        2610,
+        525,
+        264,
+        10950,
+        17847,
+        13,
+        151645,
+        198,
+        151644,
+        872,
+        198,
+        9707,
+        151645,
+        198,
+        151644,
+        77091,
+        198,
+        151667,
+        271,
+        151668,
+        271,
+    ]
     text = "\\boxed{\\frac{1}{2}} = 12345, é e\u0301 日本語 😀\n\n  x"
     composed = text.replace("e\u0301", "é")
     assert tokenizer.decode(tokenizer.encode(text)) == composed
@@ -361,7 +398,7 @@ def test_qwen3_ids(qwen):
         (b"", "is empty"),
         (b"{}", "refuses"),
     ],
-)  # fmt: skip
+)
 def test_what_stands_in_place_of_the_tokenizer_is_named(stands, problem, tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(stands)
     with pytest.raises(models.CheckpointError, match=rf"tokenizer\.json: .*{problem}"):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
 
 
 @pytest.mark.parametrize("preset", presets)
@@ -22,9 +23,7 @@ def test_full_size_models_have_the_published_parameter_counts(preset):
     assert (logits.shape, logits.dtype) == ((2, 5, config.vocab_size), jnp.float32)
 
 
-@pytest.mark.parametrize(
-    "preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"]
-)
+@pytest.mark.parametrize("preset", ["tiny-dense", "tiny-tied", "tiny-qwen2", "tiny-moe", "tiny-mixed"])
 @pytest.mark.parametrize("unroll", [False, True])
 def test_a_model_holds_what_is_described(preset, unroll):
     config = presets[preset]
@@ -49,8 +48,7 @@ def test_quantised_description_adds_scales_and_no_parameters():
 
 
 def test_random_weights_do_not_depend_on_their_neighbours():
-    arrays = [models.Qwen3.init(presets[p], jax.random.key(7)).arrays()
-              for p in ("tiny-dense", "tiny-qwen2")]  # fmt: skip
+    arrays = [models.Qwen3.init(presets[p], jax.random.key(7)).arrays() for p in ("tiny-dense", "tiny-qwen2")]
     path = "layers.attention.query.weight"
     np.testing.assert_array_equal(arrays[0][path], arrays[1][path])
     assert 0.019 < float(jnp.std(arrays[0][path].astype(jnp.float32))) < 0.021

@@ -41,10 +41,7 @@ def main(x64: bool) -> None:
                 for dtype in dtypes:
                     changed = given | {name: given[name].astype(dtype)}
                     row = {"op": op, "back_end": back_end, "argument": name, "dtype": dtype}
-                    print(
-                        json.dumps(row | {"outcome": _judge(op, changed, back_end, plain)}),
-                        flush=True,
-                    )
+                    print(json.dumps(row | {"outcome": _judge(op, changed, back_end, plain)}), flush=True)
 
 
 def _judge(op: str, given: dict[str, Any], back_end: str | None, plain: list[np.ndarray]) -> str:
@@ -76,8 +73,7 @@ def _call(op: str, back_end: str | None, given: dict[str, Any]) -> Any:
 
 def _equal(ours: list[np.ndarray], theirs: list[np.ndarray], tolerance: float) -> bool:
     return all(
-        x.shape == y.shape
-        and np.allclose(x, y, rtol=0, atol=tolerance * _largest(y), equal_nan=True)
+        x.shape == y.shape and np.allclose(x, y, rtol=0, atol=tolerance * _largest(y), equal_nan=True)
         for x, y in zip(ours, theirs, strict=True)
     )
 

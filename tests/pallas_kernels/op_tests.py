@@ -82,16 +82,22 @@ ATTENTION_CASES = (
     Case(lengths=(70, 5, 512), listed=6, page_size=16, query_heads=32, query=BF16, pool=BF16),
     Case(lengths=(64, 33, 31), listed=4, pool=INT8, query=BF16, query_heads=10),
     Case(lengths=(64, 33, 0), listed=2, pool=FP8, query=BF16, head_dim=64),
-)  # fmt: skip
+)
 ATTENTION_MATRIX = tuple(
     Case(
-        lengths=ragged(p, 256 // p + 2), listed=listed, page_size=p, pool=pool, query=query,
-        query_heads=2 * G, head_dim=H, seed=p + G,
+        lengths=ragged(p, 256 // p + 2),
+        listed=listed,
+        page_size=p,
+        pool=pool,
+        query=query,
+        query_heads=2 * G,
+        head_dim=H,
+        seed=p + G,
     )
     for p, listed in ((32, 4), (64, 6), (256, 3))
     for pool, query in ((F32, F32), (BF16, BF16), (INT8, BF16), (FP8, F32), (BF16, F32))
     for G, H in ((1, 128), (5, 96), (16, 64))
-)  # fmt: skip
+)
 
 
 class PagedAttentionTests(OpTests):
@@ -182,9 +188,14 @@ class SelectPagesTests(OpTests):
     def test_newest_sink_and_local_pages_are_always_listed(self) -> None:
         scores = jnp.zeros((1, 1, 32)).at[0, 0, 4:20].set(9.0)
         ids, num = self.call(
-            "select_pages", scores_bkp=scores, lengths_b=jnp.asarray([16 * 30], jnp.int32),
-            page_size=16, top_k=6, sink_pages=1, local_pages=3,
-        )  # fmt: skip
+            "select_pages",
+            scores_bkp=scores,
+            lengths_b=jnp.asarray([16 * 30], jnp.int32),
+            page_size=16,
+            top_k=6,
+            sink_pages=1,
+            local_pages=3,
+        )
         assert num.tolist() == [[6]]
         assert ids[0, 0].tolist() == [29, 28, 27, 5, 4, 0]
 
@@ -198,16 +209,14 @@ APPEND_CASES = (
     # A page table of several tiles: pages at their edges, and past the last whole one.
     (Case(lengths=(2047, 2048, 4100), listed=1, page_size=16, query=BF16, pool=BF16), 1, (1, 1, 1), 1),
     (Case(lengths=(2040, 2060, 4100), listed=1, page_size=16), 20, (20, 20, 3), 1),
-)  # fmt: skip
+)
 
 
 class KvAppendTests(OpTests):
     """`kv_append` against its reference, on what the pages hold and on what it must not touch."""
 
     @pytest.mark.parametrize(("case", "tokens", "new_tokens", "kinds"), APPEND_CASES, ids=str)
-    def test_equals_reference(
-        self, case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int
-    ) -> None:
+    def test_equals_reference(self, case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int) -> None:
         problem = problems.append_problem(case, tokens, new_tokens, kinds)
         got, want = self.call("kv_append", **problem), self.want("kv_append", **problem)
         after = np.add(case.lengths, new_tokens)
@@ -234,10 +243,7 @@ class KvAppendTests(OpTests):
             for part in ((t, t + 3), (t + 3, t + 4)):
                 problem["new_tokens_b"] = jnp.full((2,), part[1] - part[0], jnp.int32)
                 step = self.call(
-                    "kv_append",
-                    **problem,
-                    key_btkh=keys[:, slice(*part)],
-                    value_btkh=values[:, slice(*part)],
+                    "kv_append", **problem, key_btkh=keys[:, slice(*part)], value_btkh=values[:, slice(*part)]
                 )
                 problem |= {"kv_pages": step[0], "summaries_mkrph": step[1]}
                 problem["lengths_b"] = problem["lengths_b"] + part[1] - part[0]

@@ -87,9 +87,7 @@ def attention_problem(case: Case) -> dict[str, jax.Array]:
     return problem if scales is None else {**problem, "kv_scales": scales}
 
 
-def random_pool(
-    case: Case, total: int, rng: np.random.Generator
-) -> tuple[jax.Array, jax.Array | None]:
+def random_pool(case: Case, total: int, rng: np.random.Generator) -> tuple[jax.Array, jax.Array | None]:
     """A pool with zeros beyond the head dim, and its scales where the dtype needs them."""
     shape = (total, case.kv_heads, 2, case.page_size, case.stored)
     numbers = rng.standard_normal(shape).astype(np.float32)
@@ -109,9 +107,7 @@ def prefix_problem(case: Case, samples: int, shared: tuple[int, ...]) -> dict[st
     prefix = attention_problem(prefix_case)
     offset = own["kv_pages"].shape[0]
     joined = {
-        name: jnp.concatenate([own[name], prefix[name]])
-        for name in ("kv_pages", "kv_scales")
-        if name in own
+        name: jnp.concatenate([own[name], prefix[name]]) for name in ("kv_pages", "kv_scales") if name in own
     }
     assert len(case.lengths) == samples * len(shared)
     return {
@@ -143,9 +139,7 @@ def scores_problem(case: Case, kinds: int, layers: int = 1) -> dict[str, Any]:
     }
 
 
-def append_problem(
-    case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int = 1
-) -> dict[str, Any]:
+def append_problem(case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int = 1) -> dict[str, Any]:
     """Arguments of `kv_append`: ``lengths`` are those before; unfilled rows of the pool are NaN."""
     rng = np.random.default_rng(case.seed)
     B, K = len(case.lengths), case.kv_heads

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from kinetics_jax.spec.presets import presets
+from kinetics_jax.shapes.presets import presets
 from pallas_kernels import analysis
 from pallas_kernels.analysis import __main__ as command
 from pallas_kernels.analysis import devices, dumps
@@ -40,25 +40,16 @@ def test_kernels_are_read_from_the_assembler() -> None:
     (kernel,) = dumps.read_kernels(PTXAS)
     assert kernel == analysis.Kernel(
         name="paged_attention", registers=151, spill_bytes=20, shared_bytes=157_769, blocks=32, threads=128
-    )  # fmt: skip
+    )
 
 
 def test_kernels_of_xla_are_read_from_its_log_once() -> None:
-    logged = (
-        "I1124 18:31:39.6 16027 subprocess_compilation.cc:356] " + PTXAS.split("  call void")[0]
-    )
-    fusion = logged.replace("paged_attention_mosaic_gpu_kernel", "loop_add_fusion").replace(
-        "151", "10"
-    )
+    logged = "I1124 18:31:39.6 16027 subprocess_compilation.cc:356] " + PTXAS.split("  call void")[0]
+    fusion = logged.replace("paged_attention_mosaic_gpu_kernel", "loop_add_fusion").replace("151", "10")
     warned = logged.replace("ptxas info", "ptxas /tmp/x, line 610; info : Potential\nptxas info", 1)
     assert dumps.read_kernels(warned + "\n" + PTXAS) == dumps.read_kernels(PTXAS)
     ours, theirs = dumps.read_kernels(logged + fusion + fusion + "I1 x.cc:1] more\n" + PTXAS)
-    assert (ours.name, ours.registers, ours.blocks, ours.mosaic) == (
-        "paged_attention",
-        151,
-        32,
-        True,
-    )
+    assert (ours.name, ours.registers, ours.blocks, ours.mosaic) == ("paged_attention", 151, 32, True)
     assert (theirs.name, theirs.registers, theirs.spill_bytes) == ("loop_add_fusion", 10, 20)
     assert not theirs.mosaic
 
@@ -87,10 +78,17 @@ def test_last_words_say_why(log: str, words: str) -> None:
 
 def report(**changes: Any) -> analysis.Report:
     fields = {
-        "chip": "v5e", "compiler": "x", "flops": 197e9, "bytes_accessed": 819e6,
-        "argument_bytes": 100, "output_bytes": 30, "alias_bytes": 20, "temp_bytes": 5,
-        "cycles": {"a": 1000, "b": 500}, "cycles_whole": True,
-    }  # fmt: skip
+        "chip": "v5e",
+        "compiler": "x",
+        "flops": 197e9,
+        "bytes_accessed": 819e6,
+        "argument_bytes": 100,
+        "output_bytes": 30,
+        "alias_bytes": 20,
+        "temp_bytes": 5,
+        "cycles": {"a": 1000, "b": 500},
+        "cycles_whole": True,
+    }
     return analysis.Report(**(fields | changes))
 
 
@@ -138,20 +136,14 @@ def test_tables_show_ratios_shares_and_reasons() -> None:
         Row(op=op, shape=shape, must_move=819_000, report=report(cycles={op: count}))
         for op, count in cycles.items()
     ]
-    rows.append(
-        Row(op="layer", shape=shape, must_move=819_000, report=report(cycles={"all": 1500}))
-    )
+    rows.append(Row(op="layer", shape=shape, must_move=819_000, report=report(cycles={"all": 1500})))
     assert rows[-1].issue_ratio == pytest.approx(1.0)
     assert "| 30 % | 10 % | 50 % | 10 % |" in share_table(rows)
     assert "| v5e | layer | 8 | 16 | 1.0 | 1.0 | 1.00 | 1000.00 | 0 |" in tpu_table(rows)
-    silent = Row(
-        op="layer", shape=shape, must_move=1, report=report(cycles_whole=False, cycles_note="why")
-    )
+    silent = Row(op="layer", shape=shape, must_move=1, report=report(cycles_whole=False, cycles_note="why"))
     assert notes([silent]) == "* v5e: layer B=8 p=16: why"
     assert "none" in tpu_table([silent])
-    assert "XLA" in gpu_table(
-        [Row(op="layer", shape=shape, must_move=1, report=report(chip="h100"))]
-    )
+    assert "XLA" in gpu_table([Row(op="layer", shape=shape, must_move=1, report=report(chip="h100"))])
 
 
 def test_bytes_that_must_move() -> None:
@@ -177,9 +169,7 @@ def test_an_unknown_chip_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(("chip", "extra"), [("v5e", "aot"), ("h100", "aot-gpu")])
-def test_a_missing_compiler_names_the_extra(
-    chip: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_compiler_names_the_extra(chip: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_installed", lambda module: False)
     with pytest.raises(analysis.CompilerMissingError, match=rf"kinetics-jax\[{extra}\]"):
         analysis.compile_for(chip, lambda x: x, jnp.ones(3))
@@ -204,6 +194,4 @@ def test_an_abstract_mesh_knows_its_chip() -> None:
     mesh = analysis.abstract_mesh("h100", (2, 4), ("a", "b"))
     assert mesh.abstract_device is not None
     assert "H100" in mesh.abstract_device.device_kind
-    assert jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("b")).shard_shape((8,)) == (
-        2,
-    )
+    assert jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("b")).shard_shape((8,)) == (2,)

@@ -56,9 +56,7 @@ def test_donated_arguments_alias_and_collectives_are_seen() -> None:
 
     fn = jax.shard_map(add_total, mesh=mesh, in_specs=(Spec("x"), Spec("x")), out_specs=Spec("x"))
     avals = (aval(4096, 256, spec=Spec("x")), aval(4096, 256, spec=Spec("x")))
-    report = analysis.compile_for(
-        "v6e", fn, *avals, mesh=mesh, donate_argnums=(0,), static_cycles=False
-    )
+    report = analysis.compile_for("v6e", fn, *avals, mesh=mesh, donate_argnums=(0,), static_cycles=False)
     assert report.alias_bytes == 4096 * 256 * 4 // 4
     assert report.collectives.get("all-reduce") == 1
     assert report.cycles == {}
@@ -133,9 +131,7 @@ def test_gpu_kernels_spill_nothing(chip: str, op: str) -> None:
 
 
 @pytest.mark.parametrize("chip", ["h100", "b200"])
-@pytest.mark.parametrize(
-    ("tokens", "page_size", "head_dim"), [(1, 64, 256), (70, 16, 128), (512, 256, 128)]
-)
+@pytest.mark.parametrize(("tokens", "page_size", "head_dim"), [(1, 64, 256), (70, 16, 128), (512, 256, 128)])
 def test_gpu_appends_in_place(chip: str, tokens: int, page_size: int, head_dim: int) -> None:
     """A chunk begins at any token of a page, where the interpreter does not care about alignment."""
     need(chip)
@@ -146,17 +142,13 @@ def test_gpu_appends_in_place(chip: str, tokens: int, page_size: int, head_dim: 
         return jax.ShapeDtypeStruct(shape, dtype)
 
     def append(pool: Any, key: Any, table: Any, lengths: Any, summaries: Any) -> Any:
-        grown = ops.kv_append(
-            pool, key, key, table, lengths, summaries_mkrph=summaries, implementation="gpu"
-        )
+        grown = ops.kv_append(pool, key, key, table, lengths, summaries_mkrph=summaries, implementation="gpu")
         return grown.kv_pages, grown.summaries
 
     pool, summaries = of(300, 8, 2, page_size, head_dim), of(4, 8, 2, 64, head_dim)
     counts = of(4, 64, dtype=jnp.int32), of(4, dtype=jnp.int32)
     new = of(4, tokens, 8, head_dim)
-    report = analysis.compile_for(
-        chip, append, pool, new, *counts, summaries, donate_argnums=(0, 4)
-    )
+    report = analysis.compile_for(chip, append, pool, new, *counts, summaries, donate_argnums=(0, 4))
     assert report.alias_bytes == 2 * (pool.size + summaries.size)
     padded = 0 if tokens == 1 else 2 * 2 * 4 * (tokens + 2 * page_size) * 8 * head_dim  # K and V
     assert report.temp_bytes <= padded + 2**16
@@ -171,27 +163,18 @@ def test_the_older_gpu_takes_the_xla_path() -> None:
     assert report.spill_bytes == 0
 
 
-CORNERS = (
-    (1, 131_072, 16),
-    (8, 32_768, 32),
-    (64, 32_768, 16),
-    (256, 131_072, 64),
-    (256, 1_024, 128),
-)
+CORNERS = ((1, 131_072, 16), (8, 32_768, 32), (64, 32_768, 16), (256, 131_072, 64), (256, 1_024, 128))
 MATRIX_OPS = ("layer", "prefix_attention")  # a layer holds the other four
 
 
 def matrix(devices: int) -> list[Shape]:
     """Every Qwen3 head shape at the corners of (batch, context, page), where ``devices`` divide its heads."""
     return [
-        Shape(
-            batch=batch, context=context, page_size=page_size,
-            query_heads=N, kv_heads=K, devices=devices,
-        )
+        Shape(batch=batch, context=context, page_size=page_size, query_heads=N, kv_heads=K, devices=devices)
         for batch, context, page_size in CORNERS
         for N, K in QWEN3_HEADS
         if K % devices == 0
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.slow

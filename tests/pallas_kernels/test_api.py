@@ -42,9 +42,7 @@ def test_wrong_arguments_say_what_is_wrong(changes: dict[str, Any], message: str
 
 
 def test_unknown_implementation_lists_the_known() -> None:
-    with pytest.raises(
-        UnknownImplementationError, match="'cuda'; known: None, reference, xla, tpu"
-    ):
+    with pytest.raises(UnknownImplementationError, match="'cuda'; known: None, reference, xla, tpu"):
         paged_attention(**problem(), implementation="cuda")
 
 
@@ -68,9 +66,13 @@ def test_a_shape_that_a_kernel_cannot_run_says_why_and_none_still_works() -> Non
 def test_select_needs_room_for_what_is_always_listed() -> None:
     with pytest.raises(ArgumentError, match="no room for 2 sink and 3 local pages"):
         pallas_kernels.select_pages(
-            jnp.zeros((1, 1, 8)), jnp.ones((1,), jnp.int32),
-            page_size=16, top_k=4, sink_pages=2, local_pages=3,
-        )  # fmt: skip
+            jnp.zeros((1, 1, 8)),
+            jnp.ones((1,), jnp.int32),
+            page_size=16,
+            top_k=4,
+            sink_pages=2,
+            local_pages=3,
+        )
 
 
 def test_partials_add_up_to_the_whole() -> None:

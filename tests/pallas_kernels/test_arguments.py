@@ -17,8 +17,18 @@ import pallas_kernels as pk
 from tests.pallas_kernels import small
 
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE = {"page_ids_bkj", "num_pages_bk", "lengths_b", "page_table_bp", "new_tokens_b", "rows_b",
-         "prefix_ids_ukj", "prefix_num_pages_uk", "prefix_lengths_u", "ids_m"}  # fmt: skip
+WHOLE = {
+    "page_ids_bkj",
+    "num_pages_bk",
+    "lengths_b",
+    "page_table_bp",
+    "new_tokens_b",
+    "rows_b",
+    "prefix_ids_ukj",
+    "prefix_num_pages_uk",
+    "prefix_lengths_u",
+    "ids_m",
+}
 HELD = {"kv_pages", "summaries_mkrph"}
 BACK_ENDS = ["reference", "xla", "cpu", None]
 
@@ -74,8 +84,15 @@ def test_no_dtype_of_any_argument_crashes_or_means_something_else(x64: bool) -> 
 def test_what_is_no_array_is_named(op: str) -> None:
     given = small.arguments(op)
     for name, array in small.arrays(given).items():
-        for value in (array.tolist(), 3, 2.5, "text", jax.ShapeDtypeStruct(array.shape, array.dtype),
-                      np.full(array.shape, "x"), object()):  # fmt: skip
+        for value in (
+            array.tolist(),
+            3,
+            2.5,
+            "text",
+            jax.ShapeDtypeStruct(array.shape, array.dtype),
+            np.full(array.shape, "x"),
+            object(),
+        ):
             with pytest.raises(pk.ArgumentError, match=r"(is|are) an array of") as caught:
                 getattr(pk, op)(**given | {name: value})
             assert "\n" not in str(caught.value)
@@ -124,9 +141,7 @@ OUT_OF_RANGE = [
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 @pytest.mark.parametrize("change", OUT_OF_RANGE, ids=str)
-def test_an_append_past_the_end_writes_nowhere(
-    change: dict[str, Any], back_end: str | None
-) -> None:
+def test_an_append_past_the_end_writes_nowhere(change: dict[str, Any], back_end: str | None) -> None:
     needs_numba(back_end)
     given = small.arguments("kv_append")
     ((name, value),) = change.items()
@@ -140,9 +155,7 @@ def test_an_append_past_the_end_writes_nowhere(
 
 @pytest.mark.parametrize("tokens", [1, 20])
 @pytest.mark.parametrize("back_end", BACK_ENDS)
-def test_more_tokens_than_there_are_and_rows_that_are_not(
-    tokens: int, back_end: str | None
-) -> None:
+def test_more_tokens_than_there_are_and_rows_that_are_not(tokens: int, back_end: str | None) -> None:
     needs_numba(back_end)
     given = small.problems.append_problem(small.CASE, tokens, (tokens, tokens))
     given["kv_pages"] = jnp.nan_to_num(given["kv_pages"])
@@ -155,9 +168,7 @@ def test_more_tokens_than_there_are_and_rows_that_are_not(
 
 
 @pytest.mark.parametrize("back_end", BACK_ENDS)
-@pytest.mark.parametrize(
-    "op", ["page_scores", "select_pages", "paged_attention", "prefix_attention"]
-)
+@pytest.mark.parametrize("op", ["page_scores", "select_pages", "paged_attention", "prefix_attention"])
 def test_reads_stay_inside(op: str, back_end: str | None) -> None:
     """Numbers far out of range end no process and give as many results as ever."""
     needs_numba(back_end)
@@ -193,9 +204,7 @@ def test_options(op: str, change: dict[str, Any], message: str) -> None:
         getattr(pk, op)(**small.arguments(op) | change)
 
 
-@pytest.mark.parametrize(
-    "scale", [np.float32(0.5), jnp.asarray(0.5), np.asarray(0.5), jnp.bfloat16(0.5)]
-)
+@pytest.mark.parametrize("scale", [np.float32(0.5), jnp.asarray(0.5), np.asarray(0.5), jnp.bfloat16(0.5)])
 def test_a_scale_may_be_any_number(scale: Any) -> None:
     given = small.arguments("paged_attention")
     wanted, _ = pk.paged_attention(**given, scale=0.5)
@@ -206,9 +215,7 @@ def test_a_scale_may_be_any_number(scale: Any) -> None:
 def test_a_traced_option_is_refused_in_our_words(back_end: str | None) -> None:
     given = small.arguments("paged_attention")
     with pytest.raises(pk.ArgumentError, match="multiply the query by it and give scale"):
-        jax.jit(lambda scale: pk.paged_attention(**given, scale=scale, implementation=back_end))(
-            0.5
-        )
+        jax.jit(lambda scale: pk.paged_attention(**given, scale=scale, implementation=back_end))(0.5)
     scores = small.arguments("select_pages")
     with pytest.raises(pk.ArgumentError, match="top_k must be known when the call is traced"):
         jax.jit(lambda top_k: pk.select_pages(**scores | {"top_k": top_k}))(2)

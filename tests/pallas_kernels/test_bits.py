@@ -84,9 +84,7 @@ def test_a_loop_copies_no_pool(back_end):
     def step(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         pool, query = carry
         lengths = jnp.array([100, 200]) + i
-        pool = pallas_kernels.kv_append(
-            pool, token, token, table, lengths, implementation=back_end
-        ).kv_pages
+        pool = pallas_kernels.kv_append(pool, token, token, table, lengths, implementation=back_end).kv_pages
         ids = jnp.broadcast_to(table[:, None, :16], (2, 2, 16))
         out, _ = pallas_kernels.paged_attention(
             query, pool, ids, jnp.full((2, 2), 16, jnp.int32), lengths, implementation=back_end

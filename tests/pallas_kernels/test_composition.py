@@ -70,9 +70,7 @@ SURROUNDINGS = {
 @pytest.mark.parametrize("surrounding", SURROUNDINGS)
 @ON_EVERY
 @EVERY
-def test_what_holds_around_a_call_does_not_change_it(
-    op: str, back_end: str | None, surrounding: str
-) -> None:
+def test_what_holds_around_a_call_does_not_change_it(op: str, back_end: str | None, surrounding: str) -> None:
     function, arrays = call(op, back_end)
     want = jax.jit(function)(**arrays)
     ways = [jax.jit(function)]
@@ -160,8 +158,11 @@ def test_shard_map(back_end: str | None, check: bool) -> None:
     split = [PartitionSpec() if name == "kv_pages" else PartitionSpec("x") for name in names]
     spread = jax.shard_map(
         lambda *values: function(**dict(zip(names, values, strict=True))),
-        mesh=mesh, in_specs=tuple(split), out_specs=PartitionSpec("x"), check_vma=check,
-    )  # fmt: skip
+        mesh=mesh,
+        in_specs=tuple(split),
+        out_specs=PartitionSpec("x"),
+        check_vma=check,
+    )
     same(jax.jit(spread)(*arrays.values()), function(**arrays))
 
 
@@ -169,9 +170,7 @@ def test_shard_map_picks_the_kernel_of_the_platform() -> None:
     wide = small.problems.attention_problem(small.Case(lengths=(20, 33), listed=2))
     mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     split = [PartitionSpec() if name == "kv_pages" else PartitionSpec("x") for name in wide]
-    spread = jax.shard_map(
-        pk.paged_attention, mesh=mesh, in_specs=tuple(split), out_specs=PartitionSpec("x")
-    )
+    spread = jax.shard_map(pk.paged_attention, mesh=mesh, in_specs=tuple(split), out_specs=PartitionSpec("x"))
     lowered = jax.jit(spread).trace(*wide.values()).lower(lowering_platforms=("tpu",))
     assert "tpu_custom_call" in lowered.as_text()
 

@@ -98,18 +98,14 @@ def test_an_untraceable_kernel_is_a_logged_reason(
 
 @pytest.mark.parametrize("broken", BROKEN)
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_our_own_tests_see_it_fail(
-    platform: str, broken: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_tests_see_it_fail(platform: str, broken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     break_kernel(monkeypatch, platform, broken)
     with pytest.raises((AttributeError, NotImplementedError, TypeError)):
         lowered(platform)
 
 
 @pytest.mark.parametrize("name", _gpu.NEEDED)
-def test_a_mosaic_gpu_without_a_name_that_the_kernels_use(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mosaic_gpu_without_a_name_that_the_kernels_use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(_gpu.plgpu, name, raising=False)
     assert name in _gpu.missing()
     problem = problems.attention_problem(WIDE)
@@ -129,9 +125,7 @@ def test_every_name_of_mosaic_gpu_is_asked_for() -> None:
     assert "mosaic_gpu" in lowered("gpu")
 
 
-def test_a_shape_that_costs_an_accelerator_its_kernel_is_said_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_shape_that_costs_an_accelerator_its_kernel_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     narrow = problems.attention_problem(Case(lengths=(40, 3), listed=2, head_dim=64, stored=64))
     call = jax.jit(lambda problem: pk.paged_attention(**problem))
     with caplog.at_level(logging.INFO, "pallas_kernels"):
@@ -147,27 +141,20 @@ BAD = ["0.0.43", "0.0.44", "0.0.45", "0.0.43.1", "0.0.45.dev20260801"]
 
 
 @pytest.mark.parametrize("version", BAD)
-def test_a_libtpu_that_copies_zeros_is_refused(
-    version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_libtpu_that_copies_zeros_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     for implementation in (None, "tpu"):
         with pytest.raises(pk.LibtpuError, match=f"libtpu {version} makes Pallas") as caught:
             lowered("tpu", implementation)
         assert "\n" not in str(caught.value)
     assert "custom_call" not in lowered("tpu", "xla")
-    assert (
-        "copy zeros"
-        in pk.explain("paged_attention", **problems.attention_problem(WIDE)).reasons["tpu"]
-    )
+    assert "copy zeros" in pk.explain("paged_attention", **problems.attention_problem(WIDE)).reasons["tpu"]
     monkeypatch.setattr("pallas_kernels.analysis.devices._installed", lambda module: True)
     with pytest.raises(pk.LibtpuError, match="the one that goes with your jax"):
         require_compiler(CHIPS["v5e"])
 
 
-@pytest.mark.parametrize(
-    "version", ["0.0.42", "0.0.42.1", "0.0.46", "0.0.48", "0.0.50.1", "0.0.430"]
-)
+@pytest.mark.parametrize("version", ["0.0.42", "0.0.42.1", "0.0.46", "0.0.48", "0.0.50.1", "0.0.430"])
 def test_other_versions_of_libtpu_are_not(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     assert "tpu_custom_call" in lowered("tpu")

@@ -17,9 +17,7 @@ from tests.pallas_kernels import problems
 from tests.pallas_kernels.op_tests import BF16, F32, FP8, INT8, close, jitted
 from tests.pallas_kernels.problems import Case
 
-FEW = settings(
-    max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+FEW = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(FEW, max_examples=150, derandomize=False, print_blob=True)
 DTYPES = ((F32, F32), (BF16, BF16), (BF16, F32), (INT8, BF16), (FP8, BF16))  # pool, query
 BACK_ENDS = ("xla", "tpu_interpret")
@@ -33,9 +31,7 @@ def cases(draw: Any, dtypes: Any = DTYPES) -> Case:
     pages = draw(st.integers(1, 6))
     kv_heads = draw(st.sampled_from((1, 2, 3, 4)))
     near_an_edge = st.builds(
-        lambda page, off: max(0, page * page_size + off),
-        st.integers(0, pages),
-        st.integers(-1, 1),
+        lambda page, off: max(0, page * page_size + off), st.integers(0, pages), st.integers(-1, 1)
     )
     return Case(
         lengths=tuple(draw(st.lists(near_an_edge, min_size=1, max_size=4))),

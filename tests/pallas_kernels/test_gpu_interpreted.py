@@ -22,9 +22,7 @@ from tests.pallas_kernels import op_tests, problems
 from tests.pallas_kernels.gpu_interpreter import call
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case, ragged
 
-pytestmark = pytest.mark.skipif(
-    bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}"
-)
+pytestmark = pytest.mark.skipif(bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}")
 
 
 ATTENTION_CASES = (
@@ -33,16 +31,22 @@ ATTENTION_CASES = (
     Case(lengths=(64, 300), listed=5, page_size=64, query_heads=34, query=BF16, pool=BF16),
     Case(lengths=(70, 33, 64), listed=3, pool=INT8, query=BF16, query_heads=10),
     Case(lengths=(64, 33, 0), listed=2, page_size=64, pool=FP8, query=BF16, head_dim=64),
-)  # fmt: skip
+)
 ATTENTION_MATRIX = tuple(
     Case(
-        lengths=ragged(p, 512 // p + 2), listed=listed, page_size=p, pool=pool, query=BF16,
-        query_heads=2 * G, head_dim=H, seed=p + G,
+        lengths=ragged(p, 512 // p + 2),
+        listed=listed,
+        page_size=p,
+        pool=pool,
+        query=BF16,
+        query_heads=2 * G,
+        head_dim=H,
+        seed=p + G,
     )
     for p, listed in ((16, 9), (32, 7), (64, 5), (256, 3))
     for pool in (BF16, INT8, FP8)
     for G, H in ((1, 128), (5, 96), (16, 64), (40, 128))
-)  # fmt: skip
+)
 
 
 class TestPagedAttention(op_tests.PagedAttentionTests):
@@ -82,7 +86,7 @@ class TestPageScores(op_tests.PageScoresTests):
         (Case(lengths=(*ragged(16, 20), 1024), listed=1, page_size=16), 1, 1),
         (Case(lengths=(2048, 0, 16, 1025), listed=1, page_size=16, query_heads=8, head_dim=80), 2, 2),
         (Case(lengths=(8192, 40), listed=1, page_size=16, pool=BF16, query=BF16), 1, 1),
-    )  # fmt: skip
+    )
 
     def call(self, op: str, **arguments: Any) -> Any:
         rows = jnp.arange(len(arguments["lengths_b"]), dtype=jnp.int32)
@@ -97,7 +101,7 @@ PREFIX_CASES = (
     (Case(lengths=(40, 0, 33, 1), listed=3, query=BF16, pool=BF16), 2, (70, 0)),
     (Case(lengths=ragged(16, 5), listed=4, page_size=16, query=BF16, pool=BF16, query_heads=18), 7, (128,)),
     (Case(lengths=(70,) * 7, listed=2, page_size=64, query=BF16, pool=INT8, query_heads=20), 7, (120,)),
-)  # fmt: skip
+)
 
 
 class TestPrefixAttention(op_tests.PrefixAttentionTests):
@@ -119,10 +123,12 @@ class TestPrefixAttention(op_tests.PrefixAttentionTests):
 
     def test_samples_mixed_up_are_caught(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            compose, "unstack_samples", lambda stacked, samples, heads: stacked.reshape(
+            compose,
+            "unstack_samples",
+            lambda stacked, samples, heads: stacked.reshape(
                 stacked.shape[0] * samples, -1, *stacked.shape[2:]
-            )
-        )  # fmt: skip
+            ),
+        )
         with pytest.raises(AssertionError):
             self.test_equals_reference(*PREFIX_CASES[0])
 
@@ -216,9 +222,7 @@ def test_bytes_moved_are_those_of_the_listed_pages(copied: list[int]) -> None:
         jax.block_until_ready(call(gpu, "paged_attention", {**problem, "scale": 0.1}))
         listed = int(np.asarray(problem["num_pages_bk"]).sum())
         query = len(case.lengths) * case.kv_heads * gpu_kernel.block_rows(1, 128) * 128
-        parts = gpu_kernel.list_parts(
-            len(case.lengths) * case.kv_heads, case.listed, case.page_size
-        )
+        parts = gpu_kernel.list_parts(len(case.lengths) * case.kv_heads, case.listed, case.page_size)
         assert sum(copied) == listed * 2 * case.page_size * 128 + parts * query
 
 
@@ -256,9 +260,7 @@ def test_refusals_say_why(words: str) -> None:
 
 
 def test_a_gpu_without_tma_is_refused() -> None:
-    device = jax.sharding.AbstractDevice(
-        device_kind="NVIDIA A100-SXM4-80GB", num_cores=108, platform="cuda"
-    )
+    device = jax.sharding.AbstractDevice(device_kind="NVIDIA A100-SXM4-80GB", num_cores=108, platform="cuda")
     mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
     with jax.sharding.use_abstract_mesh(mesh):
         assert "TMA" in str(_gpu.refusal())

@@ -17,9 +17,7 @@ from tests.pallas_kernels import op_tests, problems
 from tests.pallas_kernels.gpu_interpreter import call
 from tests.pallas_kernels.op_tests import BF16, FP8, INT8, Case
 
-pytestmark = pytest.mark.skipif(
-    bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}"
-)
+pytestmark = pytest.mark.skipif(bool(_gpu.missing()), reason=f"no whole Mosaic GPU in jax {jax.__version__}")
 
 SELECT_CASES = (  # pages, listed, always listed (sinks, local), with a page table
     (2048, 64, (0, 1), True),
@@ -39,9 +37,7 @@ class TestSelectPages(op_tests.SelectPagesTests):
 
     @pytest.mark.parametrize(("P", "J", "always", "tabled"), SELECT_CASES, ids=str)
     def test_any_row_of_pages(self, P: int, J: int, always: tuple[int, int], tabled: bool) -> None:
-        problem = self.problem(P, J, tabled) | dict(
-            zip(("sink_pages", "local_pages"), always, strict=True)
-        )
+        problem = self.problem(P, J, tabled) | dict(zip(("sink_pages", "local_pages"), always, strict=True))
         for got, want in zip(
             self.call("select_pages", **problem), self.want("select_pages", **problem), strict=True
         ):
@@ -63,9 +59,7 @@ class TestSelectPages(op_tests.SelectPagesTests):
         }
 
     @pytest.mark.parametrize("bug", [(0, -1), (1, 0)], ids=["a tie too few", "next key"])
-    def test_a_wrong_threshold_is_caught(
-        self, bug: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_wrong_threshold_is_caught(self, bug: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
         real = gpu_threshold.threshold
         monkeypatch.setattr(
             gpu_threshold,
@@ -77,9 +71,7 @@ class TestSelectPages(op_tests.SelectPagesTests):
 
     def test_too_many_pages_are_refused(self) -> None:
         scores, lengths = jnp.zeros((1, 1, 8193)), jnp.ones((1,), jnp.int32)
-        reason = select_gpu.check(
-            scores, lengths, page_size=16, top_k=4, sink_pages=0, local_pages=1
-        )
+        reason = select_gpu.check(scores, lengths, page_size=16, top_k=4, sink_pages=0, local_pages=1)
         assert reason == "8193 pages a sequence are more than 8192"
 
 
@@ -94,7 +86,7 @@ class TestKvAppend(op_tests.KvAppendTests):
         (dataclasses.replace(LARGE, page_size=256), 1, (1, 1, 1, 1, 0), 2),
         (dataclasses.replace(LARGE, page_size=128), 70, (1, 70, 64, 3, 0), 1),
         (Case(lengths=(47, 48, 5), listed=1, page_size=48, pool=BF16, stored=256), 50, (50, 1, 2), 2),
-    )  # fmt: skip
+    )
 
     def call(self, op: str, **arguments: Any) -> Any:
         B, T = arguments["key_btkh"].shape[:2]
@@ -102,9 +94,7 @@ class TestKvAppend(op_tests.KvAppendTests):
         return call(append_gpu, op, every | arguments)
 
     @pytest.mark.parametrize(("case", "tokens", "new_tokens", "kinds"), CASES, ids=str)
-    def test_equals_reference(
-        self, case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int
-    ) -> None:
+    def test_equals_reference(self, case: Case, tokens: int, new_tokens: tuple[int, ...], kinds: int) -> None:
         super().test_equals_reference(case, tokens, new_tokens, kinds)
 
     @pytest.mark.parametrize("tokens", [1, 20])
@@ -120,12 +110,8 @@ class TestKvAppend(op_tests.KvAppendTests):
         touched = np.asarray(problem["page_table_bp"])
         touched = {*touched[0, 1:pages], *touched[2, : -(-(8 + tokens) // 16)]}
         others = [page for page in range(len(pool)) if page not in touched]
-        np.testing.assert_array_equal(
-            pool[jnp.array(others)], problem["kv_pages"][jnp.array(others)]
-        )
-        np.testing.assert_array_equal(
-            summaries[jnp.array([0, 2, 3, 5])], tall[jnp.array([0, 2, 3, 5])]
-        )
+        np.testing.assert_array_equal(pool[jnp.array(others)], problem["kv_pages"][jnp.array(others)])
+        np.testing.assert_array_equal(summaries[jnp.array([0, 2, 3, 5])], tall[jnp.array([0, 2, 3, 5])])
 
     @pytest.mark.parametrize("tokens", [1, 20])
     def test_a_summary_of_one_row_too_many_is_caught(
@@ -138,8 +124,6 @@ class TestKvAppend(op_tests.KvAppendTests):
             super().test_equals_reference(case, tokens, (tokens, tokens), 1)
 
     def test_refusals_say_why(self) -> None:
-        problem = problems.append_problem(
-            Case(lengths=(5,), listed=1, pool=INT8, query=BF16), 1, (1,)
-        )
+        problem = problems.append_problem(Case(lengths=(5,), listed=1, pool=INT8, query=BF16), 1, (1,))
         with pytest.raises(errors.UnsupportedError, match="may rescale a whole page of int8"):
             op_tests.pallas_kernels.kv_append(**problem, implementation="gpu")

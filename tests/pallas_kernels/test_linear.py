@@ -55,9 +55,7 @@ def test_rows_do_not_depend_on_their_neighbours(transposed):
     needs_numba("cpu")
     x, weight = problem(8, 300, 515, transposed, jnp.bfloat16)
     alone = jnp.zeros_like(x).at[2].set(x[2])
-    got = [
-        pk.linear(rows, weight, transposed=transposed, implementation="cpu") for rows in (x, alone)
-    ]
+    got = [pk.linear(rows, weight, transposed=transposed, implementation="cpu") for rows in (x, alone)]
     np.testing.assert_array_equal(got[0][2], got[1][2])
 
 
@@ -75,9 +73,7 @@ def test_linear_has_derivatives(dtype):
         assert ours.dtype == theirs.dtype
         scale = np.abs(np.asarray(theirs, np.float32)).max()
         tolerance = (1e-5 if dtype == jnp.float32 else 1e-2) * scale
-        np.testing.assert_allclose(
-            ours.astype(jnp.float32), theirs.astype(jnp.float32), atol=tolerance
-        )
+        np.testing.assert_allclose(ours.astype(jnp.float32), theirs.astype(jnp.float32), atol=tolerance)
 
 
 def test_many_rows_are_left_to_xla():

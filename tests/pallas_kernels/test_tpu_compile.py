@@ -21,13 +21,7 @@ pytest.importorskip("libtpu", reason="the TPU compiler is in the extra `aot`")
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
-CHIPS = {
-    "v4": "v4:2x2x2",
-    "v5e": "v5e:2x4",
-    "v5p": "v5p:2x2x2",
-    "v6e": "v6e:2x4",
-    "tpu7x": "tpu7x:2x2x2",
-}
+CHIPS = {"v4": "v4:2x2x2", "v5e": "v5e:2x4", "v5p": "v5p:2x2x2", "v6e": "v6e:2x4", "tpu7x": "tpu7x:2x2x2"}
 # (query heads, KV heads) of Qwen3 0.6B and 1.7B, 4B and 8B, 14B, 32B
 HEADS = ((16, 8), (32, 8), (40, 8), (64, 8))
 H = 128
@@ -44,13 +38,19 @@ def mesh_of(chip: str, parallel: int) -> Mesh:
 
 
 def sparse_layer(
-    query: Any, pool: Any, key: Any, value: Any, table: Any, lengths: Any, summaries: Any,
-    *, page_size: int, top_k: int,
-) -> Any:  # fmt: skip
+    query: Any,
+    pool: Any,
+    key: Any,
+    value: Any,
+    table: Any,
+    lengths: Any,
+    summaries: Any,
+    *,
+    page_size: int,
+    top_k: int,
+) -> Any:
     """Append, score, select, attend: one layer's decode step."""
-    pool, summaries, _ = pallas_kernels.kv_append(
-        pool, key, value, table, lengths, summaries_mkrph=summaries
-    )
+    pool, summaries, _ = pallas_kernels.kv_append(pool, key, value, table, lengths, summaries_mkrph=summaries)
     lengths = lengths + 1
     scores = pallas_kernels.page_scores(query, summaries, lengths, page_size=page_size)
     ids, num = pallas_kernels.select_pages(
@@ -77,15 +77,7 @@ def compile_layer(
     pages = min(batch * P, (6 << 30) * parallel // (K * 2 * page_size * H * 2))  # fits a small chip
     by = PartitionSpec
     head, everywhere = by(None, "heads"), by()
-    specs = (
-        head,
-        head,
-        by(None, None, "heads"),
-        by(None, None, "heads"),
-        everywhere,
-        everywhere,
-        head,
-    )
+    specs = (head, head, by(None, None, "heads"), by(None, None, "heads"), everywhere, everywhere, head)
     shapes = (
         ((batch, N, H), dtype),
         ((pages, K, 2, page_size, H), dtype),
@@ -100,9 +92,7 @@ def compile_layer(
         for (shape, kind), spec in zip(shapes, specs, strict=True)
     ]
     step = functools.partial(sparse_layer, page_size=page_size, top_k=1024 // page_size)
-    sharded = jax.shard_map(
-        step, mesh=mesh, in_specs=specs, out_specs=(head, head, head), check_vma=False
-    )
+    sharded = jax.shard_map(step, mesh=mesh, in_specs=specs, out_specs=(head, head, head), check_vma=False)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         return jax.jit(sharded, donate_argnums=(1, 6)).lower(*arguments).compile()
 
@@ -131,18 +121,23 @@ def test_tensor_parallel_heads() -> None:
 @pytest.mark.parametrize("parallel", [1, 2, 4, 8])
 @pytest.mark.parametrize("chip", CHIPS)
 def test_every_model_and_split(chip: str, heads: tuple[int, int], parallel: int) -> None:
-    compiled = compile_layer(
-        chip, batch=16, tokens=32_768, page_size=64, heads=heads, parallel=parallel
-    )
+    compiled = compile_layer(chip, batch=16, tokens=32_768, page_size=64, heads=heads, parallel=parallel)
     assert_kernels_in_place(compiled)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch", "tokens", "page_size"),
-    [(1, 4096, 16), (1, 131_072, 16), (8, 131_072, 16), (64, 32_768, 16), (256, 32_768, 64),
-     (256, 131_072, 256), (3, 8192, 128)],
-)  # fmt: skip
+    [
+        (1, 4096, 16),
+        (1, 131_072, 16),
+        (8, 131_072, 16),
+        (64, 32_768, 16),
+        (256, 32_768, 64),
+        (256, 131_072, 256),
+        (3, 8192, 128),
+    ],
+)
 @pytest.mark.parametrize("chip", CHIPS)
 def test_every_batch_and_length(chip: str, batch: int, tokens: int, page_size: int) -> None:
     assert_kernels_in_place(compile_layer(chip, batch=batch, tokens=tokens, page_size=page_size))
@@ -207,11 +202,7 @@ def test_illegal_requests_fail_with_our_message() -> None:
     mesh = mesh_of("v5e", 1)
     arguments = attention_arguments(mesh, 8, 4, 64, jnp.bfloat16, jnp.bfloat16, stored=192)
     with pytest.raises(pallas_kernels.UnsupportedError, match="multiple of 128 numbers a head"):
-        jax.jit(functools.partial(pallas_kernels.paged_attention, implementation="tpu")).lower(
-            *arguments
-        )
+        jax.jit(functools.partial(pallas_kernels.paged_attention, implementation="tpu")).lower(*arguments)
     arguments = attention_arguments(mesh, 8, 4, 24, jnp.bfloat16, jnp.bfloat16, stored=128)
     with pytest.raises(pallas_kernels.UnsupportedError, match="page size must be a multiple"):
-        jax.jit(functools.partial(pallas_kernels.paged_attention, implementation="tpu")).lower(
-            *arguments
-        )
+        jax.jit(functools.partial(pallas_kernels.paged_attention, implementation="tpu")).lower(*arguments)

@@ -61,9 +61,7 @@ class TestPagedAttention(Interpreted, PagedAttentionTests):
     def test_equals_reference(self, case: Case) -> None:
         self.compare(case)
 
-    @pytest.mark.parametrize(
-        ("query_heads", "kv_heads"), [(16, 8), (12, 4), (6, 6), (256, 8)], ids=str
-    )
+    @pytest.mark.parametrize(("query_heads", "kv_heads"), [(16, 8), (12, 4), (6, 6), (256, 8)], ids=str)
     def test_log_sum_exps_of_whole_sequences(self, query_heads: int, kv_heads: int) -> None:
         """Where blocks hold whole sequences and their heads fit the lanes, rows of them leave the kernel."""
         heads = {"query_heads": query_heads, "kv_heads": kv_heads}
@@ -171,9 +169,7 @@ class OnMachine(OpTests):
         if "key_btkh" in arguments:
             arguments["rows_b"] = jnp.arange(len(arguments["lengths_b"]), dtype=jnp.int32)
         with machine.watched():
-            return jax.block_until_ready(
-                jax.jit(lambda arrays: function(**arrays, **static))(arguments)
-            )
+            return jax.block_until_ready(jax.jit(lambda arrays: function(**arrays, **static))(arguments))
 
 
 LONG = Case(lengths=(0, 31, 33, 256), listed=8)
@@ -232,9 +228,7 @@ def into_the_slot_being_read(
     ring = refs.ring.shape[0]
     wrong = (slot + 1) % ring if isinstance(slot, int) else jax.lax.rem(slot + 1, ring)
     source = refs.pool.at[attention_kernel.page_at(refs, index, first, j), head]
-    attention_kernel.pltpu.make_async_copy(
-        source, refs.ring.at[wrong, item, j], refs.sems.at[slot]
-    ).start()
+    attention_kernel.pltpu.make_async_copy(source, refs.ring.at[wrong, item, j], refs.sems.at[slot]).start()
 
 
 class TestPlantedBugs(OnMachine):
@@ -253,9 +247,7 @@ class TestPlantedBugs(OnMachine):
             pytest.param("lazy", "page_at", previous_page, marks=pytest.mark.slow),
         ],
     )
-    def test_paged_attention(
-        self, monkeypatch: pytest.MonkeyPatch, mode: str, name: str, bug: Any
-    ) -> None:
+    def test_paged_attention(self, monkeypatch: pytest.MonkeyPatch, mode: str, name: str, bug: Any) -> None:
         self.mode = mode
         monkeypatch.setattr(attention_kernel, name, bug)
         full = Case(lengths=(64,) * 6, listed=2)  # two turns of the ring, both full

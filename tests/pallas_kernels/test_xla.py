@@ -81,8 +81,7 @@ class TestKvAppendPicked(Picked, KvAppendTests):
 def test_rows_are_together_on_gpus_alone() -> None:
     doubled = jax.jit(lambda: _xla.map_rows(lambda row: 2 * row, 40))
     cpu, gpu = (
-        doubled.trace().lower(lowering_platforms=(platform,)).as_text()
-        for platform in ("cpu", "cuda")
+        doubled.trace().lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")
     )
     assert "while" in cpu
     assert "tensor<40xi32>" in gpu.split("while")[0]

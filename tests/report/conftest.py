@@ -9,7 +9,7 @@ import pytest
 
 from kinetics_jax.costs import chips
 from kinetics_jax.report.figures import Drawing, draw_all
-from kinetics_jax.scaling.results import (
+from kinetics_jax.scaling.law.results import (
     Band,
     CellSummary,
     Claim,
@@ -19,14 +19,18 @@ from kinetics_jax.scaling.results import (
     Results,
     SparseGain,
 )
-from kinetics_jax.scaling.shapes import shape_results
+from kinetics_jax.scaling.law.without_traces import shape_results
 
 HOSTILE = "<script>alert('x')</script>&\"$\\frac{$\x1b[31m\u202e"
 """A name that would break markup, mathtext, terminals and the order of letters, were it let through."""
 SIZES = {
-    "qwen3-0.6b": 0.6e9, "qwen3-1.7b": 1.7e9, "qwen3-4b": 4e9, "qwen3-8b": 8.2e9,
-    "qwen3-14b": 14.8e9, "qwen3-32b": 32.8e9,
-}  # fmt: skip
+    "qwen3-0.6b": 0.6e9,
+    "qwen3-1.7b": 1.7e9,
+    "qwen3-4b": 4e9,
+    "qwen3-8b": 8.2e9,
+    "qwen3-14b": 14.8e9,
+    "qwen3-32b": 32.8e9,
+}
 MODELS = tuple(sorted(SIZES))
 FLAVOURS = ("held_out", "paper")
 
@@ -39,19 +43,19 @@ def frontier(flavour, models, sizes, costs, sparse=True, seed=0):
     accuracy = np.maximum.accumulate(stacked.max(axis=0))
     best = stacked.argmax(axis=0)
     fits = np.arange(len(costs)) >= 10
-    share = np.exp(
-        40 * (stacked.T - stacked.max(axis=0)[:, None]) + rng.normal(size=stacked.T.shape)
-    )
+    share = np.exp(40 * (stacked.T - stacked.max(axis=0)[:, None]) + rng.normal(size=stacked.T.shape))
     share = np.where(fits[:, None], share / share.sum(axis=1, keepdims=True), 0.0)
     tera = costs / 1e12
     nan = np.full(len(costs), np.nan)
     return FrontierResult(
-        flavour=flavour, choice="question",
+        flavour=flavour,
+        choice="question",
         accuracy=np.where(fits, accuracy, np.nan),
         low=np.where(fits, accuracy * 0.85, np.nan),
         high=np.where(fits, np.minimum(accuracy * 1.12, 1), np.nan),
         model=tuple(models[m] if ok else "" for m, ok in zip(best, fits, strict=True)),
-        model_share=share, bands=bands(models, best, fits, costs, accuracy),
+        model_share=share,
+        bands=bands(models, best, fits, costs, accuracy),
         tokens=np.where(fits, 91.7 * tera**0.8 * rng.uniform(0.9, 1.1, len(costs)), np.nan),
         trials=np.where(fits, np.clip(tera**0.3 / 4, 1, 32), np.nan),
         length=np.where(fits, np.clip(91.7 * tera**0.8, 2048, 32768), np.nan),
@@ -63,7 +67,7 @@ def frontier(flavour, models, sizes, costs, sparse=True, seed=0):
             "trials.b": Estimate(value=float("nan"), unit="", note="the search did not converge"),
         },
         curves={"tokens": (91.7, 0.8, 0.0)} | ({"kv_budget": (81.8, 0.25, -212.0)} if sparse else {}),
-    )  # fmt: skip
+    )
 
 
 def model_curves(models, sizes, costs, bonus=0.0):
@@ -72,12 +76,16 @@ def model_curves(models, sizes, costs, bonus=0.0):
     return {
         name: np.where(
             np.arange(len(costs)) >= 10,
-            np.clip((0.25 + 0.19 * np.log2(size / 0.5e9) ** 0.8 + bonus)
-                    / (1 + np.exp(-3.2 * (x - 1.9 - 0.3 * np.log2(size / 0.5e9) ** 0.8))), 0, 1),
+            np.clip(
+                (0.25 + 0.19 * np.log2(size / 0.5e9) ** 0.8 + bonus)
+                / (1 + np.exp(-3.2 * (x - 1.9 - 0.3 * np.log2(size / 0.5e9) ** 0.8))),
+                0,
+                1,
+            ),
             0.0,
         )
         for name, size in zip(models, sizes, strict=True)
-    }  # fmt: skip
+    }
 
 
 def bands(models, best, fits, costs, accuracy):
@@ -85,9 +93,7 @@ def bands(models, best, fits, costs, accuracy):
     found = []
     for g in np.flatnonzero(fits):
         if found and found[-1].model == models[best[g]]:
-            found[-1] = dataclasses.replace(
-                found[-1], end=float(costs[g]), end_accuracy=float(accuracy[g])
-            )
+            found[-1] = dataclasses.replace(found[-1], end=float(costs[g]), end_accuracy=float(accuracy[g]))
         else:
             point, solved = float(costs[g]), float(accuracy[g])
             found.append(
@@ -103,16 +109,22 @@ def bands(models, best, fits, costs, accuracy):
     return tuple(found)
 
 
-def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODELS, sparse=True,
-             flavours=FLAVOURS, priced=True, projected="", dropped=2, **replaced):  # fmt: skip
+def make_law(
+    dataset="aime24",
+    source="someone/traces",
+    chip="b200",
+    models=MODELS,
+    sparse=True,
+    flavours=FLAVOURS,
+    priced=True,
+    projected="",
+    dropped=2,
+    **replaced,
+):
     """A law of the paper's shape on a chip of ``costs.chips``."""
     hardware = chips[chip]
-    sizes = tuple(
-        SIZES.get(name.casefold(), 32.5e9 if name.endswith("-32b") else 5e9) for name in models
-    )
-    costs = (
-        np.geomspace(2e13, 4e16, 100) * hardware.peak("bfloat16") / chips["b200"].peak("bfloat16")
-    )
+    sizes = tuple(SIZES.get(name.casefold(), 32.5e9 if name.endswith("-32b") else 5e9) for name in models)
+    costs = np.geomspace(2e13, 4e16, 100) * hardware.peak("bfloat16") / chips["b200"].peak("bfloat16")
     cells = tuple(
         CellSummary(
             source=source,
@@ -128,26 +140,42 @@ def make_law(dataset="aime24", source="someone/traces", chip="b200", models=MODE
         for i, name in enumerate(models)
     )
     law = Law(
-        dataset=dataset, source=source, chip=chip, chip_label=hardware.label,
+        dataset=dataset,
+        source=source,
+        chip=chip,
+        chip_label=hardware.label,
         usd_per_hour=hardware.usd_per_hour if priced else None,
-        peak_flops=hardware.peak("bfloat16"), cost_mode="exact", overlap="sum",
-        projected_policy=projected, questions=30, dropped_questions=dropped, models=tuple(models),
-        sizes=sizes, cells=cells, costs=costs, model_curves=model_curves(models, sizes, costs, 0.06),
+        peak_flops=hardware.peak("bfloat16"),
+        cost_mode="exact",
+        overlap="sum",
+        projected_policy=projected,
+        questions=30,
+        dropped_questions=dropped,
+        models=tuple(models),
+        sizes=sizes,
+        cells=cells,
+        costs=costs,
+        model_curves=model_curves(models, sizes, costs, 0.06),
         frontiers={
-            name: frontier(name, models, sizes, costs, sparse, seed=i)
-            for i, name in enumerate(flavours)
+            name: frontier(name, models, sizes, costs, sparse, seed=i) for i, name in enumerate(flavours)
         },
         optimism=Estimate(value=6.1, unit="points of accuracy", low=4.9, high=7.8)
-        if len(flavours) > 1 else None,
+        if len(flavours) > 1
+        else None,
         threshold=Estimate(value=14.8e9, unit="parameters", low=8.2e9, high=14.8e9)
-        if len(models) > 1 else None,
+        if len(models) > 1
+        else None,
         sparse=SparseGain(
-            flavour=flavours[-1], dense=np.linspace(0, 0.7, 100), sparse=np.linspace(0, 0.8, 100),
+            flavour=flavours[-1],
+            dense=np.linspace(0, 0.7, 100),
+            sparse=np.linspace(0, 0.8, 100),
             gain=Estimate(value=4.9, unit="points of accuracy", low=2.1, high=7.7),
             cheaper=Estimate(value=1.4, unit="× less cost", low=1.1, high=1.9),
-        ) if sparse else None,
+        )
+        if sparse
+        else None,
         notes=("Prompt lengths are assumed: 200 tokens.",),
-    )  # fmt: skip
+    )
     return dataclasses.replace(law, **replaced)
 
 
@@ -162,18 +190,11 @@ def make_results(laws=None, shape_chips=("b200", "tpu_v6e"), **replaced):
             "Choosing on held-out samples costs 6 points of accuracy against the paper’s rule.",
         ),
         claims=(
-            Claim(
-                "sizes",
-                "Below 14B a larger model is the better buy.",
-                "14.8 B (8.2 … 14.8)",
-                "holds",
-            ),
+            Claim("sizes", "Below 14B a larger model is the better buy.", "14.8 B (8.2 … 14.8)", "holds"),
             Claim("tokens", "Optimal tokens double 1.74× per doubling of cost.", "1.31×", "fails"),
             Claim("32B", "32B is not efficient below 10⁵ TeFLOPs.", "no 32B traces", "untested"),
         ),
-        inputs=(
-            {"path": "traces.csv.gz", "format": "trials CSV", "rows": 46000, "sha256": "ab" * 32},
-        ),
+        inputs=({"path": "traces.csv.gz", "format": "trials CSV", "rows": 46000, "sha256": "ab" * 32},),
         skipped=("GLM-5: no shape is known for it",),
         settings={"chip": ["b200"], "seed": 0, "bootstrap": 1000, "config": None},
         versions={"kinetics_jax": "0.1.0", "numpy": "2.3.0"},
@@ -190,18 +211,17 @@ CASES: dict[str, Callable[[], Results]] = {
     "projected": lambda: make_results([make_law(), make_law(projected="block_topk 16×64")]),
     "hostile": lambda: make_results(
         [make_law(dataset=HOSTILE, source=HOSTILE, models=(HOSTILE, "_模型-七", "qwen3-8b"))],
-        answers=(HOSTILE,), claims=(Claim(HOSTILE, HOSTILE, HOSTILE, "fails"),), skipped=(HOSTILE,),
-        inputs=({"path": HOSTILE, "sha256": "0" * 64},), settings={HOSTILE: HOSTILE},
+        answers=(HOSTILE,),
+        claims=(Claim(HOSTILE, HOSTILE, HOSTILE, "fails"),),
+        skipped=(HOSTILE,),
+        inputs=({"path": HOSTILE, "sha256": "0" * 64},),
+        settings={HOSTILE: HOSTILE},
     ),
     "nothing fits": lambda: make_results([nothing_fits()]),
     "no traces": lambda: make_results([], answers=(), claims=(), inputs=(), skipped=()),
-    "every chip": lambda: make_results(
-        [make_law(chip=name) for name in chips], shape_chips=tuple(chips)
-    ),
-    "one size": lambda: make_results(
-        [make_law(models=tuple(f"family-{i}-32b" for i in range(9)))]
-    ),
-}  # fmt: skip
+    "every chip": lambda: make_results([make_law(chip=name) for name in chips], shape_chips=tuple(chips)),
+    "one size": lambda: make_results([make_law(models=tuple(f"family-{i}-32b" for i in range(9)))]),
+}
 """What a run may give, by name."""
 
 
@@ -210,10 +230,21 @@ def nothing_fits():
     law = make_law(flavours=("held_out",))
     nan = np.full(len(law.costs), np.nan)
     empty = dataclasses.replace(
-        law.frontiers["held_out"], accuracy=nan, low=nan, high=nan, model=("",) * len(nan), bands=(),
-        model_share=np.zeros((len(nan), len(law.models))), tokens=nan, trials=nan, length=nan,
-        kv_budget=nan, dense_share=nan, fits={}, curves={},
-    )  # fmt: skip
+        law.frontiers["held_out"],
+        accuracy=nan,
+        low=nan,
+        high=nan,
+        model=("",) * len(nan),
+        bands=(),
+        model_share=np.zeros((len(nan), len(law.models))),
+        tokens=nan,
+        trials=nan,
+        length=nan,
+        kv_budget=nan,
+        dense_share=nan,
+        fits={},
+        curves={},
+    )
     flat = {name: np.zeros(len(nan)) for name in law.models}
     return dataclasses.replace(law, frontiers={"held_out": empty}, model_curves=flat)
 

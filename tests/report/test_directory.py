@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.report.directory import FORMAT, MANIFEST, check_out_dir, whole_directory
-from kinetics_jax.spec.errors import InputError
 
 
 def finish(folder, *names, text="new"):
@@ -79,9 +79,7 @@ def test_a_foreign_link_and_a_foreign_folder_are_safe_too(tmp_path):
         check_out_dir(tmp_path / "other")
 
 
-@pytest.mark.parametrize(
-    "manifest", ["not json", "[]", "{}", '{"format": "other", "files": ["a"]}', "\xff"]
-)
+@pytest.mark.parametrize("manifest", ["not json", "[]", "{}", '{"format": "other", "files": ["a"]}', "\xff"])
 def test_a_directory_that_only_looks_like_a_result_is_refused(tmp_path, manifest):
     (tmp_path / MANIFEST).write_text(manifest, encoding="latin-1")
     (tmp_path / "a").write_text("mine")

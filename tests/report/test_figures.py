@@ -18,8 +18,7 @@ from kinetics_jax.report.groups import group_laws, leading
 def texts(svg):
     """All text of an SVG."""
     return " ".join(
-        "".join(node.itertext())
-        for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+        "".join(node.itertext()) for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
     )
 
 
@@ -40,9 +39,7 @@ def test_models_that_meet_have_different_colours(any_results):
 def test_a_models_colour_does_not_depend_on_the_other_laws(results_maker, law_maker):
     assert Palette(results_maker([law_maker(models=("Qwen3-8B",))])).colour("QWEN3-8b") == "#e0b000"
     alone = Palette(results_maker([law_maker()]))
-    among = Palette(
-        results_maker([law_maker(), law_maker(dataset="x", models=("other-7b", "qwen3-8b"))])
-    )
+    among = Palette(results_maker([law_maker(), law_maker(dataset="x", models=("other-7b", "qwen3-8b"))]))
     for name in ("qwen3-0.6b", "qwen3-4b", "qwen3-14b", "qwen3-32b"):
         assert alone.colour(name) == among.colour(name)
     assert alone.colour("") == alone.colour("unheard of") == NOTHING
@@ -101,10 +98,7 @@ def test_what_never_changes_is_said_and_not_drawn(results_maker, law_maker):
     flat = {
         name: dataclasses.replace(
             result,
-            **{
-                q: np.where(np.isfinite(result.tokens), 4.0, np.nan)
-                for q in ("tokens", "trials", "length")
-            },
+            **{q: np.where(np.isfinite(result.tokens), 4.0, np.nan) for q in ("tokens", "trials", "length")},
         )
         for name, result in law.frontiers.items()
     }
@@ -116,9 +110,7 @@ def test_what_never_changes_is_said_and_not_drawn(results_maker, law_maker):
     assert "Attention: dense throughout." in said
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(1e-3, 1e5), (0.8, 1.3), (64, 131072), (2, 4), (1e-9, 1e12)]
-)
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 1e5), (0.8, 1.3), (64, 131072), (2, 4), (1e-9, 1e12)])
 @pytest.mark.parametrize("gap", [0.1, 0.2])
 def test_ticks_are_inside_and_labels_do_not_touch(low, high, gap):
     ticks = _log_ticks(low, high, gap)

@@ -119,9 +119,7 @@ def test_without_a_price_no_dollar_is_shown(cases):
 
 
 def test_markup_escapes_everything_but_markup():
-    assert (
-        el("p", "<b>", Markup("<i>x</i>"), class_='"') == '<p class="&quot;">&lt;b&gt;<i>x</i></p>'
-    )
+    assert el("p", "<b>", Markup("<i>x</i>"), class_='"') == '<p class="&quot;">&lt;b&gt;<i>x</i></p>'
     assert el("img", alt="a<b", src=None) == '<img alt="a&lt;b">'
     assert table(("a",), []) == ""
     assert '<td class="n">1</td>' in table(("a", "b"), [("x", 1)], numeric=(1,))

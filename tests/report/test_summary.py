@@ -22,11 +22,7 @@ def test_the_answer_comes_first_and_bands_follow(results):
 
 
 def test_many_laws_and_answers_are_cut_and_say_so(results_maker, law_maker):
-    laws = [
-        law_maker(dataset=f"set-{i}", chip=chip)
-        for i in range(9)
-        for chip in ("b200", "h100", "a100")
-    ]
+    laws = [law_maker(dataset=f"set-{i}", chip=chip) for i in range(9) for chip in ("b200", "h100", "a100")]
     answers = tuple(f"Answer {i}: " + "use this model for that cost. " * 5 for i in range(20))
     lines = summary_table(results_maker(laws, answers=answers)).splitlines()
     assert len(lines) <= 25

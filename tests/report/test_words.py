@@ -6,24 +6,44 @@ import pytest
 
 from kinetics_jax.report import words
 from kinetics_jax.report.groups import group_laws, leading
-from kinetics_jax.scaling.results import Estimate
+from kinetics_jax.scaling.law.results import Estimate
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.01234, "0.0123"), (4.5, "4.5"), (12345.0, "12,345"), (3.2e17, "3.2·10¹⁷"),
-     (1e13, "10¹³"), (2e-9, "2·10⁻⁹"), (-91.66, "-91.7"), (100.0, "100"), (9.999e6, "9,999,000"),
-     (math.nan, "–"), (None, "–"), (math.inf, "–")],
-)  # fmt: skip
+    [
+        (0.0, "0"),
+        (0.01234, "0.0123"),
+        (4.5, "4.5"),
+        (12345.0, "12,345"),
+        (3.2e17, "3.2·10¹⁷"),
+        (1e13, "10¹³"),
+        (2e-9, "2·10⁻⁹"),
+        (-91.66, "-91.7"),
+        (100.0, "100"),
+        (9.999e6, "9,999,000"),
+        (math.nan, "–"),
+        (None, "–"),
+        (math.inf, "–"),
+    ],
+)
 def test_number(value, text):
     assert words.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0761, "76 ms"), (1.0, "1 s"), (0.99999999, "1 s"), (59.0, "59 s"), (7200.0, "2 h"),
-     (2e-6, "2 µs"), (172800.0, "2 d"), (math.nan, "–")],
-)  # fmt: skip
+    [
+        (0.0761, "76 ms"),
+        (1.0, "1 s"),
+        (0.99999999, "1 s"),
+        (59.0, "59 s"),
+        (7200.0, "2 h"),
+        (2e-6, "2 µs"),
+        (172800.0, "2 d"),
+        (math.nan, "–"),
+    ],
+)
 def test_seconds(value, text):
     assert words.seconds(value) == text
 
@@ -47,9 +67,13 @@ def test_printable_and_shorten():
 
 def test_laws_of_the_same_traces_are_one_group(results_maker, law_maker):
     laws = [
-        law_maker(chip="b200"), law_maker(chip="b200", projected="quest"), law_maker(chip="h100"),
-        law_maker(dataset="AIME 24"), law_maker(dataset="aime-24"), law_maker(dataset="模型", source=""),
-    ]  # fmt: skip
+        law_maker(chip="b200"),
+        law_maker(chip="b200", projected="quest"),
+        law_maker(chip="h100"),
+        law_maker(dataset="AIME 24"),
+        law_maker(dataset="aime-24"),
+        law_maker(dataset="模型", source=""),
+    ]
     groups = group_laws(results_maker(laws))
     assert [len(group.rows) for group in groups] == [3, 1, 1, 1]
     assert groups[0].first is laws[0]

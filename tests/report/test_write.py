@@ -9,10 +9,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.report import write as write_module
 from kinetics_jax.report import write_results
 from kinetics_jax.report.figures import draw_all
-from kinetics_jax.spec.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +79,7 @@ def test_frontier_csv_has_a_row_per_law_flavour_and_grid_point(written):
     ]
     assert len(rows) == len(expected)
     for row, (law, result, g) in zip(rows, expected, strict=True):
-        assert (row["dataset"], row["chip"], row["flavour"]) == (
-            law.dataset,
-            law.chip,
-            result.flavour,
-        )
+        assert (row["dataset"], row["chip"], row["flavour"]) == (law.dataset, law.chip, result.flavour)
         assert float(row["chip_seconds"]) == pytest.approx(law.costs[g] / law.peak_flops)
         assert (row["dollars"] == "") == (law.usd_per_hour is None)
         assert (row["accuracy"] == "") == math.isnan(result.accuracy[g])

@@ -5,8 +5,8 @@ import types
 import numpy as np
 import pytest
 
+from kinetics_jax.policies import Dense
 from kinetics_jax.scaling import Cell
-from kinetics_jax.spec import Dense
 
 PARAMS = {"0.6B": 0.6, "14B": 14.0, "32B": 32.0, "4B": 4.0, "8B": 8.0}
 
@@ -34,12 +34,19 @@ def make_cell():
         shape = (len(rates), samples)
         lengths = np.clip(rng.lognormal(8.5, 0.6, shape), 50, 32_000).round()
         values = {
-            "source": "simulated", "model": model, "policy": policy or Dense(), "dataset": "made-up",
-            "max_tokens": 32_768, "variant": "", "temperature": 0.6,
-            "questions": tuple(f"q{i}" for i in range(len(rates))), "generated_tokens": lengths,
-            "correct": rng.random(shape) < rates[:, None], "present": np.ones(shape, bool),
+            "source": "simulated",
+            "model": model,
+            "policy": policy or Dense(),
+            "dataset": "made-up",
+            "max_tokens": 32_768,
+            "variant": "",
+            "temperature": 0.6,
+            "questions": tuple(f"q{i}" for i in range(len(rates))),
+            "generated_tokens": lengths,
+            "correct": rng.random(shape) < rates[:, None],
+            "present": np.ones(shape, bool),
             "prompt_tokens": np.full(len(rates), 100.0),
-        }  # fmt: skip
+        }
         return Cell(**{**values, **fields})
 
     return make

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax.scaling import fit_power_law
-from kinetics_jax.scaling.batch_fits import fit_power_laws
+from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
 
 
 @settings(max_examples=40, deadline=None)

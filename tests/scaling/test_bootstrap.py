@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.scaling import (
     bootstrap_frontier,
     bootstrap_weights,
@@ -14,7 +16,6 @@ from kinetics_jax.scaling import (
     paper_frontier,
     study_frontier,
 )
-from kinetics_jax.spec import Dense, InputError, TopK
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,9 @@ def study(make_cell, price, params):
             for policy in (Dense(), TopK(64), TopK(256), TopK(1024))
         )
     ]
-    return build_study(cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000),
-                       resolve=params.__getitem__)  # fmt: skip
+    return build_study(
+        cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000), resolve=params.__getitem__
+    )
 
 
 def test_weights_are_resamples_of_the_questions():
@@ -95,8 +97,14 @@ def test_interval_covers_the_truth_as_often_as_it_says(make_cell, price, params)
     covered = []
     for seed in range(120):
         rates = np.random.default_rng(seed).beta(1, 1, 40)
-        study = build_study([make_cell("4B", rates, 8, seed)], price, measure="cost", trials=(1,),
-                            lengths=(), resolve=params.__getitem__)  # fmt: skip
+        study = build_study(
+            [make_cell("4B", rates, 8, seed)],
+            price,
+            measure="cost",
+            trials=(1,),
+            lengths=(),
+            resolve=params.__getitem__,
+        )
         found = bootstrap_frontier(study, [study.cost.max()], resamples=200, seed=seed, smoothing=1)
         ends = found.accuracy_interval(0.9)
         covered.append(ends.low[0] <= 0.5 <= ends.high[0])

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax.costs import price as real_price
+from kinetics_jax.errors import InputError, UnknownNameError
+from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.scaling import (
     Cell,
     best_of_n_allocation,
@@ -19,10 +21,9 @@ from kinetics_jax.scaling import (
     group_cells,
     long_cot_allocation,
     model_curves,
-    pass_at_k,
     read_trials,
 )
-from kinetics_jax.spec import Dense, InputError, TopK, UnknownNameError
+from kinetics_jax.scaling.statistics import pass_at_k
 
 LENGTHS = (2_000, 5_000, 9_000)
 TRIALS = (1, 2, 4)
@@ -31,20 +32,29 @@ TRIALS = (1, 2, 4)
 @pytest.fixture
 def study_of(price, params):
     return functools.partial(
-        build_study, price=price, measure="cost", trials=TRIALS, lengths=LENGTHS,
-        resolve=params.__getitem__,
-    )  # fmt: skip
+        build_study, price=price, measure="cost", trials=TRIALS, lengths=LENGTHS, resolve=params.__getitem__
+    )
 
 
 def test_cells_part_what_is_not_iid_and_pad_what_is_ragged(tmp_path):
-    rows = ["model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens",
-            "m,d,q10,10,5,1,64,0.6,7", "m,d,q10,9,4,0,64,0.6,7", "m,d,q2,0,3,1,64,0.6,8",
-            "m,d,q2,wait0,9,1,64,0.6,8", "m,d,q2,0,3,1,32,0.6,8", "m,d,q2,1,3,1,64,0,8",
-            "m,d,q2,2,3,1,64,0,8"]  # fmt: skip
+    rows = [
+        "model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens",
+        "m,d,q10,10,5,1,64,0.6,7",
+        "m,d,q10,9,4,0,64,0.6,7",
+        "m,d,q2,0,3,1,64,0.6,8",
+        "m,d,q2,wait0,9,1,64,0.6,8",
+        "m,d,q2,0,3,1,32,0.6,8",
+        "m,d,q2,1,3,1,64,0,8",
+        "m,d,q2,2,3,1,64,0,8",
+    ]
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
     cells = group_cells(read_trials(tmp_path / "t.csv"))
     assert [(c.max_tokens, c.variant, c.temperature) for c in cells] == [
-        (32, "", 0.6), (64, "", 0.0), (64, "", 0.6), (64, "wait", 0.6)]  # fmt: skip
+        (32, "", 0.6),
+        (64, "", 0.0),
+        (64, "", 0.6),
+        (64, "wait", 0.6),
+    ]
     ragged = cells[2]
     assert ragged.questions == ("q2", "q10")
     assert ragged.samples.tolist() == [1, 2]
@@ -74,9 +84,7 @@ def test_expected_cost_averages_prices_of_cut_traces(study_of, make_cell, price,
         solved = cell.correct & (cell.generated_tokens <= (setting.length or np.inf))
         want = pass_at_k(8, solved.sum(axis=1), setting.trials)
         np.testing.assert_allclose(study.coverage[:, c], want, rtol=1e-14)
-        np.testing.assert_allclose(
-            study.tokens[:, c], setting.trials * cut.mean(axis=1), rtol=1e-14
-        )
+        np.testing.assert_allclose(study.tokens[:, c], setting.trials * cut.mean(axis=1), rtol=1e-14)
 
 
 def test_ragged_cells_score_every_question_by_its_own_samples(study_of, make_cell):
@@ -103,9 +111,20 @@ def test_published_expected_costs(reference_rows):
         if policy is None:
             continue  # the block form is the cost tests' own
         lengths = np.array([inputs["generation_lengths"]], float)
-        cell = Cell("s", "qwen3-8b", policy, "d", None, "", 0.6, ("q",), lengths,
-                    np.ones_like(lengths, bool), np.ones_like(lengths, bool),
-                    np.array([float(inputs["context_length"])]))  # fmt: skip
+        cell = Cell(
+            "s",
+            "qwen3-8b",
+            policy,
+            "d",
+            None,
+            "",
+            0.6,
+            ("q",),
+            lengths,
+            np.ones_like(lengths, bool),
+            np.ones_like(lengths, bool),
+            np.array([float(inputs["context_length"])]),
+        )
         priced = functools.partial(real_price, chip="b200", mode="reference")
         study = build_study([cell], priced, trials=(1, inputs["num_trials"]), lengths=())
         at = [s.trials for s in study.settings].index(inputs["num_trials"])
@@ -155,15 +174,12 @@ def test_only_questions_that_all_cells_have_take_part(study_of, make_cell):
     study = study_of([make_cell(), more])
     assert study.dropped_questions == 2
     np.testing.assert_allclose(
-        study.where(lambda s: s.model == "8B").coverage,
-        study_of([more.restrict(study.questions)]).coverage,
+        study.where(lambda s: s.model == "8B").coverage, study_of([more.restrict(study.questions)]).coverage
     )
 
 
 def test_halves_share_no_sample_and_keep_ranks_together(study_of, make_cell):
-    study = study_of(
-        [make_cell(samples=7), make_cell("8B", samples=7), make_cell("32B", samples=4)]
-    )
+    study = study_of([make_cell(samples=7), make_cell("8B", samples=7), make_cell("32B", samples=4)])
     first, second = study.halves(np.random.default_rng(0))
     for a, b, block in zip(first, second, study.blocks, strict=True):
         assert not (a & b).any()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from kinetics_jax.scaling.choice import Choice, pick_model, running_best, smooth, take
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling.frontier.best_under_limit import Choice, pick_model, running_best, smooth, take
 
 COSTS = st.integers(1, 12).map(float)
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -17,9 +17,7 @@ GRID = np.array([2.0, 3.0, 5.0, 8.0, 11.0])
 @st.composite
 def tables(draw):
     shape = (draw(st.integers(1, 4)), draw(st.integers(1, 7)))
-    return draw(npst.arrays(float, shape, elements=COSTS)), draw(
-        npst.arrays(float, shape, elements=SCORES)
-    )
+    return draw(npst.arrays(float, shape, elements=COSTS)), draw(npst.arrays(float, shape, elements=SCORES))
 
 
 def brute_force(costs, scores, limit, tolerance):
@@ -53,9 +51,7 @@ def test_what_is_chosen_reaches_the_maximum(table):
 
 
 def test_take_says_nothing_where_nothing_fits():
-    np.testing.assert_array_equal(
-        take(np.array([[7.0, 8.0]]), np.array([[-1, 1]]), -3.0), [[-3, 8]]
-    )
+    np.testing.assert_array_equal(take(np.array([[7.0, 8.0]]), np.array([[-1, 1]]), -3.0), [[-3, 8]])
 
 
 @pytest.mark.parametrize("width", [1, 3, 5])

@@ -7,25 +7,29 @@ import math
 import pytest
 
 from kinetics_jax.scaling import read_trials
-from kinetics_jax.scaling.csv_text import from_cell, to_cell
+from kinetics_jax.scaling.traces.spreadsheet_text import from_cell, to_cell
 
-FORMULAS = ('=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1",
-            "\n=1", "'=1", "''=1", "=", "-", "+-1", "-1e", "－1+1", "＝1", "-nan", "+inf", "--1")  # fmt: skip
-PLAIN = (
-    "a=b",
-    "",
-    "'",
-    "'quoted'",
-    "it's",
-    "-1.5",
-    "+3",
-    "-1e-9",
-    "-.5",
-    "7.",
-    "1-2",
-    "'-1.5",
-    "x =1",
+FORMULAS = (
+    '=HYPERLINK("http://x","y")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "'=1",
+    "''=1",
+    "=",
+    "-",
+    "+-1",
+    "-1e",
+    "－1+1",
+    "＝1",
+    "-nan",
+    "+inf",
+    "--1",
 )
+PLAIN = ("a=b", "", "'", "'quoted'", "it's", "-1.5", "+3", "-1e-9", "-.5", "7.", "1-2", "'-1.5", "x =1")
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -41,8 +45,17 @@ def test_all_else_stays_as_it_is(text):
     assert from_cell(text) == text
 
 
-HEADER = ["source", "model", "dataset", "problem_id", "trial", "gen_tokens", "correct",
-          "temperature", "policy"]  # fmt: skip
+HEADER = [
+    "source",
+    "model",
+    "dataset",
+    "problem_id",
+    "trial",
+    "gen_tokens",
+    "correct",
+    "temperature",
+    "policy",
+]
 
 
 @pytest.mark.parametrize("name", [*(f for f in FORMULAS if f[0] not in "\r\n"), *PLAIN[2:]])

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinetics_jax.errors import InputError
 from kinetics_jax.scaling import (
     extrapolation_error,
     fit_beta_binomial,
     fit_exponentiated_power_law,
     fit_power_law,
-    pass_at_k,
 )
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.scaling.statistics import pass_at_k
+from kinetics_jax.shapes import presets
 
 X = np.geomspace(100, 10_000, 40)
 
@@ -40,10 +41,7 @@ def test_published_token_law(figure_7):
     assert law.per_doubling == pytest.approx(1.74, abs=0.005)
     assert law.identifiable
     in_logs = fit_power_law(*figure_7("optimal_generated_tokens"), space="log")
-    assert (in_logs.a, in_logs.b) == (
-        pytest.approx(189.9, rel=1e-3),
-        pytest.approx(0.707, abs=5e-4),
-    )
+    assert (in_logs.a, in_logs.b) == (pytest.approx(189.9, rel=1e-3), pytest.approx(0.707, abs=5e-4))
 
 
 def test_published_kv_budget_law(figure_7):
@@ -55,13 +53,7 @@ def test_published_kv_budget_law(figure_7):
 
 @pytest.mark.parametrize(
     ("names", "linear", "log"),
-    [
-        (
-            ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b"),
-            1.189,
-            1.150,
-        ),
-    ],
+    [(("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b"), 1.189, 1.150)],
 )
 def test_published_kv_trend(names, linear, log):
     """Facts §2.5: KV bytes against parameters, per doubling; paper's nominal sizes."""
@@ -73,9 +65,11 @@ def test_published_kv_trend(names, linear, log):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.floats(0.01, 1e4), st.floats(-1.5, 2.0).filter(lambda b: abs(b) > 0.05), st.floats(-50, 50),
+    st.floats(0.01, 1e4),
+    st.floats(-1.5, 2.0).filter(lambda b: abs(b) > 0.05),
+    st.floats(-50, 50),
     st.sampled_from(["linear", "log"]),
-)  # fmt: skip
+)
 def test_recovers_an_exact_law_with_a_known_offset(a, b, c, space):
     law = fit_power_law(X, a * X**b, space=space)
     assert (law.a, law.b) == (pytest.approx(a, rel=1e-5), pytest.approx(b, abs=1e-6))
@@ -90,7 +84,10 @@ def test_recovers_an_exact_law_with_a_known_offset(a, b, c, space):
 def test_recovers_a_free_offset(space):
     law = fit_power_law(X, 3 * X**0.6 + 40, offset="free", space=space)
     assert (law.a, law.b, law.c) == (
-        pytest.approx(3, rel=1e-4), pytest.approx(0.6, abs=1e-5), pytest.approx(40, rel=1e-3))  # fmt: skip
+        pytest.approx(3, rel=1e-4),
+        pytest.approx(0.6, abs=1e-5),
+        pytest.approx(40, rel=1e-3),
+    )
     assert law.identifiable
     np.testing.assert_allclose(law.predict(X), 3 * X**0.6 + 40, rtol=1e-6)
 
@@ -178,9 +175,10 @@ def test_extensions_of_pass_at_k_on_real_counts(shared):
     """Pythia-12B on MATH, 10³ or more samples a problem: seen at 32 trials, asked about 128."""
     with gzip.open(shared / "data" / "traces" / "monkeys_counts.csv.gz", "rt") as stream:
         rows = [
-            row for row in csv.DictReader(stream)
+            row
+            for row in csv.DictReader(stream)
             if (row["dataset"], row["model"]) == ("math", "Pythia_12B_300B")
-        ]  # fmt: skip
+        ]
     n, c = (np.array([int(row[name]) for row in rows]) for name in "nc")
     truth = pass_at_k(n, c, 128).mean()
     seen = np.random.default_rng(0).hypergeometric(c, n - c, 32)

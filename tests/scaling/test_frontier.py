@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.scaling import (
     build_study,
     cost_grid,
@@ -15,7 +17,6 @@ from kinetics_jax.scaling import (
     paper_frontier,
     study_frontier,
 )
-from kinetics_jax.spec import Dense, InputError, TopK
 
 UNIT = npst.arrays(float, (3, 12), elements=st.floats(0, 1))
 COSTS = np.geomspace(1, 50, 12)
@@ -32,8 +33,9 @@ def study(make_cell, price, params):
             (name, policy) for name in skill for policy in (Dense(), TopK(256))
         )
     ]
-    return build_study(cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000),
-                       resolve=params.__getitem__)  # fmt: skip
+    return build_study(
+        cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000), resolve=params.__getitem__
+    )
 
 
 def published(reference_rows, name, series):
@@ -60,9 +62,7 @@ def test_reproduces_the_published_frontier(reference_rows):
         np.testing.assert_allclose(found.curves[model], want, atol=1e-5)
         smoothed = [float(row["accuracy_smoothed_as_plotted"]) for row in counts[model]]
         np.testing.assert_allclose(found.curves[model], smoothed, atol=2e-6)
-    frontier, _ = published(
-        reference_rows, "aime24_topk_genlen_frontier.csv", "sparse_topk_frontier"
-    )
+    frontier, _ = published(reference_rows, "aime24_topk_genlen_frontier.csv", "sparse_topk_frontier")
     np.testing.assert_allclose(found.accuracy, [float(r["accuracy"]) for r in frontier], atol=1e-5)
     assert found.model.tolist() == [row["model"] for row in frontier]
 
@@ -133,10 +133,7 @@ def test_choosing_per_question_is_at_least_as_good_as_one_choice_for_all(study):
 
 
 def test_frontier_does_not_see_the_order_of_questions(make_cell, price, params):
-    cells = [
-        make_cell("4B", np.linspace(0, 1, 9), seed=1),
-        make_cell("8B", np.linspace(0, 1, 9), seed=2),
-    ]
+    cells = [make_cell("4B", np.linspace(0, 1, 9), seed=1), make_cell("8B", np.linspace(0, 1, 9), seed=2)]
     turned = [cell.restrict(cell.questions[::-1]) for cell in cells]
     first, second = (
         build_study(c, price, measure="cost", resolve=params.__getitem__) for c in (cells, turned)
@@ -184,19 +181,20 @@ def test_token_demand_is_of_the_papers_flavour(study):
 def equal_skill(make_cell, price, seed, samples, configurations=5, questions=30):
     """Configurations that differ in nothing but their luck; returns the study and the true accuracy."""
     rates = np.random.default_rng(seed).beta(0.7, 0.7, questions)
-    cells = [
-        make_cell("4B", rates, samples, 1_000 * seed + i, TopK(64 + i))
-        for i in range(configurations)
-    ]
-    study = build_study(cells, lambda _, policy, *rest: price(1.0, Dense(), *rest), measure="cost",
-                        trials=(1,), lengths=(), resolve=str)  # fmt: skip
+    cells = [make_cell("4B", rates, samples, 1_000 * seed + i, TopK(64 + i)) for i in range(configurations)]
+    study = build_study(
+        cells,
+        lambda _, policy, *rest: price(1.0, Dense(), *rest),
+        measure="cost",
+        trials=(1,),
+        lengths=(),
+        resolve=str,
+    )
     return study, rates.mean()
 
 
 @pytest.mark.parametrize(("samples", "low", "high"), [(32, 0.05, 0.08), (8, 0.09, 0.15)])
-def test_null_held_out_is_unbiased_and_the_papers_rule_flatters(
-    make_cell, price, samples, low, high
-):
+def test_null_held_out_is_unbiased_and_the_papers_rule_flatters(make_cell, price, samples, low, high):
     """Facts §7.2: best of 5 equal configurations gains 6–8 points of 32 trials, 10–15 of 8."""
     held_out, paper = [], []
     for seed in range(40):
@@ -215,8 +213,9 @@ def test_null_holds_for_the_choice_of_model_too(make_cell, price):
     for seed in range(40):
         rates = np.random.default_rng(seed).beta(0.7, 0.7, 20)
         cells = [make_cell(f"m{i}", rates, 8, 100 * seed + i) for i in range(6)]
-        study = build_study(cells, lambda _, *rest: price(1.0, *rest), measure="cost", trials=(1,),
-                            lengths=(), resolve=str)  # fmt: skip
+        study = build_study(
+            cells, lambda _, *rest: price(1.0, *rest), measure="cost", trials=(1,), lengths=(), resolve=str
+        )
         found = held_out_frontier(study, cost_grid(study, 10), splits=10, smoothing=1)
         bias.append((found.accuracy[-1] - rates.mean(), found.paper.accuracy[-1] - rates.mean()))
     held_out, paper = np.mean(bias, axis=0)
@@ -264,11 +263,7 @@ def test_held_out_finds_real_differences(study):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [
-        ({"choice": "each"}, "choice='each'"),
-        ({"splits": 0}, "splits=0"),
-        ({"smoothing": 4}, "smoothing=4"),
-    ],
+    [({"choice": "each"}, "choice='each'"), ({"splits": 0}, "splits=0"), ({"smoothing": 4}, "smoothing=4")],
 )
 def test_held_out_refuses(study, change, words):
     with pytest.raises(InputError, match=words):
@@ -284,9 +279,7 @@ def test_too_few_samples_or_questions_say_what_to_do(make_cell, price, params):
     with pytest.raises(InputError, match='use choice="shared"'):
         held_out_frontier(build(make_cell(samples=4, temperature=0.0)), [1.0, 2.0])
     with pytest.raises(InputError, match="7 questions are too few"):
-        held_out_frontier(
-            build(make_cell(rates=[0.5] * 7)), [1.0, 2.0], choice="shared", smoothing=1
-        )
+        held_out_frontier(build(make_cell(rates=[0.5] * 7)), [1.0, 2.0], choice="shared", smoothing=1)
 
 
 @settings(max_examples=20)

@@ -5,14 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from kinetics_jax.scaling import (
-    cost_ratio,
-    paper_frontier,
-    segments,
-    threshold_model,
-    vertical_gap,
-)
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling import cost_ratio, paper_frontier, segments, threshold_model, vertical_gap
 
 COSTS = np.geomspace(1, 1_000, 31)
 
@@ -46,9 +40,7 @@ def test_cost_ratio_is_that_of_the_last_costs_at_the_accuracy(pair):
 
 def test_segments_cover_the_grid_and_the_threshold_is_the_widest_band():
     small, middle, large = line(1, 0.2), line(3, 0.7), line(60, 0.9) + 0.01 * (COSTS > 600)
-    found = paper_frontier(
-        {"a": small, "b": middle, "c": large + 0.35 * (COSTS > 800)}, COSTS, smoothing=1
-    )
+    found = paper_frontier({"a": small, "b": middle, "c": large + 0.35 * (COSTS > 800)}, COSTS, smoothing=1)
     parts = segments(found)
     assert [part.model for part in parts] == ["a", "b", "c"]
     assert parts[0].start_cost == COSTS[0]

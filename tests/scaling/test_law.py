@@ -7,21 +7,20 @@ import numpy as np
 import pytest
 
 from kinetics_jax.costs import chips
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK
 from kinetics_jax.scaling import read_trials
-from kinetics_jax.scaling.families import comparable_families
-from kinetics_jax.scaling.law import LawOptions, find_law
-from kinetics_jax.scaling.run import find_results
-from kinetics_jax.scaling.shapes import shape_results
-from kinetics_jax.scaling.words import best_frontier, cost_to_reach, settled
-from kinetics_jax.spec import BlockTopK, InputError
+from kinetics_jax.scaling.law.all_laws import find_results
+from kinetics_jax.scaling.law.one_law import LawOptions, find_law
+from kinetics_jax.scaling.law.sentences import best_frontier, cost_to_reach, settled
+from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.traces.comparable import comparable_families
 
 SKILL = {"Qwen3-0.6B": (0.2, 900), "Qwen3-4B": (0.5, 1500), "Qwen3-14B": (0.8, 2500)}
 FAST = LawOptions(bootstrap=40, splits=2, grid_points=40)
 
 
-def table(
-    path, skill=SKILL, questions=24, trials=8, source="sim", seed=0, temperature=0.6, policy=""
-):
+def table(path, skill=SKILL, questions=24, trials=8, source="sim", seed=0, temperature=0.6, policy=""):
     rng = np.random.default_rng(seed)
     out = io.StringIO()
     out.write(
@@ -33,9 +32,7 @@ def table(
             for t in range(trials):
                 tokens = min(int(rng.gamma(4, length / 4)) + 1, 8192)
                 right = int(rng.random() < np.clip(solve + ease[q], 0.02, 0.98))
-                out.write(
-                    f"{source},{model},math,{q},{t},{tokens},{right},8192,{temperature},120,{policy}\n"
-                )
+                out.write(f"{source},{model},math,{q},{t},{tokens},{right},8192,{temperature},120,{policy}\n")
     path.write_text(out.getvalue())
     return path
 
@@ -74,9 +71,7 @@ def test_the_law_finds_the_order_of_sizes(law):
     assert law.models == ("Qwen3-0.6B", "Qwen3-4B", "Qwen3-14B")
     frontier = best_frontier(law)
     assert frontier.flavour == "held_out"
-    sizes = [
-        law.sizes[law.models.index(band.model)] for band in frontier.bands if band.support > 0.5
-    ]
+    sizes = [law.sizes[law.models.index(band.model)] for band in frontier.bands if band.support > 0.5]
     assert sizes == sorted(sizes)
     assert sizes[0] == min(law.sizes)
     assert frontier.model[-1] == "Qwen3-14B"
@@ -132,8 +127,10 @@ def test_results_in_words_and_in_parallel(trials):
     two = find_results(trials, [chips.b200, chips.tpu_v6e], FAST, project=BlockTopK(16, 16), jobs=2)
     assert one.answers == two.answers
     assert [(x.chip, x.projected_policy) for x in one.laws] == [
-        ("b200", ""), ("tpu_v6e", ""), ("b200", "block top-k 16×16"),
-    ]  # fmt: skip
+        ("b200", ""),
+        ("tpu_v6e", ""),
+        ("b200", "block top-k 16×16"),
+    ]
     assert "use Qwen3-0.6B" in one.answers[0]
     assert any("changed no answer" in answer for answer in one.answers)
     assert {claim.verdict for claim in one.claims} <= {"holds", "mixed", "fails", "untested"}
@@ -144,8 +141,7 @@ def test_results_in_words_and_in_parallel(trials):
 
 def test_seeds_change_the_resamples_and_nothing_else(trials):
     a, b, c = (
-        find_results(trials, [chips.b200], dataclasses.replace(FAST, seed=seed)).laws[0]
-        for seed in (1, 1, 2)
+        find_results(trials, [chips.b200], dataclasses.replace(FAST, seed=seed)).laws[0] for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(a.frontiers["paper"].low, b.frontiers["paper"].low)
     assert (a.frontiers["paper"].low != c.frontiers["paper"].low).any()
@@ -156,9 +152,7 @@ def test_two_values_make_no_law(tmp_path):
     """Four samples leave two to score the held-out choice on: N is 1 or 2, and has no exponent."""
     few = read_trials(table(tmp_path / "few.csv", trials=4))
     (family,), _ = comparable_families(few)
-    fits = {
-        name: result.fits for name, result in find_law(family, chips.b200, FAST).frontiers.items()
-    }
+    fits = {name: result.fits for name, result in find_law(family, chips.b200, FAST).frontiers.items()}
     assert "trials.b" in fits["paper"]
     assert "trials.b" not in fits["held_out"]
     assert "tokens.b" in fits["held_out"]
@@ -170,16 +164,12 @@ def test_greedy_traces_choose_one_configuration_for_all(tmp_path):
     assert any("one independent sample" in note for note in family.notes)
     found = find_law(family, chips.b200, FAST)
     assert best_frontier(found).choice == "shared"
-    assert set(
-        np.unique(best_frontier(found).trials[np.isfinite(best_frontier(found).trials)])
-    ) == {1.0}
+    assert set(np.unique(best_frontier(found).trials[np.isfinite(best_frontier(found).trials)])) == {1.0}
 
 
 def test_sparse_traces_have_an_optimal_budget(tmp_path):
     dense = read_trials(table(tmp_path / "d.csv", {"Qwen3-8B": (0.6, 6000)}))
-    sparse = read_trials(
-        table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"')
-    )
+    sparse = read_trials(table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"'))
     (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
     found = find_law(family, chips.b200, FAST)
     frontier = best_frontier(found)

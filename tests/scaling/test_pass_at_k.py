@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinetics_jax.scaling import fit_beta_binomial, pass_at_k
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling import fit_beta_binomial
+from kinetics_jax.scaling.statistics import pass_at_k
 
 
 @st.composite

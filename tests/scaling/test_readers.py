@@ -12,13 +12,13 @@ import math
 import numpy as np
 import pytest
 
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK, Dense, TopK
+from kinetics_jax.records import SampleRecord
 from kinetics_jax.scaling import Trials, group_cells, read_trials
-from kinetics_jax.scaling.lines import FIRST_LINE_BYTES
-from kinetics_jax.spec import BlockTopK, Dense, InputError, SampleRecord, TopK
+from kinetics_jax.scaling.traces.text_lines import FIRST_LINE_BYTES
 
-HEADER = (
-    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
-)
+HEADER = "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
 ROW = "here,qwen3-8b,aime24,p1,0,1500,1,2048,0.6,120"
 
 
@@ -41,9 +41,16 @@ def write(tmp_path):
 
 def record(**fields):
     values = {
-        "run": "r", "model": "qwen3-8b", "policy": TopK(512), "task": "aime24", "problem_id": "p1",
-        "trial": 0, "prompt_tokens": 10, "generated_tokens": 20, "correct": True,
-    }  # fmt: skip
+        "run": "r",
+        "model": "qwen3-8b",
+        "policy": TopK(512),
+        "task": "aime24",
+        "problem_id": "p1",
+        "trial": 0,
+        "prompt_tokens": 10,
+        "generated_tokens": 20,
+        "correct": True,
+    }
     return SampleRecord(**{**values, **fields}).to_json()
 
 
@@ -126,16 +133,31 @@ def test_what_is_written_reads_back_the_same(write, tmp_path):
     stream = io.StringIO()
     trials.write_csv(stream)
     again = read_trials(write(stream.getvalue(), name="again.csv"))
-    for name in ("source", "model", "dataset", "problem_id", "trial", "generated_tokens", "correct",
-                 "max_tokens", "policy", "variant"):  # fmt: skip
+    for name in (
+        "source",
+        "model",
+        "dataset",
+        "problem_id",
+        "trial",
+        "generated_tokens",
+        "correct",
+        "max_tokens",
+        "policy",
+        "variant",
+    ):
         np.testing.assert_array_equal(getattr(again, name), getattr(trials, name))
     np.testing.assert_array_equal(again.temperature, trials.temperature)
     assert again.policies == trials.policies
 
 
 def test_unknown_prompts_take_what_is_known_of_the_problem_then_the_dataset(write):
-    rows = [ROW, ROW.replace("p1,0", "p1,1").replace(",120", ","), ROW.replace("p1", "p2"),
-            ROW.replace("p1,0", "p3,0").replace(",120", ","), "x,m,other,p1,0,5,1,,,"]  # fmt: skip
+    rows = [
+        ROW,
+        ROW.replace("p1,0", "p1,1").replace(",120", ","),
+        ROW.replace("p1", "p2"),
+        ROW.replace("p1,0", "p3,0").replace(",120", ","),
+        "x,m,other,p1,0,5,1,,,",
+    ]
     rows[2] = rows[2].replace(",120", ",141")
     filled = read_trials(write(HEADER, *rows)).with_prompt_tokens(77)
     assert filled.prompt_tokens.tolist() == [120, 120, 141, round((120 + 120 + 141) / 3), 77]
@@ -177,7 +199,7 @@ BAD = {
     "JSON array": (["[1, 2]", ROW], ":1: no column model"),
     "prose": (["It was a dark and stormy night", ROW], ":1: no column model"),
     "no tokenizer": ([*KINETICS, *GENERATIONS], ":1: Kinetics generations hold texts"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -203,13 +225,12 @@ SAME = {
     "blank lines": "\n \n" + PLAIN.replace("\n", "\n\n\t\n") + "   ",
     "rows of separators, as spreadsheets leave them": PLAIN + "," * HEADER.count(",") + "\n",
     "spaces around everything": PLAIN.replace(",", " , "),
-    "quotes and spaces": "\n".join(
-        '"' + line.replace(",", '", "') + '"' for line in PLAIN.splitlines()
-    ) + "\n",
+    "quotes and spaces": "\n".join('"' + line.replace(",", '", "') + '"' for line in PLAIN.splitlines())
+    + "\n",
     "numbers as data frames write them": PLAIN.replace("1500,1,", "1500.0,1.0,").replace("120", "1.2e2"),
     "truth values of a spreadsheet": PLAIN.replace("1500,1,", "1500,TRUE,"),
     "a header and a mark of two files put together": "\ufeff" + PLAIN.replace("\nhere", "\n\ufeffhere"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -227,9 +248,7 @@ def test_how_a_table_was_saved_does_not_matter(tmp_path, name, packed):
     assert trials.prompt_tokens.tolist() == [120, 120]
 
 
-@pytest.mark.parametrize(
-    "form", ["\ufeff{0}\n", "{0}\r", "{0}\r\n", "\n\n{0}\n \n", "{0}", "\ufeff\n{0}"]
-)
+@pytest.mark.parametrize("form", ["\ufeff{0}\n", "{0}\r", "{0}\r\n", "\n\n{0}\n \n", "{0}", "\ufeff\n{0}"])
 def test_how_records_were_saved_does_not_matter(tmp_path, form):
     for lines in ([record(), record(trial=1)], [*KINETICS, GENERATIONS[0]]):
         path = tmp_path / "trials.jsonl"
@@ -246,8 +265,10 @@ def test_a_quoted_field_may_hold_line_ends(tmp_path):
     assert read_trials(path).problem_id.tolist() == ["what,\n\nis it", "p1"]
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("False", False), ("0.0", False),
-                                             (" 1.0", True), ("tRuE", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("TRUE", True), ("False", False), ("0.0", False), (" 1.0", True), ("tRuE", True)],
+)
 def test_truth_values(write, text, value):
     assert read_trials(write(HEADER, changed("correct", text))).correct.tolist() == [value]
 
@@ -262,8 +283,7 @@ def test_no_other_truth_values(write, text):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["1,500", "1_500", "１５００", "0x10", "1 500", "1500 tokens", "=1500", "∞", "1e", "--5"],
+    "text", ["1,500", "1_500", "１５００", "0x10", "1 500", "1500 tokens", "=1500", "∞", "1e", "--5"]
 )
 def test_no_other_numbers(write, text):
     for column in ("gen_tokens", "prompt_tokens", "max_tokens", "temperature"):
@@ -272,17 +292,8 @@ def test_no_other_numbers(write, text):
 
 
 def test_numbers_as_programs_write_them(write):
-    for text, value in (
-        ("5.0", 5),
-        ("1e3", 1000),
-        (" 5 ", 5),
-        ("+7", 7),
-        ("8.", 8),
-        ("1.5E2", 150),
-    ):
-        assert read_trials(
-            write(HEADER, changed("gen_tokens", text))
-        ).generated_tokens.tolist() == [value]
+    for text, value in (("5.0", 5), ("1e3", 1000), (" 5 ", 5), ("+7", 7), ("8.", 8), ("1.5E2", 150)):
+        assert read_trials(write(HEADER, changed("gen_tokens", text))).generated_tokens.tolist() == [value]
 
 
 RAW = {
@@ -310,11 +321,13 @@ RAW = {
     "a column twice but for a space": (PLAIN.replace("source", " correct ").encode(), "names correct twice"),
     "a huge field": (PLAIN.replace("p2", "p" * 200_000).encode(), ":3: not CSV .field larger"),
     "a huge header": (("x" * 200_000 + "," + PLAIN).encode(), ":1: not CSV .field larger"),
-    "a quote nobody closes": (PLAIN.replace("p1", '"p1').encode() + PLAIN.encode()[:99],
-                              "not CSV .* in the row that begins on line 2"),
+    "a quote nobody closes": (
+        PLAIN.replace("p1", '"p1').encode() + PLAIN.encode()[:99],
+        "not CSV .* in the row that begins on line 2",
+    ),
     "a quote nobody closes in the header": (('"' + PLAIN).encode(), "not CSV .* begins on line 1"),
     "a quote within a field": (PLAIN.replace("p2", '"p"2').encode(), ":3: not CSV"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RAW)
@@ -349,9 +362,7 @@ def test_half_of_a_character_is_refused_where_it_stands(write, lines):
     assert str(caught.value).isascii() or str(caught.value).encode()
 
 
-@pytest.mark.parametrize(
-    "paths", [5, None, b"trials.csv", [None], ["\0"], "\ud800", ["\ud800.csv"]]
-)
+@pytest.mark.parametrize("paths", [5, None, b"trials.csv", [None], ["\0"], "\ud800", ["\ud800.csv"]])
 def test_what_is_no_path_is_one_line(paths):
     with pytest.raises(InputError) as caught:
         read_trials(paths)
@@ -378,9 +389,7 @@ def test_generations_whose_model_nobody_names(write):
         read_trials(write(*KINETICS, *GENERATIONS), tokenizer=Words())
 
 
-@pytest.mark.parametrize(
-    "lines", [[record(), record(trial=1)[:40]], [HEADER, ROW, "here,qwen3-8b,aime"]]
-)
+@pytest.mark.parametrize("lines", [[record(), record(trial=1)[:40]], [HEADER, ROW, "here,qwen3-8b,aime"]])
 def test_a_torn_last_line_says_so(write, lines):
     path = write(*lines, end="")
     with pytest.raises(InputError, match=f":{len(lines)}: .*last line is torn"):
@@ -423,7 +432,7 @@ def test_junk_fails_before_it_is_read(tmp_path, monkeypatch, chunk, words):
         for _ in range(10 * FIRST_LINE_BYTES // len(chunk)):
             stream.write(chunk)
     read = []
-    from kinetics_jax.scaling import lines
+    from kinetics_jax.scaling.traces import text_lines as lines
 
     original = lines._HashingFile.readinto
 

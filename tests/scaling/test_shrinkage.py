@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinetics_jax.scaling.shrinkage import expected_pass_at_k
+from kinetics_jax.scaling.statistics.shrinkage import expected_pass_at_k
 
 
 def test_agrees_with_the_rate_where_samples_are_many():
@@ -26,7 +26,7 @@ def test_rises_with_correct_samples_and_with_trials():
 @pytest.mark.parametrize("k", [1, 4, 8])
 def test_is_nearer_the_truth_than_the_unbiased_estimate(k):
     """Mean square error over questions, 8 samples each, rates from a Beta it has not been told."""
-    from kinetics_jax.scaling import pass_at_k
+    from kinetics_jax.scaling.statistics import pass_at_k
 
     rng = np.random.default_rng(1)
     rates = rng.beta(0.5, 1.5, 4_000)
@@ -39,9 +39,7 @@ def test_is_nearer_the_truth_than_the_unbiased_estimate(k):
 
 def test_questions_that_are_all_alike_take_their_common_rate():
     rng = np.random.default_rng(2)
-    got = expected_pass_at_k(
-        np.full(300, 4), rng.binomial(4, 0.3, (300, 1)).astype(float), np.array([1])
-    )
+    got = expected_pass_at_k(np.full(300, 4), rng.binomial(4, 0.3, (300, 1)).astype(float), np.array([1]))
     assert got.std() < 0.05
     assert got.mean() == pytest.approx(0.3, abs=0.03)
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from kinetics_jax.costs import chips
+from kinetics_jax.policies import BlockTopK
 from kinetics_jax.scaling import read_trials
-from kinetics_jax.scaling.claims import claims, claims_answer
-from kinetics_jax.scaling.families import comparable_families
-from kinetics_jax.scaling.law import LawOptions, find_law
-from kinetics_jax.scaling.run import find_results
-from kinetics_jax.scaling.sparse import _cost
-from kinetics_jax.scaling.words import answers
-from kinetics_jax.spec import BlockTopK
+from kinetics_jax.scaling.frontier.sparse_gain import _cost
+from kinetics_jax.scaling.law.all_laws import find_results
+from kinetics_jax.scaling.law.one_law import LawOptions, find_law
+from kinetics_jax.scaling.law.paper_claims import claims, claims_answer
+from kinetics_jax.scaling.law.sentences import answers
+from kinetics_jax.scaling.traces.comparable import comparable_families
 from tests.scaling.test_law import table
 
 FAST = LawOptions(bootstrap=60, splits=2, grid_points=60)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from kinetics_jax import storage
+from kinetics_jax.errors import InputError
 from kinetics_jax.report.directory import FORMAT, MANIFEST, check_out_dir, whole_directory
-from kinetics_jax.spec.errors import InputError
 from kinetics_jax.storage import directories
 
 

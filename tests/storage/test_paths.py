@@ -18,9 +18,23 @@ def _inside(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["law", "./law", "a b", "ünï", "a:b", "2026-01-01T10:00", "x/~/y", "org/name", "/gs/x", "a%20b",
-             "results/$", "c:", os.fsdecode(b"caf\xe9")]
-)  # fmt: skip
+    "text",
+    [
+        "law",
+        "./law",
+        "a b",
+        "ünï",
+        "a:b",
+        "2026-01-01T10:00",
+        "x/~/y",
+        "org/name",
+        "/gs/x",
+        "a%20b",
+        "results/$",
+        "c:",
+        os.fsdecode(b"caf\xe9"),
+    ],
+)
 def test_an_ordinary_path_stays_as_it_is(text):
     assert storage.expand(text) == text
     assert storage.place(text) == pathlib.Path(text)
@@ -89,9 +103,11 @@ def test_inputs_are_there_and_of_the_right_kind():
     assert storage.input_path("f", folder=False) == pathlib.Path("f")
     assert storage.input_path(".", folder=True) == pathlib.Path()
     for path, folder, says in (
-        ("g", None, "no such file"), ("f", True, "a file; give a folder"),
-        (".", False, "a folder; give a file"), ("f/x", None, "cannot be read"),
-    ):  # fmt: skip
+        ("g", None, "no such file"),
+        ("f", True, "a file; give a folder"),
+        (".", False, "a folder; give a file"),
+        ("f/x", None, "cannot be read"),
+    ):
         with pytest.raises(PathError, match=says):
             storage.input_path(path, folder=folder)
 
@@ -108,9 +124,7 @@ def test_outputs_may_be_new_or_there(tmp_path):
 def test_a_place_that_may_not_be_written_is_said_before(monkeypatch):
     pathlib.Path("shut").mkdir()
     shut = os.path.abspath("shut")
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: os.path.abspath(path) != shut
-    )  # as root is let in
+    monkeypatch.setattr(os, "access", lambda path, mode: os.path.abspath(path) != shut)  # as root is let in
     for path in ("shut", "shut/law", "shut/a/b"):
         with pytest.raises(PathError, match="shut may not be written"):
             storage.output_folder(path)

@@ -26,12 +26,22 @@ def small(problems):
 
     def make(**options):
         given = {
-            "name": "small", "models": ("tiny-dense=random",),
-            "policies": ("dense", "block_topk(16, 2)"), "tasks": (f"gsm8k={problems}",),
-            "trials": 3, "max_tokens": 12, "chunk_steps": 4, "temperature": 1.0, "top_k": 0,
-            "top_p": 1.0, "slices": ("tiny-dense=b200 slots=3",), "grade": False, "report": False,
-            "max_context": 640, "prefill_chunk": 128,
-        }  # fmt: skip
+            "name": "small",
+            "models": ("tiny-dense=random",),
+            "policies": ("dense", "block_topk(16, 2)"),
+            "tasks": (f"gsm8k={problems}",),
+            "trials": 3,
+            "max_tokens": 12,
+            "chunk_steps": 4,
+            "temperature": 1.0,
+            "top_k": 0,
+            "top_p": 1.0,
+            "slices": ("tiny-dense=b200 slots=3",),
+            "grade": False,
+            "report": False,
+            "max_context": 640,
+            "prefill_chunk": 128,
+        }
         return read(given | options)
 
     return make

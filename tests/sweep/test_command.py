@@ -14,9 +14,13 @@ QUESTIONS, TRIALS, POLICIES = 12, 3, 2
 
 def command(*flags):
     return subprocess.run(
-        [sys.executable, "-m", "experiments.sweep", *flags], cwd=ROOT, capture_output=True,
-        text=True, timeout=900, env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
-    )  # fmt: skip
+        [sys.executable, "-m", "experiments.sweep", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +30,19 @@ def flags(tmp_path_factory):
     rows = [{"id": f"q{i}", "question": f"{i}?", "answer": "1"} for i in range(QUESTIONS)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return (
-        "--models=tiny-dense=random", "--policies=dense,block_topk(16, 2)", f"--tasks=gsm8k={file}",
-        f"--trials={TRIALS}", "--max_tokens=8", "--lengths=4", "--slices=tiny-dense=b200 slots=8",
-        "--limit=0", "--bootstrap=10", "--splits=1", "--temperature=1", "--prefill_chunk=128",
-    )  # fmt: skip
+        "--models=tiny-dense=random",
+        "--policies=dense,block_topk(16, 2)",
+        f"--tasks=gsm8k={file}",
+        f"--trials={TRIALS}",
+        "--max_tokens=8",
+        "--lengths=4",
+        "--slices=tiny-dense=b200 slots=8",
+        "--limit=0",
+        "--bootstrap=10",
+        "--splits=1",
+        "--temperature=1",
+        "--prefill_chunk=128",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,18 @@ import pytest
 
 import configs
 from configs import paper_grid, slices
-from kinetics_jax.spec import BlockTopK
+from kinetics_jax.policies import BlockTopK
 from kinetics_jax.sweep.options import OPTIONS, read
 from kinetics_jax.sweep.plan import plan_table
-from kinetics_jax.sweep.run import plan_sweep
+from kinetics_jax.sweep.sweep import plan_sweep
 
 SWEEPS = sorted(
-    module.name for module in pkgutil.iter_modules(configs.__path__)
+    module.name
+    for module in pkgutil.iter_modules(configs.__path__)
     if hasattr(importlib.import_module(f"configs.{module.name}"), "get_config")
     and set(importlib.import_module(f"configs.{module.name}").get_config()) == set(OPTIONS)
     and module.name != "paper_grid"
-)  # fmt: skip
+)
 
 
 def test_there_are_configs():

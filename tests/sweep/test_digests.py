@@ -12,20 +12,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from kinetics_jax import models
-from kinetics_jax.models.checkpoint import CheckpointError
-from kinetics_jax.spec import InputError, presets
+from kinetics_jax.errors import InputError
+from kinetics_jax.models.checkpoints.checkpoint import CheckpointError
+from kinetics_jax.shapes import presets
 from kinetics_jax.sweep import digests, manifest
 from kinetics_jax.sweep.digests import FileDigests, former_fingerprint, weights_digest
-from kinetics_jax.sweep.models import fingerprint
-from kinetics_jax.sweep.run import Sweep, load_tasks
+from kinetics_jax.sweep.model_sources import fingerprint
+from kinetics_jax.sweep.sweep import Sweep, load_tasks
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "tiny"
-    models.save_hf(
-        models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), dtype="float32"), folder
-    )
+    models.save_hf(models.Qwen3.init(presets["tiny-dense"], jax.random.key(0), dtype="float32"), folder)
     (folder / "tokenizer.json").write_text('{"model": {"type": "BPE", "vocab": {"a": 0}}}')
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     return folder
@@ -108,13 +107,16 @@ def another_shape(folder):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda f: flip(f, os.path.getsize(f / "model.safetensors") // 2), lambda f: flip(f, -1),
-        swap_names, another_shape, lambda f: edit_json(f, "config.json", rope_theta=5.0),
+        lambda f: flip(f, os.path.getsize(f / "model.safetensors") // 2),
+        lambda f: flip(f, -1),
+        swap_names,
+        another_shape,
+        lambda f: edit_json(f, "config.json", rope_theta=5.0),
         lambda f: edit_json(f, "tokenizer.json", added_tokens=[1]),
         lambda f: (f / "chat_template.jinja").write_text("{{ message }}"),
         lambda f: (f / "generation_config.json").write_text('{"eos_token_id": 1}'),
     ],
-)  # fmt: skip
+)
 def test_what_matters_does(original, folder, edit):
     edit(folder)
     assert digest(folder) != digest(original)
@@ -133,9 +135,16 @@ def test_the_middle_of_a_large_file_counts(small, tmp_path):
     assert fingerprint(other) == fingerprint(choice)
 
 
-@pytest.mark.parametrize("junk", [b"", b"x" * 30, (1 << 50).to_bytes(8, "little") + b"{}",
-                                  (9).to_bytes(8, "little") + b'{"a":{}}  ',
-                                  (2).to_bytes(8, "little") + b"[]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"x" * 30,
+        (1 << 50).to_bytes(8, "little") + b"{}",
+        (9).to_bytes(8, "little") + b'{"a":{}}  ',
+        (2).to_bytes(8, "little") + b"[]",
+    ],
+)
 def test_files_that_are_no_safetensors_have_a_digest_too(tmp_path, junk):
     """What is wrong with them is for loading to say."""
     (tmp_path / "model.safetensors").write_bytes(junk)
@@ -232,9 +241,10 @@ def test_auto_on_an_accelerator(small, tmp_path, monkeypatch):
     with pytest.raises(InputError, match='dtype is "bfloat16", not "float32"'):
         manifest.check(tmp_path, described(small, tmp_path))
     experiment = small()  # grading and merging on a CPU is another matter
-    manifest.check(tmp_path, manifest.describe(
-        experiment, load_tasks(experiment), earlier=manifest.read(tmp_path), decodes=False
-    ))  # fmt: skip
+    manifest.check(
+        tmp_path,
+        manifest.describe(experiment, load_tasks(experiment), earlier=manifest.read(tmp_path), decodes=False),
+    )
 
 
 COMMITS = ("a" * 40, "b" * 40)
@@ -313,9 +323,12 @@ def test_a_mirror_that_has_no_commits_is_known_by_its_content(small, hub, origin
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("org/tiny@", "no revision after @"), ("org/tiny@gone", "404: no such revision"),
-     ("nowhere@main", "no such folder")],
-)  # fmt: skip
+    [
+        ("org/tiny@", "no revision after @"),
+        ("org/tiny@gone", "404: no such revision"),
+        ("nowhere@main", "no such folder"),
+    ],
+)
 def test_revisions_that_are_not_there(hub, source, words):
     with pytest.raises(CheckpointError, match=words) as caught:
         models.load(source)

@@ -10,11 +10,11 @@ import os
 import numpy as np
 import pytest
 
-from kinetics_jax.engine import line_log
-from kinetics_jax.engine.log import iterate_samples, merged_samples
+from kinetics_jax.engine.sample_log import iterate_samples, merged_samples
+from kinetics_jax.storage import line_log
 from kinetics_jax.sweep.results import write_samples
-from kinetics_jax.sweep.run import Sweep
-from kinetics_jax.sweep.work import cell_folder, wanted_keys
+from kinetics_jax.sweep.shares import cell_folder, wanted_keys
+from kinetics_jax.sweep.sweep import Sweep
 
 
 class Killed(BaseException):
@@ -92,8 +92,9 @@ def recorded(engines, yielded, killer):
 def on_disk(root, experiment):
     return {
         (cell.policy, sample.key)
-        for cell in experiment.cells for sample in iterate_samples(cell_folder(root, cell))
-    }  # fmt: skip
+        for cell in experiment.cells
+        for sample in iterate_samples(cell_folder(root, cell))
+    }
 
 
 def one_schedule(seed, small, engines, root, monkeypatch):
@@ -106,9 +107,7 @@ def one_schedule(seed, small, engines, root, monkeypatch):
         monkeypatch.setattr(line_log.os, "write", killer.write)
         monkeypatch.setattr(line_log.os, "fsync", killer.fsync)
         try:
-            outcome = Sweep(
-                experiment, root, opener=recorded(engines, yielded, killer), quiet=True
-            ).run()
+            outcome = Sweep(experiment, root, opener=recorded(engines, yielded, killer), quiet=True).run()
         except Killed:
             deaths += 1
         else:
@@ -165,9 +164,7 @@ def test_a_done_sweep_opens_no_model(small, engines, tmp_path):
 
 def test_more_trials_and_policies_use_what_is_there(small, engines, tmp_path, uninterrupted):
     root = tmp_path / "out"
-    assert (
-        Sweep(small(trials=2, policies=("dense",)), root, opener=engines, quiet=True).run().complete
-    )
+    assert Sweep(small(trials=2, policies=("dense",)), root, opener=engines, quiet=True).run().complete
     first = merged_samples(cell_folder(root, small().cells[0]))
     yielded = collections.Counter()
     opener = recorded(engines, yielded, Killer(10**9, 0))

@@ -5,15 +5,17 @@ import threading
 
 import pytest
 
-from kinetics_jax.engine.log import SampleLog
-from kinetics_jax.spec import Dense, InputError, Problem
-from kinetics_jax.spec.sample import Sample
-from kinetics_jax.sweep.cut import cut
+from kinetics_jax.engine.sample_log import SampleLog
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense
+from kinetics_jax.records import Problem
+from kinetics_jax.records.sample import Sample
 from kinetics_jax.sweep.experiment import Cell
 from kinetics_jax.sweep.grading import BackgroundGrading, CellGrader, read_grades
 from kinetics_jax.sweep.options import read
 from kinetics_jax.sweep.results import grade_missing, write_records
-from kinetics_jax.sweep.work import cell_folder
+from kinetics_jax.sweep.shares import cell_folder
+from kinetics_jax.sweep.shorter_caps import cut
 from kinetics_jax.tasks import Grade, InlineGrader, Task
 
 
@@ -23,9 +25,17 @@ def decode(tokens):
 
 def sample(problem="q0", trial=0, tokens=10, **more):
     ids = tuple(range(tokens))
-    fields = {"task": "gsm8k", "problem_id": problem, "trial": trial, "prompt_tokens": 5,
-              "tokens": ids, "text": decode(ids), "finish_reason": "stop", "model": "tiny-dense",
-              "max_tokens": 16}  # fmt: skip
+    fields = {
+        "task": "gsm8k",
+        "problem_id": problem,
+        "trial": trial,
+        "prompt_tokens": 5,
+        "tokens": ids,
+        "text": decode(ids),
+        "finish_reason": "stop",
+        "model": "tiny-dense",
+        "max_tokens": 16,
+    }
     return Sample(**(fields | more))
 
 
@@ -43,18 +53,22 @@ class Counting:
 @pytest.fixture
 def judged():
     grader = Counting()
-    problems = tuple(
-        Problem(task="gsm8k", problem_id=f"q{i}", prompt="?", answer="9") for i in range(3)
-    )
+    problems = tuple(Problem(task="gsm8k", problem_id=f"q{i}", prompt="?", answer="9") for i in range(3))
     return grader, Task(name="gsm8k", problems=problems, grader=InlineGrader(grader), max_tokens=16)
 
 
 @pytest.fixture
 def experiment():
-    return read({
-        "models": ("tiny-dense=random",), "tasks": ("gsm8k",), "trials": 4, "max_tokens": 16,
-        "lengths": (4, 10, 12, 99), "report": False,
-    })  # fmt: skip
+    return read(
+        {
+            "models": ("tiny-dense=random",),
+            "tasks": ("gsm8k",),
+            "trials": 4,
+            "max_tokens": 16,
+            "lengths": (4, 10, 12, 99),
+            "report": False,
+        }
+    )
 
 
 @pytest.fixture
@@ -79,17 +93,21 @@ def test_a_cut_sample_is_what_the_shorter_cap_would_have_made(length):
     assert dataclasses.replace(short, max_tokens=16) == sample(logprobs=(-1.0,) * 10) or length < 11
 
 
-def test_a_sample_is_graded_at_every_cap_and_judged_once_a_text(
-    grader_of, judged, experiment, tmp_path
-):
+def test_a_sample_is_graded_at_every_cap_and_judged_once_a_text(grader_of, judged, experiment, tmp_path):
     grader = grader_of()
     grader.grade([sample(tokens=10), sample("q1", tokens=3)])
     grades = read_grades(cell_folder(tmp_path, experiment.cells[0]))
     right = {key[1:]: record.correct for key, record in grades.items()}
     assert right == {
-        ("q0", 0, 16): True, ("q0", 0, 12): True, ("q0", 0, 10): True, ("q0", 0, 4): False,
-        ("q1", 0, 16): False, ("q1", 0, 12): False, ("q1", 0, 10): False, ("q1", 0, 4): False,
-    }  # fmt: skip
+        ("q0", 0, 16): True,
+        ("q0", 0, 12): True,
+        ("q0", 0, 10): True,
+        ("q0", 0, 4): False,
+        ("q1", 0, 16): False,
+        ("q1", 0, 12): False,
+        ("q1", 0, 10): False,
+        ("q1", 0, 4): False,
+    }
     assert len(judged[0].asked) == 3  # ten tokens, four tokens, three tokens
     assert {record.generated_tokens for record in grades.values()} == {10, 4, 3}
     grader.grade([sample(tokens=10)])
@@ -167,8 +185,16 @@ def test_abandoned_grading_stops_and_leaves_whole_files(grader_of, experiment, t
 
 def test_two_policies_of_one_name_have_two_folders(tmp_path):
     options = {"models": ("tiny-dense=random",), "tasks": ("gsm8k",)}
-    policies = ("topk(k=8)", "topk(k=8, local=2)", "topk(k=8, sink=2)", "dense", "sliding_window(8)",
-                "block_topk(16, 4)", "quest(16, 4)", "block_topk(16, 4, dense_layers=0)")  # fmt: skip
+    policies = (
+        "topk(k=8)",
+        "topk(k=8, local=2)",
+        "topk(k=8, sink=2)",
+        "dense",
+        "sliding_window(8)",
+        "block_topk(16, 4)",
+        "quest(16, 4)",
+        "block_topk(16, 4, dense_layers=0)",
+    )
     cells = read(options | {"policies": policies}).cells
     assert len({str(cell_folder(tmp_path, cell)) for cell in cells}) == len(policies)
     assert isinstance(cells[3], Cell)

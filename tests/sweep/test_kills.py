@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kinetics_jax.engine.log import merged_samples
+from kinetics_jax.engine.sample_log import merged_samples
 from tests.live_processes import alive, descendants, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,21 +31,41 @@ def start(problems, cache):
 
     def run(out, *flags, **variables):
         command = [
-            sys.executable, "-m", "experiments.sweep", f"--out={out}", "--models=tiny-dense=random",
-            "--policies=dense,block_topk(16, 2)", f"--tasks=gsm8k={problems}", f"--trials={TRIALS}",
-            "--max_tokens=24", "--chunk_steps=2", "--temperature=1", "--top_k=0", "--top_p=1",
-            "--slices=tiny-dense=b200 slots=3", "--nograde", "--noreport", "--max_context=640",
-            "--limit=0", "--prefill_chunk=128", *flags,
-        ]  # fmt: skip
-        environment = os.environ | {
-            "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache), "XLA_FLAGS": "",
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        } | variables  # fmt: skip
+            sys.executable,
+            "-m",
+            "experiments.sweep",
+            f"--out={out}",
+            "--models=tiny-dense=random",
+            "--policies=dense,block_topk(16, 2)",
+            f"--tasks=gsm8k={problems}",
+            f"--trials={TRIALS}",
+            "--max_tokens=24",
+            "--chunk_steps=2",
+            "--temperature=1",
+            "--top_k=0",
+            "--top_p=1",
+            "--slices=tiny-dense=b200 slots=3",
+            "--nograde",
+            "--noreport",
+            "--max_context=640",
+            "--limit=0",
+            "--prefill_chunk=128",
+            *flags,
+        ]
+        environment = (
+            os.environ
+            | {
+                "JAX_PLATFORMS": "cpu",
+                "JAX_COMPILATION_CACHE_DIR": str(cache),
+                "XLA_FLAGS": "",
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            }
+            | variables
+        )
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )  # fmt: skip
+            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
     return run
 
@@ -59,9 +79,10 @@ def finish(process, status=0):
 def lines(out) -> list[bytes]:
     """Whole lines of all samples on the disk."""
     return [
-        line for file in sorted(Path(out).glob("cells/**/samples-*.jsonl"))
+        line
+        for file in sorted(Path(out).glob("cells/**/samples-*.jsonl"))
         for line in file.read_bytes().split(b"\n")[:-1]
-    ]  # fmt: skip
+    ]
 
 
 def keys(found):
@@ -172,10 +193,16 @@ def free_port() -> int:
 def start_two(start, out, *flags):
     address = f"localhost:{free_port()}"
     return [
-        start(out, "--distributed", *flags, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2",
-              JAX_PROCESS_ID=str(number))
+        start(
+            out,
+            "--distributed",
+            *flags,
+            JAX_COORDINATOR_ADDRESS=address,
+            JAX_NUM_PROCESSES="2",
+            JAX_PROCESS_ID=str(number),
+        )
         for number in range(2)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.slow
@@ -217,8 +244,14 @@ def test_a_stop_while_laws_are_sought_leaves_no_process_and_no_half_report(
 ):
     pytest.importorskip("math_verify", reason="answers are graded with math-verify")
     out = tmp_path / "out"
-    flags = ("--grade", "--report", "--bootstrap=200000", "--splits=1", "--min_questions=2",
-             "--chip=b200,h100,tpu_v6e")  # fmt: skip
+    flags = (
+        "--grade",
+        "--report",
+        "--bootstrap=200000",
+        "--splits=1",
+        "--min_questions=2",
+        "--chip=b200,h100,tpu_v6e",
+    )
     process = start(out, *flags)
     total = CELLS * PROBLEMS * TRIALS
 

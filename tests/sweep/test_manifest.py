@@ -8,12 +8,13 @@ import threading
 
 import pytest
 
-from kinetics_jax.spec import InputError
-from kinetics_jax.sweep import lock, manifest
-from kinetics_jax.sweep.lock import DirectoryLock
-from kinetics_jax.sweep.models import fingerprint
-from kinetics_jax.sweep.run import Sweep, load_tasks
-from kinetics_jax.sweep.stop import Stopped, StopSignal
+from kinetics_jax.commands.stop_signal import Stopped, StopSignal
+from kinetics_jax.errors import InputError
+from kinetics_jax.storage import run_lock as lock
+from kinetics_jax.storage.run_lock import DirectoryLock
+from kinetics_jax.sweep import manifest
+from kinetics_jax.sweep.model_sources import fingerprint
+from kinetics_jax.sweep.sweep import Sweep, load_tasks
 
 
 @pytest.fixture
@@ -39,11 +40,16 @@ def test_the_same_experiment_is_let_in(written, describe):
 @pytest.mark.parametrize(
     "more",
     [
-        {"trials": 9}, {"policies": ("dense", "block_topk(16, 2)", "topk(k=4)")},
-        {"models": ("tiny-dense=random", "tiny-moe=random")}, {"chip": ("h100",)},
-        {"lengths": (4, 8)}, {"bootstrap": 3}, {"slices": ()}, {"grading_processes": 3},
+        {"trials": 9},
+        {"policies": ("dense", "block_topk(16, 2)", "topk(k=4)")},
+        {"models": ("tiny-dense=random", "tiny-moe=random")},
+        {"chip": ("h100",)},
+        {"lengths": (4, 8)},
+        {"bootstrap": 3},
+        {"slices": ()},
+        {"grading_processes": 3},
     ],
-)  # fmt: skip
+)
 def test_what_is_added_is_let_in_and_written_down(written, describe, more):
     manifest.check(written, describe(**more))
     manifest.write(written, describe(**more))
@@ -56,10 +62,7 @@ def test_what_is_added_is_let_in_and_written_down(written, describe, more):
         ({"trials": 2}, "3 trials of tiny-dense, not 2"),
         ({"policies": ("dense",)}, "it has policy block_topk"),
         ({"models": ("tiny-moe=random",)}, "it has model tiny-dense"),
-        (
-            {"models": ("tiny-dense=random:1",)},
-            'models tiny-dense weights is "random", not "random:1"',
-        ),
+        ({"models": ("tiny-dense=random:1",)}, 'models tiny-dense weights is "random", not "random:1"'),
         ({"max_tokens": 13}, "tasks gsm8k max_tokens is 12, not 13"),
         ({"limit": 2}, "tasks gsm8k problems"),
         ({"seed": 1}, "sampling seed is 0, not 1"),
@@ -177,13 +180,7 @@ def test_a_full_disk_leaves_the_manifest_as_it_was(written, describe, monkeypatc
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"models": []},
-        {"models": {"m": "x"}},
-        {"models": {"m": {}}},
-        {"tasks": None},
-        {"policies": 3},
-    ],
+    [{"models": []}, {"models": {"m": "x"}}, {"models": {"m": {}}}, {"tasks": None}, {"policies": 3}],
 )
 def test_a_manifest_whose_parts_are_no_objects_is_named(written, describe, change):
     fields = json.loads((written / "manifest.json").read_text())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs.sweep import get_config, get_defaults
-from kinetics_jax.spec import BlockTopK, Dense, InputError, TopK
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK, Dense, TopK
 from kinetics_jax.sweep.experiment import Slice
 from kinetics_jax.sweep.options import OPTIONS, read, split
 
@@ -23,19 +24,22 @@ def test_what_is_not_given_has_its_default():
 
 
 def test_lists_are_split_at_commas_outside_brackets():
-    assert split("dense, topk(k=512),block_topk(16, 64),") == (
-        "dense", "topk(k=512)", "block_topk(16, 64)",
-    )  # fmt: skip
+    assert split("dense, topk(k=512),block_topk(16, 64),") == ("dense", "topk(k=512)", "block_topk(16, 64)")
     experiment = read(GOOD | {"policies": "dense,topk(k=512),block_topk(16, 64)"})
     assert experiment.policies == (Dense(), TopK(512), BlockTopK(16, 64))
 
 
 def test_models_have_sources_trials_and_slices():
-    experiment = read({
-        "models": ("qwen3-8b=Qwen/Qwen3-8B", "tiny-dense=random:3"), "tasks": ("aime24=x.jsonl",),
-        "trials": 32, "trials_of": ("qwen3-8b=8",), "weights": "/models",
-        "slices": ("qwen3-8b=tpu_v6e model=4 data=2 slots=14", "other=b200 slots=1"),
-    })  # fmt: skip
+    experiment = read(
+        {
+            "models": ("qwen3-8b=Qwen/Qwen3-8B", "tiny-dense=random:3"),
+            "tasks": ("aime24=x.jsonl",),
+            "trials": 32,
+            "trials_of": ("qwen3-8b=8",),
+            "weights": "/models",
+            "slices": ("qwen3-8b=tpu_v6e model=4 data=2 slots=14", "other=b200 slots=1"),
+        }
+    )
     first, second = experiment.models
     assert (first.source, first.trials) == ("/models/Qwen3-8B", 8)
     assert first.slice == Slice(chip="tpu_v6e", data=2, model=4, slots=14)
@@ -44,24 +48,28 @@ def test_models_have_sources_trials_and_slices():
 
 
 def test_a_task_option_may_be_the_seed():
-    experiment = read(GOOD | {
-        "tasks": ("livecodebench_v5",), "seed": 7,
-        "task_options": ("livecodebench_v5.seconds={seed}", "livecodebench_v5.x=True"),
-    })  # fmt: skip
+    experiment = read(
+        GOOD
+        | {
+            "tasks": ("livecodebench_v5",),
+            "seed": 7,
+            "task_options": ("livecodebench_v5.seconds={seed}", "livecodebench_v5.x=True"),
+        }
+    )
     assert experiment.tasks[0].options == {"seconds": 7, "x": True}
 
 
 def test_numbers_may_be_of_another_library():
-    numpy = {"trials": np.int64(4), "temperature": np.float32(0.5), "lengths": np.array([7, 9]), "top_p": 1,
-             "seed": np.uint8(3), "grade": np.bool_(True), "top_k": np.int32(-1)}  # fmt: skip
-    plain = {
-        "trials": 4,
-        "temperature": 0.5,
-        "lengths": (7, 9),
-        "top_p": 1.0,
-        "seed": 3,
-        "top_k": 0,
+    numpy = {
+        "trials": np.int64(4),
+        "temperature": np.float32(0.5),
+        "lengths": np.array([7, 9]),
+        "top_p": 1,
+        "seed": np.uint8(3),
+        "grade": np.bool_(True),
+        "top_k": np.int32(-1),
     }
+    plain = {"trials": 4, "temperature": 0.5, "lengths": (7, 9), "top_p": 1.0, "seed": 3, "top_k": 0}
     assert read(GOOD | numpy) == read(GOOD | plain)
 
 

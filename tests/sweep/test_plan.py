@@ -5,22 +5,30 @@ import re
 import pytest
 
 from kinetics_jax.costs import get_chip
-from kinetics_jax.spec import Dense, InputError, Problem, TopK, presets
-from kinetics_jax.spec.mesh import misfit
-from kinetics_jax.sweep.contexts import shared_contexts
-from kinetics_jax.sweep.decode import decode_cells
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense, TopK
+from kinetics_jax.records import Problem
+from kinetics_jax.shapes import presets
+from kinetics_jax.shapes.mesh import misfit
+from kinetics_jax.sweep.decoding import decode_cells
+from kinetics_jax.sweep.engine_contexts import shared_contexts
 from kinetics_jax.sweep.engines import Engines
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
 from kinetics_jax.sweep.options import read
 from kinetics_jax.sweep.plan import fit_on, make_plan, plan_table
-from kinetics_jax.sweep.run import plan_sweep
-from kinetics_jax.sweep.work import Share
+from kinetics_jax.sweep.shares import Share
+from kinetics_jax.sweep.sweep import plan_sweep
 from kinetics_jax.tasks import Grade, InlineGrader, Task
 
 
 def experiment(**options):
-    given = {"models": "qwen3-8b=x", "tasks": "aime24=nowhere.jsonl", "max_tokens": 8192,
-             "trials": 4, "policies": "dense,block_topk(16, 64)"}  # fmt: skip
+    given = {
+        "models": "qwen3-8b=x",
+        "tasks": "aime24=nowhere.jsonl",
+        "max_tokens": 8192,
+        "trials": 4,
+        "policies": "dense,block_topk(16, 64)",
+    }
     return read(given | options)
 
 
@@ -66,10 +74,7 @@ def test_a_chip_without_a_price_has_no_dollars():
     [
         ({"models": "qwen3-32b=x", "slices": "qwen3-32b=tpu_v5e"}, "does not fit: 1 × tpu_v5e"),
         ({"slices": "qwen3-8b=tpu_v6e model=4 slots=400"}, "does not fit"),
-        (
-            {"slices": "qwen3-8b=tpu_v6e", "max_context": 40_960, "max_tokens": 40_000},
-            "does not fit",
-        ),
+        ({"slices": "qwen3-8b=tpu_v6e", "max_context": 40_960, "max_tokens": 40_000}, "does not fit"),
         ({"max_tokens": 50_000}, "needs? a context|need a context"),
         ({"models": "gpt-9=x"}, "gpt-9"),
         ({"policies": "per_layer([dense, topk(k=512)])"}, "layers"),
@@ -102,18 +107,24 @@ def several(**options):
     """An experiment of four tasks of token prompts, and those tasks."""
     tasks = {
         name: Task(
-            name=name, max_tokens=cap, grader=InlineGrader(lambda problem, text: Grade(correct=False)),
+            name=name,
+            max_tokens=cap,
+            grader=InlineGrader(lambda problem, text: Grade(correct=False)),
             problems=tuple(Problem(task=name, problem_id=str(n), prompt=(1,) * n) for n in prompts),
         )
         for name, (prompts, cap) in LENGTHS.items()
-    }  # fmt: skip
-    model = ModelChoice(
-        name="tiny-dense", source="random", trials=2, slice=options.pop("slice", Slice())
-    )
+    }
+    model = ModelChoice(name="tiny-dense", source="random", trials=2, slice=options.pop("slice", Slice()))
     made = Experiment(
-        name="several", models=(model,), policies=(Dense(), TopK(8)), chips=("tpu_v5e",), grade=False,
-        report=False, tasks=tuple(TaskChoice(name=name) for name in tasks), **options,
-    )  # fmt: skip
+        name="several",
+        models=(model,),
+        policies=(Dense(), TopK(8)),
+        chips=("tpu_v5e",),
+        grade=False,
+        report=False,
+        tasks=tuple(TaskChoice(name=name) for name in tasks),
+        **options,
+    )
     return made, tasks
 
 
@@ -129,9 +140,14 @@ def engines_used(experiment, tasks, root):
 
     opener = Idle(experiment, lambda progress: None)
     decode_cells(
-        root, experiment, tasks, opener, share=Share(), keep=lambda cell, sample: None,
+        root,
+        experiment,
+        tasks,
+        opener,
+        share=Share(),
+        keep=lambda cell, sample: None,
         begin=lambda cell: used.__setitem__(cell, made[-1]),
-    )  # fmt: skip
+    )
     return used, len(made)
 
 
@@ -168,9 +184,7 @@ def test_a_short_task_costs_the_same_beside_a_long_one():
 
 
 def test_tasks_of_nearly_one_length_share_an_engine():
-    auto, fixed = (
-        ModelChoice(name="m", source="random", trials=1, slice=Slice(slots=s)) for s in (None, 4)
-    )
+    auto, fixed = (ModelChoice(name="m", source="random", trials=1, slice=Slice(slots=s)) for s in (None, 4))
     needed = {"a": 100, "b": 1000, "c": 760, "d": 740, "e": 550}
     assert shared_contexts(auto, needed) == {"a": 100, "b": 1000, "c": 1000, "d": 740, "e": 550}
     assert shared_contexts(fixed, needed) == dict.fromkeys(needed, 1000)
@@ -182,9 +196,7 @@ def hours(text):
 
 @pytest.mark.parametrize("chips", ["b200", "b200,h100,tpu_v5e", "h100,b200"])
 def test_a_chip_has_one_total(chips):
-    asked = experiment(
-        chip=chips, models="qwen3-8b=x,qwen3-1.7b=y", tasks="gsm8k=nowhere,aime24=nowhere"
-    )
+    asked = experiment(chip=chips, models="qwen3-8b=x,qwen3-1.7b=y", tasks="gsm8k=nowhere,aime24=nowhere")
     plans = plan_sweep(asked)
     table = plan_table(asked, plans)
     total = next(line for line in table.splitlines() if line.startswith("8 cells"))
@@ -194,14 +206,16 @@ def test_a_chip_has_one_total(chips):
     assert get_chip(first).label not in table.partition("8 cells")[2]
     for chip, line in zip(others, lines[1:], strict=True):
         assert table.count(line) == 1
-        elsewhere = plan_sweep(experiment(chip=chip, models="qwen3-8b=x,qwen3-1.7b=y",
-                                          tasks="gsm8k=nowhere,aime24=nowhere"))  # fmt: skip
+        elsewhere = plan_sweep(
+            experiment(chip=chip, models="qwen3-8b=x,qwen3-1.7b=y", tasks="gsm8k=nowhere,aime24=nowhere")
+        )
         assert hours(line)[0] == f"{sum(plan.expected_hours for plan in elsewhere):,.2f}"
 
 
 def test_a_cell_has_one_price_where_the_slices_are_of_two_chips():
-    asked = experiment(chip="b200,tpu_v6e", models="qwen3-8b=x,qwen3-1.7b=y",
-                       slices="qwen3-1.7b=tpu_v6e slots=4")  # fmt: skip
+    asked = experiment(
+        chip="b200,tpu_v6e", models="qwen3-8b=x,qwen3-1.7b=y", slices="qwen3-1.7b=tpu_v6e slots=4"
+    )
     plans = plan_sweep(asked)
     small = [plan for plan in plans if plan.chip == "tpu_v6e"]
     large = plan_sweep(experiment(chip="tpu_v6e"))
@@ -211,8 +225,10 @@ def test_a_cell_has_one_price_where_the_slices_are_of_two_chips():
 
 
 def test_which_meshes_split_a_model():
-    ways = {name: [n for n in range(1, 65) if not misfit(presets[name], model=n)]
-            for name in ("qwen3-8b", "r1-distill-qwen-7b", "qwen3-0.6b")}  # fmt: skip
+    ways = {
+        name: [n for n in range(1, 65) if not misfit(presets[name], model=n)]
+        for name in ("qwen3-8b", "r1-distill-qwen-7b", "qwen3-0.6b")
+    }
     assert ways["qwen3-8b"] == [1, 2, 4, 8, 16, 32]
     assert ways["qwen3-0.6b"] == [1, 2, 4, 8, 16]
     assert ways["r1-distill-qwen-7b"] == [1, 2, 4]

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from kinetics_jax.engine.log import iterate_samples
-from kinetics_jax.spec import InputError
+from kinetics_jax.engine.sample_log import iterate_samples
+from kinetics_jax.errors import InputError
 from kinetics_jax.sweep.plan import make_plan
-from kinetics_jax.sweep.run import Sweep, load_tasks
-from kinetics_jax.sweep.work import cell_folder
+from kinetics_jax.sweep.shares import cell_folder
+from kinetics_jax.sweep.sweep import Sweep, load_tasks
 
 
 def _prompt_tokens(sweep):
@@ -32,17 +32,16 @@ def test_a_system_prompt_stands_before_every_problem(small, engines, tmp_path):
 
 
 def test_a_task_may_give_several_turns(small, engines, tmp_path):
-    sweep = Sweep(
-        small(policies=("dense",), trials=1, max_tokens=2), tmp_path, opener=engines, quiet=True
-    )
-    (name, task), = sweep.tasks.items()  # fmt: skip
+    sweep = Sweep(small(policies=("dense",), trials=1, max_tokens=2), tmp_path, opener=engines, quiet=True)
+    ((name, task),) = sweep.tasks.items()
     example = ({"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"})
     sweep.tasks[name] = dataclasses.replace(
-        task, problems=tuple(
+        task,
+        problems=tuple(
             dataclasses.replace(p, prompt=(*example, {"role": "user", "content": "5 + 5?"}))
             for p in task.problems
         ),
-    )  # fmt: skip
+    )
     more = len("user\n1 + 1?\n") + len("assistant\n2\n") + len("user\n5 + 5?\n") + 6
     assert set(_run(sweep).values()) == {more + len("assistant\n") + 1}
 

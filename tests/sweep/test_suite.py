@@ -5,10 +5,11 @@ import json
 import pytest
 
 from configs import suite
-from kinetics_jax.spec import InputError, presets
-from kinetics_jax.sweep.models import open_tokenizer, shape
+from kinetics_jax.errors import InputError
+from kinetics_jax.shapes import presets
+from kinetics_jax.sweep.model_sources import open_tokenizer, shape
 from kinetics_jax.sweep.options import read
-from kinetics_jax.sweep.run import Sweep
+from kinetics_jax.sweep.sweep import Sweep
 from kinetics_jax.tasks.registers import VOCABULARY, read_text
 from kinetics_jax.tasks.registers.shipped import shipped_models
 from kinetics_jax.training import SIZES
@@ -17,11 +18,18 @@ from kinetics_jax.training import SIZES
 @pytest.fixture
 def options():
     return suite.get_config().to_dict() | {
-        "models": ("registers-xs=random", "registers-s=random"), "policies": ("dense",),
-        "limit": 10, "trials": 2, "max_tokens": 16, "bootstrap": 10, "splits": 1,
-        "max_context": 192, "prefill_chunk": 64, "unroll": False,
+        "models": ("registers-xs=random", "registers-s=random"),
+        "policies": ("dense",),
+        "limit": 10,
+        "trials": 2,
+        "max_tokens": 16,
+        "bootstrap": 10,
+        "splits": 1,
+        "max_context": 192,
+        "prefill_chunk": 64,
+        "unroll": False,
         "slices": ("registers-xs=b200 slots=8", "registers-s=b200 slots=8"),
-    }  # fmt: skip
+    }
 
 
 def test_trained_and_priced_shapes_are_the_same():

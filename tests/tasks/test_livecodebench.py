@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from kinetics_jax import tasks
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.catalog.livecodebench_v5 import prompt
 from kinetics_jax.tasks.programs import SandboxError, sandbox
 
@@ -22,12 +22,18 @@ def row(name, public, private, function=None, starter="", pack=False):
     if pack:
         hidden = base64.b64encode(zlib.compress(pickle.dumps(hidden))).decode()
     return {
-        "question_id": name, "question_title": name, "question_content": f"What is {name}?",
-        "starter_code": starter, "difficulty": "easy", "platform": "atcoder",
-        "contest_id": "c1", "contest_date": "2024-10-12T00:00:00",
-        "public_test_cases": stored(public), "private_test_cases": hidden,
+        "question_id": name,
+        "question_title": name,
+        "question_content": f"What is {name}?",
+        "starter_code": starter,
+        "difficulty": "easy",
+        "platform": "atcoder",
+        "contest_id": "c1",
+        "contest_date": "2024-10-12T00:00:00",
+        "public_test_cases": stored(public),
+        "private_test_cases": hidden,
         "metadata": json.dumps({"func_name": function} if function else {}),
-    }  # fmt: skip
+    }
 
 
 STARTER = "class Solution:\n    def total(self, xs: List[int]) -> int:\n        "
@@ -66,12 +72,7 @@ def test_verdicts(task):
         (double, fenced("print(2 * int(input()))"), True, "passed 3 tests"),
         (double, fenced("print(int(input()) + 1)"), False, "test 2 of 3: wrong output"),
         (double, fenced("print(2 * n)"), False, "test 1 of 3: exit status 1 NameError: name 'n'"),
-        (
-            double,
-            fenced("while True: pass"),
-            False,
-            "test 1 of 3: timed out (2 s of CPU, 6 s in all)",
-        ),
+        (double, fenced("while True: pass"), False, "test 1 of 3: timed out (2 s of CPU, 6 s in all)"),
         (double, fenced("import os\nos.kill(os.getpid(), 11)"), False, "1 of 3: killed by SIGSEGV"),
         (double, "print(2 * int(input()))", False, "no program found"),
         (double, fenced("  "), False, "no program found"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.maths import MathGrader, answers
 from kinetics_jax.tasks.worker_pool import Lost, WorkerPool
 
@@ -158,14 +159,7 @@ def test_replies_keep_their_order_and_processes_are_kept(pool):
 
 
 def test_lost_processes_are_replaced(pool):
-    requests = [
-        {"echo": 1},
-        {"hang": 1},
-        {"echo": 2},
-        {"exit": 5},
-        {"echo": 3},
-        {"mute": 1, "echo": 4},
-    ]
+    requests = [{"echo": 1}, {"hang": 1}, {"echo": 2}, {"exit": 5}, {"echo": 3}, {"mute": 1, "echo": 4}]
     replies = pool.map([*requests, {"echo": 5}], 1)
     assert replies[1] == Lost("timed out after 1 s")
     assert replies[3] == Lost("the grading process died (exit status 5)")
@@ -195,9 +189,12 @@ def test_workers_end_with_their_parent(tmp_path):
         "print(pool.map([{'echo': 1}], 1)[0]['pid'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True,
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-    )  # fmt: skip
+    )
     for _ in range(50):
         try:
             os.kill(int(json.loads(done.stdout)), 0)

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax import tasks
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.maths import MathGrader, answers
 from kinetics_jax.tasks.maths.benchmark import PROMPT
 
@@ -54,8 +55,7 @@ def test_verdicts_of_the_table(graders, form):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"),
-    [("aime24", 30), ("aime25", 30), ("amc23", 40), ("math500", 500), ("gsm8k", 1319)],
+    ("name", "count"), [("aime24", 30), ("aime25", 30), ("amc23", 40), ("math500", 500), ("gsm8k", 1319)]
 )
 def test_every_known_answer_equals_itself(benchmarks, name, count):
     task = tasks.load(name, benchmarks)

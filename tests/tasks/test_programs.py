@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.programs import seccomp
 from kinetics_jax.tasks.programs.compare import same_output, same_value
 from kinetics_jax.tasks.programs.extract import last_program
@@ -192,9 +192,7 @@ def test_a_bomb_is_not_unpacked(monkeypatch):
         StoredTests(public="[]", private=packed("0" * 1_000_000)).cases()
 
 
-@pytest.mark.parametrize(
-    "stored", ["", "!!!", "aGVsbG8=", "{}", "[1]", '[{"input": "1"}]', "[" * 99_999]
-)
+@pytest.mark.parametrize("stored", ["", "!!!", "aGVsbG8=", "{}", "[1]", '[{"input": "1"}]', "[" * 99_999])
 def test_tests_that_cannot_be_read(stored):
     with pytest.raises(InputError) as caught:
         StoredTests(public="[]", private=stored).cases()

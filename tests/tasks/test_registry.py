@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from kinetics_jax import tasks
-from kinetics_jax.spec import InputError, Problem, UnknownNameError
+from kinetics_jax.errors import InputError, UnknownNameError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_papers_benchmarks_are_there():
-    assert {"aime24", "aime25", "amc23", "gsm8k", "math500", "livecodebench_v5"} <= set(
-        tasks.names()
-    )
+    assert {"aime24", "aime25", "amc23", "gsm8k", "math500", "livecodebench_v5"} <= set(tasks.names())
 
 
 def test_an_unknown_name_is_met_with_the_nearest():
@@ -78,9 +77,7 @@ def grade_length(problem, text):
 
 
 def test_an_inline_task():
-    problems = tuple(
-        Problem(task="length", problem_id=str(n), prompt=(n,), answer=n) for n in range(3)
-    )
+    problems = tuple(Problem(task="length", problem_id=str(n), prompt=(n,), answer=n) for n in range(3))
     task = tasks.Task(name="length", problems=problems, grader=tasks.InlineGrader(grade_length))
     assert task.grade(problems[2], "ab") == tasks.Grade(correct=True, answer="ab")
     grades = task.grade_many(((p, "a") for p in problems), workers=2)

@@ -8,7 +8,7 @@ import types
 import pytest
 
 from kinetics_jax import tasks
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks import rows
 from kinetics_jax.tasks.maths.benchmark import PROMPT
 
@@ -41,11 +41,7 @@ def test_fields_of_a_row(write_rows):
         ("math500", {"id": 1, "problem": "q", "answer": r"\{1, 2\}"}, r"\{1, 2\}"),
         ("gsm8k", {"id": 1, "problem": "q", "answer": 0}, "0"),
         ("gsm8k", {"id": 1, "problem": "q", "answer": 1e-8}, "0.00000001"),
-        (
-            "gsm8k",
-            {"id": 1, "problem": "q", "answer": 12345678901234567890},
-            "12345678901234567890",
-        ),
+        ("gsm8k", {"id": 1, "problem": "q", "answer": 12345678901234567890}, "12345678901234567890"),
     ],
 )
 def test_published_forms(task, row, answer, write_rows):

@@ -45,24 +45,15 @@ def run(source, stdin="", function=None, limits=LIMITS, **options):
 
 def test_a_program_reads_and_prints(confined):
     assert run("print(int(input()) + 1)", "41\n").output == "42\n"
-    assert (
-        run("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", "1 2 3").output
-        == "6\n"
-    )
-    assert (
-        run("print(Counter(input())['a'], gcd(4, 6), math.pi > 3)", "banana").output == "3 2 True\n"
-    )
+    assert run("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", "1 2 3").output == "6\n"
+    assert run("print(Counter(input())['a'], gcd(4, 6), math.pi > 3)", "banana").output == "3 2 True\n"
     assert run("if __name__ == '__main__':\n    print('main')").output == "main\n"
     assert run("print('é')").output == "é\n"
-    assert (
-        run("def f(n): return 0 if n == 0 else 1 + f(n - 1)\nprint(f(40_000))").output == "40000\n"
-    )
+    assert run("def f(n): return 0 if n == 0 else 1 + f(n - 1)\nprint(f(40_000))").output == "40000\n"
     assert run("print(len(str(2**100_000)))").output == "30103\n"
 
 
-@pytest.mark.parametrize(
-    "leave", ["exit()", "quit()", "sys.exit(0)", "sys.exit(3)", "raise SystemExit"]
-)
+@pytest.mark.parametrize("leave", ["exit()", "quit()", "sys.exit(0)", "sys.exit(3)", "raise SystemExit"])
 def test_leaving_early_is_no_failure(confined, leave):
     outcome = run(f"print(1)\n{leave}\nprint(2)")
     assert (outcome.status, outcome.output) == (0, "1\n")
@@ -164,8 +155,16 @@ def test_nothing_of_the_host_is_seen(confined, tmp_path, monkeypatch):
     seen, hidden, proc, _ = run(source).output.splitlines()
     assert seen.endswith("[] ['null'] /tmp")
     assert set(eval(seen.partition("]")[0] + "]")) <= {
-        "dev", "etc", "lib", "lib64", "packages", "program", "python", "tmp", "usr"
-    }  # fmt: skip
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "packages",
+        "program",
+        "python",
+        "tmp",
+        "usr",
+    }
     assert (hidden, proc) == ("False False sandbox", "no proc")
 
 
@@ -220,9 +219,7 @@ def test_threads_are_limited(confined):
         print(number)
     """
     started = int(run(source).output)
-    if (
-        confined == "in a user namespace"
-    ):  # here the tests run as root, whom the kernel does not count
+    if confined == "in a user namespace":  # here the tests run as root, whom the kernel does not count
         return
     assert 1 <= started < LIMITS.threads
 
@@ -245,9 +242,7 @@ def test_a_missing_sandbox_is_refused_with_the_mend(monkeypatch):
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
     unavailable.cache_clear()
     try:
-        with pytest.raises(
-            SandboxError, match=r"apt-get install bubblewrap.*unsafe_local_exec"
-        ) as caught:
+        with pytest.raises(SandboxError, match=r"apt-get install bubblewrap.*unsafe_local_exec") as caught:
             Sandbox()
         assert "\n" not in str(caught.value)
         assert run("print(1)", unsafe_local_exec=True).output == "1\n"

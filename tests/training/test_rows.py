@@ -49,11 +49,7 @@ def test_learnt_steps_are_the_machines(pool):
         if name == "look_up":
             continue
         for b, t in zip(*np.nonzero(rows.weight_bt), strict=True):
-            last, target, kind = (
-                rows.token_bt[b, t],
-                rows.target_bt[b, t],
-                KINDS[rows.kind_bt[b, t]],
-            )
+            last, target, kind = (rows.token_bt[b, t], rows.target_bt[b, t], KINDS[rows.kind_bt[b, t]])
             if kind == "end":
                 assert target == END
             elif kind == "read_address":

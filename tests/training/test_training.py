@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.models import Qwen3
-from kinetics_jax.spec import InputError, UnknownNameError
 from kinetics_jax.tasks.registers import END, make_problems
 from kinetics_jax.training import SIZES, TrainingFailedError, exact_score, train
 from kinetics_jax.training.forward import forward
@@ -20,8 +20,11 @@ SHORT = Recipe(
         Stage(name="one", rows=(("short", 1),), steps=20, learning_rate=(0.02, 0.02)),
         Stage(name="two", rows=(("short", 1),), steps=10, learning_rate=(0.02, 0.001)),
     ),
-    window=5, ramp_steps=5, short=(4, 8), pool=(128, 64, 16),
-)  # fmt: skip
+    window=5,
+    ramp_steps=5,
+    short=(4, 8),
+    pool=(128, 64, 16),
+)
 
 
 def silent(_: str) -> None:
@@ -100,9 +103,7 @@ def test_the_exact_score_is_the_product_over_one_pass():
         picked = [logs[t - 1, text[0, t]] for t in range(first, text.shape[1])]
         np.testing.assert_allclose(got, np.sum(picked), rtol=1e-4)
     assert score.pass_at(16) >= score.pass_at(1) >= 0
-    assert set(score.errors) == {
-        "read_address", "value_read", "write_address", "value_written", "end",
-    }  # fmt: skip
+    assert set(score.errors) == {"read_address", "value_read", "write_address", "value_written", "end"}
 
 
 def test_what_cannot_be_trained_or_scored_is_refused():

@@ -10,7 +10,7 @@ from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.figures.shapes import draw_contours, draw_kv_trend, draw_phi
 from kinetics_jax.report.figures.style import Drawing
 from kinetics_jax.report.groups import Group, group_laws
-from kinetics_jax.scaling.results import Results
+from kinetics_jax.scaling.law.results import Results
 
 __all__ = ["GLANCE", "Drawing", "draw_all", "frontier_stem", "optima_stem"]
 

@@ -19,7 +19,7 @@ from kinetics_jax.report.figures.style import (
     visible_costs,
 )
 from kinetics_jax.report.groups import Group, leading
-from kinetics_jax.scaling.results import Band, Law
+from kinetics_jax.scaling.law.results import Band, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +61,15 @@ def _bars(axes: "Axes", groups: Sequence[Group], palette: Palette) -> dict[float
     ticks = {}
     y = 0.0
     for group in groups:
-        axes.text(-0.335, y + 0.62 * HEADING, words.shorten(group.title, 90), weight="bold", size=8,
-                  va="center", transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.text(
+            -0.335,
+            y + 0.62 * HEADING,
+            words.shorten(group.title, 90),
+            weight="bold",
+            size=8,
+            va="center",
+            transform=axes.get_yaxis_transform(),
+        )
         y += HEADING
         for label, law in group.rows:
             ticks[y + ROW / 2] = label
@@ -94,19 +101,18 @@ def _bar(axes: "Axes", y: float, law: Law, palette: Palette) -> None:
         support = 1.0 if np.isnan(band.support) else min(max(band.support, 0.0), 1.0)
         colour = mix(palette.colour(band.model), 0.75 * (1 - support))
         axes.barh(
-            y,
-            end - start,
-            left=start,
-            height=0.8 * ROW,
-            color=colour,
-            linewidth=0.8,
-            edgecolor="white",
+            y, end - start, left=start, height=0.8 * ROW, color=colour, linewidth=0.8, edgecolor="white"
         )
         text = _band_text(band, BODY * np.log10(max(end / start, 1)) / (high - low))
         axes.text(
-            end / 10 ** (0.006 * (high - low)), y, text, ha="right", va="center_baseline", size=7,
+            end / 10 ** (0.006 * (high - low)),
+            y,
+            text,
+            ha="right",
+            va="center_baseline",
+            size=7,
             color="white" if is_dark(colour) else INK,
-        )  # fmt: skip
+        )
 
 
 def _band_text(band: Band, room: float) -> str:
@@ -123,6 +129,4 @@ def _legend(figure: "Figure", names: Sequence[str], palette: Palette) -> None:
 
     handles = [Patch(color=palette.colour(name), label=legend_text(name)) for name in names]
     if handles:
-        figure.legend(
-            handles=handles, loc="lower center", ncols=min(4, len(handles)), handlelength=1.2
-        )
+        figure.legend(handles=handles, loc="lower center", ncols=min(4, len(handles)), handlelength=1.2)

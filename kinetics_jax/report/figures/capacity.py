@@ -4,7 +4,7 @@ import numpy as np
 
 from kinetics_jax.report import words
 from kinetics_jax.report.figures.style import Drawing, canvas, finish, heading, legend_text
-from kinetics_jax.scaling.results import Capacity, ShapeResults
+from kinetics_jax.scaling.law.results import Capacity, ShapeResults
 
 
 def draw_capacity(shapes: ShapeResults) -> Drawing:
@@ -27,8 +27,14 @@ def draw_capacity(shapes: ShapeResults) -> Drawing:
         for (chip, model), row in cells.items():
             position = columns.index(chip) + 0.5, rows.index(model) + 0.5
             dark = np.isfinite(row.dense_seconds) and norm(row.dense_seconds) > 0.42
-            axes.text(*position, _cell_text(row), ha="center", va="center", size=8,
-                      color="white" if dark else "#222222")  # fmt: skip
+            axes.text(
+                *position,
+                _cell_text(row),
+                ha="center",
+                va="center",
+                size=8,
+                color="white" if dark else "#222222",
+            )
         labels = [legend_text(name, 9) for name in columns]
         axes.set_xticks(np.arange(len(columns)) + 0.5, labels, size=7.5)
         axes.set_yticks(np.arange(len(rows)) + 0.5, [legend_text(r, 24) for r in rows], size=8)

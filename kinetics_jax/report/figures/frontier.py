@@ -24,7 +24,7 @@ from kinetics_jax.report.figures.style import (
     visible_costs,
 )
 from kinetics_jax.report.groups import Group, leading
-from kinetics_jax.scaling.results import FrontierResult, Law
+from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +84,8 @@ def _gap(axes: "Axes", law: Law) -> None:
     if {"paper", "held_out"} <= set(law.frontiers):
         paper, held_out = law.frontiers["paper"].accuracy, law.frontiers["held_out"].accuracy
         axes.fill_between(
-            law.seconds, held_out, paper, where=paper > held_out, facecolor=GAP, linewidth=0, zorder=1.5,
-        )  # fmt: skip
+            law.seconds, held_out, paper, where=paper > held_out, facecolor=GAP, linewidth=0, zorder=1.5
+        )
 
 
 def _projections(axes: "Axes", group: Group) -> None:
@@ -114,10 +114,14 @@ def _frontiers(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -
         for name, start, end in runs(result.model):
             upto = min(end + 1, len(law.costs))  # join on to the next stretch
             axes.plot(
-                law.seconds[start:upto], result.accuracy[start:upto], zorder=5 if leads else 4,
-                color=palette.colour(name) if name else "none", linewidth=3.4 if leads else 1.9,
-                linestyle="-" if leads else DOTTED, solid_capstyle="butt",
-            )  # fmt: skip
+                law.seconds[start:upto],
+                result.accuracy[start:upto],
+                zorder=5 if leads else 4,
+                color=palette.colour(name) if name else "none",
+                linewidth=3.4 if leads else 1.9,
+                linestyle="-" if leads else DOTTED,
+                solid_capstyle="butt",
+            )
 
 
 def _shares(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> None:
@@ -125,9 +129,12 @@ def _shares(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> N
     columns = [law.models.index(name) for name in names]
     solved = np.nan_to_num(lead.accuracy) > 0  # where nothing is, no model is better than another
     axes.stackplot(
-        law.seconds, (np.nan_to_num(lead.model_share[:, columns]) * solved[:, None]).T,
-        colors=[palette.colour(name) for name in names], linewidth=0.3, edgecolor="white",
-    )  # fmt: skip
+        law.seconds,
+        (np.nan_to_num(lead.model_share[:, columns]) * solved[:, None]).T,
+        colors=[palette.colour(name) for name in names],
+        linewidth=0.3,
+        edgecolor="white",
+    )
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.set_ylabel("of resamples")
@@ -138,13 +145,21 @@ def _legends(figure: "Figure", group: Group, lead: FrontierResult, palette: Pale
     law = group.first
     look = {"alignment": "left", "title_fontproperties": {"weight": "bold", "size": 8.5}}
     figure.legend(
-        handles=_model_handles(law, palette), title="Best model", loc="upper left",
-        bbox_to_anchor=(0.75, 0.9), handlelength=1.2, **look,
-    )  # fmt: skip
+        handles=_model_handles(law, palette),
+        title="Best model",
+        loc="upper left",
+        bbox_to_anchor=(0.75, 0.9),
+        handlelength=1.2,
+        **look,
+    )
     figure.legend(
-        handles=_line_handles(group, lead), title="Lines", loc="lower left",
-        bbox_to_anchor=(0.75, 0.06), handlelength=1.8, **look,
-    )  # fmt: skip
+        handles=_line_handles(group, lead),
+        title="Lines",
+        loc="lower left",
+        bbox_to_anchor=(0.75, 0.06),
+        handlelength=1.8,
+        **look,
+    )
 
 
 def _model_handles(law: Law, palette: Palette) -> list[Any]:

@@ -18,7 +18,7 @@ from kinetics_jax.report.figures.style import (
     visible_costs,
 )
 from kinetics_jax.report.groups import Group, leading, rule
-from kinetics_jax.scaling.results import FrontierResult, Law
+from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,17 +48,13 @@ def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
     with canvas(height) as figure:
         panels = figure.subplots(rows, columns, squeeze=False)
         wide = 0.985 if columns > 1 else 0.74
-        figure.subplots_adjust(
-            0.1, 0.48 / height, wide, 1 - 0.66 / height, wspace=0.22, hspace=0.42
-        )
+        figure.subplots_adjust(0.1, 0.48 / height, wide, 1 - 0.66 / height, wspace=0.22, hspace=0.42)
         for axes, name in zip(panels.flat, names, strict=False):
             log_axis(axes.xaxis, low / 1e12, high / 1e12, "")
             _panel(axes, name, law, lead, palette)
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
-        for axes in panels.flat[
-            max(len(names) - columns, 0) : len(names)
-        ]:  # the lowest of each column
+        for axes in panels.flat[max(len(names) - columns, 0) : len(names)]:  # the lowest of each column
             axes.set_xlabel("cost per question, tera-eFLOPs")
         heading(figure, f"What is best at each cost ({rule(lead.flavour)}) · {group.title}")
         alt = f"{', '.join(QUANTITIES[name][0] for name in names)} against cost on {group.title}."
@@ -110,8 +106,14 @@ def _panel(axes: "Axes", name: str, law: Law, lead: FrontierResult, palette: Pal
     if name in lead.curves:
         a, b, c = lead.curves[name]
         fitted = a * tera**b + c
-        axes.plot(tera, np.where(fitted > 0, fitted, np.nan), color=INK, linewidth=1.2, zorder=4,
-                  label=_fit_text(name, lead))  # fmt: skip
+        axes.plot(
+            tera,
+            np.where(fitted > 0, fitted, np.nan),
+            color=INK,
+            linewidth=1.2,
+            zorder=4,
+            label=_fit_text(name, lead),
+        )
         axes.legend(loc="lower right", handlelength=1.6)
 
 

@@ -6,7 +6,7 @@ meet in a law differ in lightness.
 
 import bisect
 
-from kinetics_jax.scaling.results import Results
+from kinetics_jax.scaling.law.results import Results
 
 _UPPER_BOUNDS = (1e9, 2.5e9, 5.5e9, 1e10, 2e10, 5e10, 1.2e11)
 _HUES = ("#56b4e9", "#0072b2", "#009e73", "#e0b000", "#e07b00", "#b8321a", "#cc79a7", "#333333")

@@ -20,7 +20,7 @@ from kinetics_jax.report.figures.style import (
     log_axis,
     padded,
 )
-from kinetics_jax.scaling.results import ShapeResults
+from kinetics_jax.scaling.law.results import ShapeResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +40,14 @@ def draw_kv_trend(shapes: ShapeResults, palette: Palette) -> Drawing:
         for x, y, model in zip(billions, shapes.kv_gib_per_32k, shapes.models, strict=True):
             axes.scatter(x, y, s=46, color=palette.colour(model.name), zorder=3, linewidths=0)
             axes.annotate(
-                f"{legend_text(model.name)}  {words.number(y)} GiB", (x, y), (0, 8),
-                textcoords="offset points", ha="center", size=7.5,
+                f"{legend_text(model.name)}  {words.number(y)} GiB",
+                (x, y),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                size=7.5,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6},
-            )  # fmt: skip
+            )
         axes.legend(loc="lower right")
         axes.set_title("KV cache against model size")
         caption = "Line: least squares of y = a·x^b over the dense Qwen3 models, in linear space."
@@ -67,13 +71,14 @@ def draw_phi(shapes: ShapeResults, palette: Palette) -> Drawing:
             colour = palette.colour(model.name)
             handles += axes.plot(lengths, shapes.phi[m], color=colour, linewidth=2.0, label=label)
             if shapes.overtakes[m] > 0:
-                axes.scatter(
-                    shapes.overtakes[m], 1.0, s=28, color=colour, zorder=4, edgecolors="white"
-                )
+                axes.scatter(shapes.overtakes[m], 1.0, s=28, color=colour, zorder=4, edgecolors="white")
         axes.legend(
-            handles=handles, title="tokens at which Φ = 1 · Φ = 10", loc="upper left",
-            bbox_to_anchor=(1.01, 1.02), alignment="left",
-        )  # fmt: skip
+            handles=handles,
+            title="tokens at which Φ = 1 · Φ = 10",
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.02),
+            alignment="left",
+        )
         axes.set_title(
             f"Where attention overtakes the weights (I = {words.number(shapes.intensity, 4)} FLOP/byte)"
         )
@@ -122,6 +127,11 @@ def _contours(
         axes.scatter(tokens[order], sizes[order], s=24, c=colours, zorder=3, linewidths=0)
         top = order[-1]
         axes.annotate(
-            words.number(cost), (tokens[top], sizes[top]), (0, 7), textcoords="offset points",
-            ha="center", rotation=55, size=8.5,
-        )  # fmt: skip
+            words.number(cost),
+            (tokens[top], sizes[top]),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            rotation=55,
+            size=8.5,
+        )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.report import words
-from kinetics_jax.scaling.results import Law
+from kinetics_jax.scaling.law.results import Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,9 +100,7 @@ def log_axis(
     getattr(axis.axes, f"set_{axis.axis_name}lim")(low, high)
     box = axis.axes.get_position()
     width, height = axis.axes.figure.get_size_inches()
-    length, label_size = (
-        (box.width * width, 0.52) if axis.axis_name == "x" else (box.height * height, 0.2)
-    )
+    length, label_size = (box.width * width, 0.52) if axis.axis_name == "x" else (box.height * height, 0.2)
     axis.set_major_locator(FixedLocator(_log_ticks(low, high, label_size / length)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
@@ -117,21 +115,11 @@ def _log_ticks(low: float, high: float, gap: float) -> list[float]:
         every = (d * 10.0**e for e in exponents if e % stride == 0 for d in digits)
         return [mark for mark in every if low * 0.999 <= mark <= high * 1.001]
 
-    finest = (
-        range(1, 10),
-        (1, 2, 3, 4, 6, 8),
-        (1, 2, 3, 5, 7),
-        (1, 2, 3, 5),
-        (1, 2, 5),
-        (1, 3),
-        (1,),
-    )
+    finest = (range(1, 10), (1, 2, 3, 4, 6, 8), (1, 2, 3, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
     choices = [marks(digits) for digits in finest]
     choices += [marks((1,), stride) for stride in (2, 3, 5)]
     least = (high / low) ** gap
-    roomy = (
-        ticks for ticks in choices if all(b / a >= least for a, b in itertools.pairwise(ticks))
-    )
+    roomy = (ticks for ticks in choices if all(b / a >= least for a, b in itertools.pairwise(ticks)))
     return next(roomy, choices[-1])
 
 
@@ -192,9 +180,7 @@ def padded(values: NDArray[np.float64], factor: float = 1.25) -> tuple[float, fl
 def heading(figure: "Figure", text: str) -> None:
     """The figure's title, at its left edge."""
     height = figure.get_size_inches()[1]
-    figure.text(
-        0.012, 1 - 0.22 / height, words.shorten(text, 84), weight="bold", size=10.5, va="center"
-    )
+    figure.text(0.012, 1 - 0.22 / height, words.shorten(text, 84), weight="bold", size=10.5, va="center")
 
 
 def legend_text(name: str, width: int = 30) -> str:

@@ -10,7 +10,7 @@ from kinetics_jax.report.markup import Markup, el
 from kinetics_jax.report.page import background, evidence, laws
 from kinetics_jax.report.page.parts import Context, Section
 from kinetics_jax.report.stylesheet import CSS
-from kinetics_jax.scaling.results import Results
+from kinetics_jax.scaling.law.results import Results
 
 TITLE = "Test-time scaling law"
 OPEN_ANSWERS = 6

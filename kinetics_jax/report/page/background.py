@@ -6,7 +6,7 @@ from typing import Any
 from kinetics_jax.report import words
 from kinetics_jax.report.markup import Markup, bullets, el, join, table
 from kinetics_jax.report.page.parts import Context, Section
-from kinetics_jax.scaling.results import Law, ShapeResults
+from kinetics_jax.scaling.law.results import Law, ShapeResults
 
 MODES = {
     "exact": (
@@ -68,13 +68,7 @@ def _models(context: Context, found: ShapeResults) -> Markup:
         )
         for m, model in enumerate(found.models)
     ]
-    head = (
-        "model",
-        "parameters",
-        "KV of 32,768 tokens, GiB",
-        "Φ = 1 at tokens",
-        "Φ = 10 at tokens",
-    )
+    head = ("model", "parameters", "KV of 32,768 tokens, GiB", "Φ = 1 at tokens", "Φ = 10 at tokens")
     return table(head, rows, numeric=range(1, 5))
 
 
@@ -97,9 +91,15 @@ def _capacity(context: Context, found: ShapeResults) -> Markup:
         for row in found.capacity
     ]
     head = (
-        "chip", "model", "chips a copy", "sequences", "weights, GB", "KV a sequence, GB",
-        "dense sample, chip time", "block top-k 1,024, chip time",
-    )  # fmt: skip
+        "chip",
+        "model",
+        "chips a copy",
+        "sequences",
+        "weights, GB",
+        "KV a sequence, GB",
+        "dense sample, chip time",
+        "block top-k 1,024, chip time",
+    )
     whole = table(head, rows, numeric=range(2, 8))
     return el("details", el("summary", "As a table, with sample prices"), whole) if rows else whole
 
@@ -139,10 +139,16 @@ def provenance(context: Context) -> Section:
             _pairs(results.settings),
             el("h3", "Versions"),
             _pairs(results.versions),
-            el("p", "All figures and tables above are drawn from ", el("code", "law.json"), " and ",
-               el("code", "frontier.csv"), " beside this page."),
+            el(
+                "p",
+                "All figures and tables above are drawn from ",
+                el("code", "law.json"),
+                " and ",
+                el("code", "frontier.csv"),
+                " beside this page.",
+            ),
         )
-    )  # fmt: skip
+    )
     return Section("provenance", "Inputs, settings and versions", body)
 
 

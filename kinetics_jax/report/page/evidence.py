@@ -12,15 +12,10 @@ _VERDICTS = ("holds", "fails", "mixed", "untested")
 def data(context: Context) -> Section:
     """One row a set of traces, and what took no part; the cells stand with each law."""
     rows = [_row(group) for group in context.groups]
-    head = (
-        "data set", "source", "questions", "left out", "models", "cells", "samples", "most solved",
-    )  # fmt: skip
+    head = ("data set", "source", "questions", "left out", "models", "cells", "samples", "most solved")
     parts: list[Markup] = []
     if rows:
-        parts += [
-            el("p", _WHAT),
-            table(head, rows, numeric=range(2, 8)),
-        ]
+        parts += [el("p", _WHAT), table(head, rows, numeric=range(2, 8))]
     if context.results.skipped:
         parts += [el("h3", "What took no part"), bullets(context.results.skipped)]
     return Section("data", "What the data are, and are not", join(parts))

@@ -8,7 +8,7 @@ from kinetics_jax.report.figures.optima import constants
 from kinetics_jax.report.groups import Group, law_label, leading, rule
 from kinetics_jax.report.markup import Markup, bullets, el, join, table
 from kinetics_jax.report.page.parts import Context, Section, band_table, cell_table, note
-from kinetics_jax.scaling.results import Estimate, Law
+from kinetics_jax.scaling.law.results import Estimate, Law
 
 ANCHOR = "law-"
 _RULE_ROWS = 7
@@ -40,12 +40,7 @@ def law(context: Context, group: Group) -> Section:
             el("p", _description(first)),
             note(first.notes),
             context.figure(frontier_stem(group)),
-            band_table(
-                context,
-                first,
-                lead,
-                f"Which model to use: {law_label(first)}, {rule(lead.flavour)}",
-            ),
+            band_table(context, first, lead, f"Which model to use: {law_label(first)}, {rule(lead.flavour)}"),
             _threshold(first),
             _others(context, group),
             _sparse(first),
@@ -83,9 +78,7 @@ def _threshold(law: Law) -> Markup:
 def _others(context: Context, group: Group) -> Markup:
     """The bands on the other chips, and projections."""
     tables = [
-        band_table(context, law, leading(law), label)
-        for label, law in group.rows
-        if law is not group.first
+        band_table(context, law, leading(law), label) for label, law in group.rows if law is not group.first
     ]
     if not tables:
         return Markup()
@@ -114,13 +107,7 @@ def _rules(law: Law) -> Markup:
         )
         for g in _sample(np.isfinite(paper.accuracy) & (np.nan_to_num(held_out.accuracy) > 0))
     ]
-    head = (
-        "within",
-        "solved, paper’s rule",
-        "solved, held out",
-        "difference, points",
-        "best, held out",
-    )
+    head = ("within", "solved, paper’s rule", "solved, held out", "difference, points", "best, held out")
     text = (
         "The paper’s rule picks the best configuration on the very samples that it scores it on, so it "
         "credits luck. The held-out rule chooses on one half of the samples and scores on the other."
@@ -188,9 +175,7 @@ def _exponents(law: Law) -> Markup:
         for result in law.frontiers.values()
         for name, estimate in result.fits.items()
     ]
-    levels = {
-        words.percent(e.level, 0) for result in law.frontiers.values() for e in result.fits.values()
-    }
+    levels = {words.percent(e.level, 0) for result in law.frontiers.values() for e in result.fits.values()}
     interval = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
     head = ("fitted against cost", "rule", "value", interval, "unit", "note")
     return table(head, rows, numeric=(2, 3))

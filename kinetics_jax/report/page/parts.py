@@ -9,7 +9,7 @@ from kinetics_jax.report.figures import Drawing
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.groups import Group
 from kinetics_jax.report.markup import Content, Markup, bullets, el, join, table
-from kinetics_jax.scaling.results import FrontierResult, Law, Results
+from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 
 MANY_CELLS = 12
 
@@ -78,9 +78,7 @@ def band_table(context: Context, law: Law, result: FrontierResult, caption: str)
 
 def cell_table(context: Context, law: Law) -> Markup:
     """The cells of a law from the smallest model to the largest; folded away where they are many."""
-    by_size = sorted(
-        law.cells, key=lambda cell: (context.palette.size(cell.model), cell.model, cell.policy)
-    )
+    by_size = sorted(law.cells, key=lambda cell: (context.palette.size(cell.model), cell.model, cell.policy))
     rows = [
         (
             context.model(cell.model),

@@ -4,7 +4,8 @@ import json
 import os
 from typing import Any
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks import rows
 from kinetics_jax.tasks.base import Task
 from kinetics_jax.tasks.programs import CodeGrader, Limits, StoredTests
@@ -83,9 +84,7 @@ def _problem(row: dict[str, Any], where: str) -> Problem:
         raise InputError(f"{where}: metadata is not a JSON object") from None
     if not isinstance(function, str | None):
         raise InputError(f"{where}: func_name in its metadata must be a text")
-    tests = StoredTests(
-        public=row["public_test_cases"], private=row["private_test_cases"], function=function
-    )
+    tests = StoredTests(public=row["public_test_cases"], private=row["private_test_cases"], function=function)
     shown = ("question_title", "platform", "contest_id", "contest_date", "difficulty")
     return Problem(
         task=NAME,

@@ -8,6 +8,4 @@ from kinetics_jax.tasks.maths import benchmark
 
 def load(path: str | os.PathLike[str] | None = None, limit: int | None = None) -> Task:
     """See ``kinetics_jax.tasks.load``."""
-    return benchmark(
-        "math500", path=path, limit=limit, hub=("HuggingFaceH4/MATH-500", "test"), form="latex"
-    )
+    return benchmark("math500", path=path, limit=limit, hub=("HuggingFaceH4/MATH-500", "test"), form="latex")

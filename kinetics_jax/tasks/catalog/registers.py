@@ -2,7 +2,7 @@
 
 import os
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.base import InlineGrader, Task
 from kinetics_jax.tasks.registers import grade, make_problems
 from kinetics_jax.tasks.registers.machine import TOKENS_PER_STEP
@@ -10,9 +10,13 @@ from kinetics_jax.tasks.registers.problems import LONGEST, NAME, SHORTEST
 
 
 def load(
-    path: str | os.PathLike[str] | None = None, limit: int | None = None, split: str = "test",
-    seed: int = 0, shortest: int = SHORTEST, longest: int = LONGEST,
-) -> Task:  # fmt: skip
+    path: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    split: str = "test",
+    seed: int = 0,
+    shortest: int = SHORTEST,
+    longest: int = LONGEST,
+) -> Task:
     """See ``kinetics_jax.tasks.load``; ``limit`` is the number of problems made (240 without it).
 
     Args:
@@ -28,12 +32,7 @@ def load(
     """
     if path is not None:
         raise InputError("the registers task is built in and reads no file; leave its path out")
-    problems = make_problems(
-        limit or 240, split=split, seed=seed, shortest=shortest, longest=longest
-    )
+    problems = make_problems(limit or 240, split=split, seed=seed, shortest=shortest, longest=longest)
     return Task(
-        name=NAME,
-        problems=problems,
-        grader=InlineGrader(grade),
-        max_tokens=TOKENS_PER_STEP * longest + 1,
+        name=NAME, problems=problems, grader=InlineGrader(grade), max_tokens=TOKENS_PER_STEP * longest + 1
     )

@@ -76,8 +76,10 @@ _NOISE: list[_Mend] = [
     (re.compile(r"\\rangle(?![A-Za-z])"), ")"),
     (re.compile(r"(?<=\d)\{:\}(?=\d)"), ":"),
     (
-        re.compile(r"(\d{0,30})\.(\d{0,30})\\(?:overline|bar|dot)\s?(?:\{(\d{1,30})\}|(\d))"
-                   r"(?:(\d{0,30})\\dot\s?\{(\d)\})?(?:\.\.\.|\\l?dots)?"),
+        re.compile(
+            r"(\d{0,30})\.(\d{0,30})\\(?:overline|bar|dot)\s?(?:\{(\d{1,30})\}|(\d))"
+            r"(?:(\d{0,30})\\dot\s?\{(\d)\})?(?:\.\.\.|\\l?dots)?"
+        ),
         lambda m: _repeating(m[1], m[2], "".join(part or "" for part in m.groups()[2:])),
     ),
     # A fraction that ends a sentence is read as a division by a decimal.
@@ -85,7 +87,7 @@ _NOISE: list[_Mend] = [
     # A number in quotation marks or emphasis, or right after "Answer:".
     (re.compile(r"(?i)\b(answer\s?:)(?=[-$\\\d])"), r"\1 "),
     (re.compile(r"(?<!\S)([*_`\"“]{1,3})(-?[$€£¥₹]?\d[\d.,/]{0,99}%?)[*_`\"”]{1,3}(?![\w$])"), r"\2 "),
-]  # fmt: skip
+]
 _UNIT = (
     r"(?!(?:pi|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|and|or|mod|inf|infinity|factorial)\b)"
     r"[A-Za-z]{2,}(?:\s?\^\s?\{?[23]\}?)?"
@@ -107,10 +109,7 @@ _WHOLE_ANSWER: list[_Mend] = [
     (re.compile(rf"^(-?[\d.,]*\d)\s+{_UNIT}(?:\s+{_UNIT})*$"), r"\1"),
     (re.compile(rf"^(-?[\d.,]*\d)\s?\\frac(?:\s?\{{\s?{_TEXT}\{{[^{{}}]*\}}\s?(?:\^\d)?\}}){{2}}$"), r"\1"),
     (re.compile(r"(\^\s?\{?\s?\\circ\s?\}?)\s?[CF]$"), r"\1"),
-    (
-        re.compile(rf"^(\d+)\s?\^?\s?\{{?\s?(?:{_TEXT}\{{)?\s?(?:st|nd|rd|th)\s?\}}?\s?\}}?$"),
-        r"\1",
-    ),
+    (re.compile(rf"^(\d+)\s?\^?\s?\{{?\s?(?:{_TEXT}\{{)?\s?(?:st|nd|rd|th)\s?\}}?\s?\}}?$"), r"\1"),
     (re.compile(r"^([-+]?)\s?(?:\\text\s?\{\s?)?infinity\s?\}?$"), r"\1\\infty"),
     (re.compile(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})$"), lambda m: _scientific(m[1], int(m[2]))),
     (re.compile(r"^(-?\d+(?:\.\d+)?)\s?[xX*]\s?(?=10\s?\^)"), r"\1\\cdot "),
@@ -122,7 +121,7 @@ _WHOLE_ANSWER: list[_Mend] = [
     # ]0, 1[ is how half of Europe writes (0, 1).
     (re.compile(r"^\](?=[^\[\]]+[,;][^\[\]]+[\[\])]$)"), "("),
     (re.compile(r"(?<=[^\[\]])\[$"), ")"),
-]  # fmt: skip
+]
 
 
 def _repeating(whole: str, digits: str, period: str) -> str:
@@ -164,18 +163,14 @@ def tidy_answer(answer: str) -> str:
     return answer
 
 
-_TEXT_COMMAND = re.compile(
-    r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mathrm|mathbf|mathit|mbox|operatorname)\b"
-)
+_TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mathrm|mathbf|mathit|mbox|operatorname)\b")
 
 
 def in_words(answer: str) -> str | None:
     r"""An answer in words (``\text{(C)}``, ``an ellipse``), folded for comparison; else None."""
     bare = re.sub(r"[{}()$\"“”]|\\[,;:! ]", " ", _TEXT_COMMAND.sub(" ", answer))
     words = bare.replace("~", " ").strip(" .").casefold().split()
-    if not words or not all(
-        re.fullmatch(r"[a-z]+(?:['’-][a-z]+)*|\d+(?:st|nd|rd|th)?", w) for w in words
-    ):
+    if not words or not all(re.fullmatch(r"[a-z]+(?:['’-][a-z]+)*|\d+(?:st|nd|rd|th)?", w) for w in words):
         return None
     if words[0].isdigit():
         return None
@@ -203,9 +198,12 @@ def choice(answer: str, *, labelled: bool = False) -> str | None:
     return match[1] if match else None
 
 
-_BASES = {name: base for base, name in enumerate(
-    ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), 2
-)} | {"sixteen": 16}  # fmt: skip
+_BASES = {
+    name: base
+    for base, name in enumerate(
+        ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), 2
+    )
+} | {"sixteen": 16}
 
 
 def numeral(answer: str) -> tuple[str, int] | None:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks import rows
 from kinetics_jax.tasks.base import Task
 from kinetics_jax.tasks.maths.grader import MathGrader
@@ -74,9 +75,7 @@ def _problem(name: str, row: dict[str, Any], index: int, where: str) -> Problem:
     question = next((row[key] for key in _QUESTION if row.get(key)), None)
     if not isinstance(question, str):
         raise InputError(f"{where} lacks {' or '.join(_QUESTION)}")
-    identifier = next(
-        (row[key] for key in _ID if row.get(key) not in (None, "")), f"{name}-{index}"
-    )
+    identifier = next((row[key] for key in _ID if row.get(key) not in (None, "")), f"{name}-{index}")
     if not isinstance(identifier, str | int | float):
         raise InputError(f"{where}: its id must be a text or a number, not {_kind(identifier)}")
     used = {*_QUESTION, *_ID, "answer"}

@@ -7,13 +7,46 @@ import re
 import unicodedata
 
 _PLAIN = {
-    "−": "-", "﹣": "-", "‐": "-", "‑": "-", "‒": "-", "⁄": "/", "∕": "/", "∶": ":", "…": "...",
-    "。": ". ", "、": ",", "，": ",", "；": ";", "【": " ", "】": " ", "「": " ", "」": " ",
-    "｛": r"\{", "｝": r"\}", "＄": r"\$", "￥": "¥", "￡": "£", "﹩": r"\$", "﹪": "%", "٪": "%",
-    "٫": ".", "٬": ",", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "∞": r"\infty ",
-    "°": r"^\circ ", "º": r"^\circ ", "˚": r"^\circ ", "℃": r"^\circ C", "℉": r"^\circ F",
-    "⟨": r"\langle ", "⟩": r"\rangle ", "∖": r"\setminus ",
-}  # fmt: skip
+    "−": "-",
+    "﹣": "-",
+    "‐": "-",
+    "‑": "-",
+    "‒": "-",
+    "⁄": "/",
+    "∕": "/",
+    "∶": ":",
+    "…": "...",
+    "。": ". ",
+    "、": ",",
+    "，": ",",
+    "；": ";",
+    "【": " ",
+    "】": " ",
+    "「": " ",
+    "」": " ",
+    "｛": r"\{",
+    "｝": r"\}",
+    "＄": r"\$",
+    "￥": "¥",
+    "￡": "£",
+    "﹩": r"\$",
+    "﹪": "%",
+    "٪": "%",
+    "٫": ".",
+    "٬": ",",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "∞": r"\infty ",
+    "°": r"^\circ ",
+    "º": r"^\circ ",
+    "˚": r"^\circ ",
+    "℃": r"^\circ C",
+    "℉": r"^\circ F",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+    "∖": r"\setminus ",
+}
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True))
 _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙₖᵢ", "0123456789+-=()nki", strict=True))
 _ROOTS = {"√": r"\sqrt", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]"}
@@ -47,9 +80,7 @@ def _folded(match: re.Match[str]) -> str:
     if lowered:
         return f"_{{{''.join(map(_LOWERED.__getitem__, lowered))}}}"
     if root:
-        return (
-            f"{_ROOTS[root]}{{{fold(radicand or '').strip('(){}')}}}" if radicand else _ROOTS[root]
-        )
+        return f"{_ROOTS[root]}{{{fold(radicand or '').strip('(){}')}}}" if radicand else _ROOTS[root]
     if character in _PLAIN:
         return _PLAIN[character]
     digit = unicodedata.decimal(character, None)

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.base import Grade, Pair
 from kinetics_jax.tasks.worker_pool import Lost, WorkerPool
 
@@ -15,12 +15,7 @@ class MathGrader:
     """Grades by mathematical equality; see docs/tasks.md for what counts as equal."""
 
     def __init__(
-        self,
-        form: str,
-        *,
-        seconds: float = 10.0,
-        memory_bytes: int = 2 << 30,
-        max_chars: int = 1 << 18,
+        self, form: str, *, seconds: float = 10.0, memory_bytes: int = 2 << 30, max_chars: int = 1 << 18
     ) -> None:
         """A grader of known answers written as ``form``.
 
@@ -53,9 +48,7 @@ class MathGrader:
 
     def _grade(self, text: str, reply: dict | Lost) -> Grade:
         cut = (
-            f" (only the last {self._max_chars} characters were read)"
-            if len(text) > self._max_chars
-            else ""
+            f" (only the last {self._max_chars} characters were read)" if len(text) > self._max_chars else ""
         )
         if isinstance(reply, Lost):
             return Grade(correct=False, reason=reply.reason + cut)

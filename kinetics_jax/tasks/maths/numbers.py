@@ -30,22 +30,33 @@ POINTS_NEEDED = 4
 """At so few points two expressions must be defined for their agreement to mean something."""
 
 _ELEMENTARY = (
-    sympy.Add, sympy.Mul, sympy.Pow, sympy.Number, sympy.NumberSymbol, sympy.Symbol,
-    sympy.core.numbers.ImaginaryUnit, sympy.UnevaluatedExpr, sympy.exp, sympy.log, sympy.Abs,
-    sympy.sign, sympy.floor, sympy.ceiling, sympy.Min, sympy.Max,
+    sympy.Add,
+    sympy.Mul,
+    sympy.Pow,
+    sympy.Number,
+    sympy.NumberSymbol,
+    sympy.Symbol,
+    sympy.core.numbers.ImaginaryUnit,
+    sympy.UnevaluatedExpr,
+    sympy.exp,
+    sympy.log,
+    sympy.Abs,
+    sympy.sign,
+    sympy.floor,
+    sympy.ceiling,
+    sympy.Min,
+    sympy.Max,
     sympy.functions.elementary.trigonometric.TrigonometricFunction,
     sympy.functions.elementary.trigonometric.InverseTrigonometricFunction,
     sympy.functions.elementary.hyperbolic.HyperbolicFunction,
     sympy.functions.elementary.hyperbolic.InverseHyperbolicFunction,
-)  # fmt: skip
+)
 _Point = dict[sympy.Symbol, sympy.Expr]
 
 
 def same(one: sympy.Basic, other: sympy.Basic) -> bool | None:
     """Whether two expressions are equal; None where it cannot be told from their values."""
-    if not all(
-        isinstance(e, sympy.Expr) and not isinstance(e, sympy.MatrixExpr) for e in (one, other)
-    ):
+    if not all(isinstance(e, sympy.Expr) and not isinstance(e, sympy.MatrixExpr) for e in (one, other)):
         return None
     if any(e.has(sympy.oo, -sympy.oo, sympy.zoo, sympy.nan) for e in (one, other)):
         return None
@@ -139,9 +150,7 @@ def _apart(one: sympy.Expr, other: sympy.Expr, point: _Point, digits: int) -> bo
     return any(abs(part) > size * sympy.Float(10) ** (10 - digits) for part in parts)
 
 
-def _value(
-    expression: sympy.Expr, point: _Point, digits: int
-) -> tuple[sympy.Number, sympy.Number] | None:
+def _value(expression: sympy.Expr, point: _Point, digits: int) -> tuple[sympy.Number, sympy.Number] | None:
     """The real and the imaginary part at a point, noise taken for zero; None: no finite value."""
     try:
         value = sympy.Add(0, expression, evaluate=False).evalf(15, subs=point, maxn=digits)
@@ -246,9 +255,7 @@ def _divide(top: int, bottom: int, prime: int) -> int | None:
 def _factorial(number: int | None, prime: int) -> int | None:
     if number is None or not 0 <= number <= MAX_FACTORIAL:
         return None
-    return functools.reduce(
-        lambda product, factor: product * factor % prime, range(1, number + 1), 1
-    )
+    return functools.reduce(lambda product, factor: product * factor % prime, range(1, number + 1), 1)
 
 
 def _integer(expression: sympy.Basic) -> int | None:

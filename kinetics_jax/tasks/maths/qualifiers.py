@@ -17,8 +17,10 @@ _QUALIFIERS = [
     re.compile(rf"\s{{0,8}}{_TEXT}\("),
     re.compile(r"[\s,;(]{1,8}(?:for\s+(?:all|any|every|each|some)|where|such\s+that)\b"),
     re.compile(r"[\s,;(]{0,8}\\forall(?![A-Za-z])"),
-    re.compile(rf"[,;(\s]\s{{0,4}}{_VARIABLES}\s?\\in(?![A-Za-z])\s?(?:\\(?:mathbb|mathbf|Z|N|R|Q|C|\{{)|[ZNRQC]\b)"),
-]  # fmt: skip
+    re.compile(
+        rf"[,;(\s]\s{{0,4}}{_VARIABLES}\s?\\in(?![A-Za-z])\s?(?:\\(?:mathbb|mathbf|Z|N|R|Q|C|\{{)|[ZNRQC]\b)"
+    ),
+]
 _RESTRICTION = re.compile(rf"\s?[,;(]\s{{0,4}}([A-Za-z])\s?{_RELATION}\s?-?\d{{1,9}}\s?\)?$")
 
 
@@ -83,8 +85,6 @@ def modulus(answer: str) -> tuple[int | None, int] | None:
     match = _IN_BRACKETS.search(answer)
     if match is None:
         return None
-    rest = re.fullmatch(
-        r"\s*(?:[A-Za-z]\w?\s?(?:=|\\equiv)\s?)?(-?\d{1,400})\s*", answer[: match.start()]
-    )
+    rest = re.fullmatch(r"\s*(?:[A-Za-z]\w?\s?(?:=|\\equiv)\s?)?(-?\d{1,400})\s*", answer[: match.start()])
     digits = next(group for group in match.groups() if group)
     return (int(rest[1]) if rest else None), int(digits.strip("{} "))

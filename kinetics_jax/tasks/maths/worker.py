@@ -86,11 +86,7 @@ def _equal(gold: str, form: str, found: list[Any]) -> bool:
     for one in expected:
         for other in found:
             if math_verify.verify(
-                one,
-                other,
-                float_rounding=numbers.PLACES,
-                allow_set_relation_comp=True,
-                timeout_seconds=None,
+                one, other, float_rounding=numbers.PLACES, allow_set_relation_comp=True, timeout_seconds=None
             ):
                 return True
     return False

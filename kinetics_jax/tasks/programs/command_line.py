@@ -30,9 +30,13 @@ class Limits:
 
 
 ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
-    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
-}  # fmt: skip
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
 """All that a program finds in its environment."""
 
 
@@ -51,18 +55,51 @@ def confined(folder: pathlib.Path, limits: Limits, function: str | None, rules: 
     python, view = _interpreter()
     request = _request(limits, function, "/packages", uid=uid, RLIMIT_NPROC=limits.threads)
     return [
-        shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session", "--unshare-ipc",
-        "--unshare-pid", "--unshare-net", "--unshare-uts", "--hostname", "sandbox", "--unshare-cgroup-try",
-        *(["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-          if root else ["--unshare-user"]),
+        shutil.which("bwrap") or "bwrap",
+        "--die-with-parent",
+        "--new-session",
+        "--unshare-ipc",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-uts",
+        "--hostname",
+        "sandbox",
+        "--unshare-cgroup-try",
+        *(
+            ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+            if root
+            else ["--unshare-user"]
+        ),
         *view,
-        "--ro-bind-try", sysconfig.get_path("purelib"), "/packages",
-        "--ro-bind", str(folder), "/program",
-        "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null",
-        "--perms", "1777", "--size", str(limits.scratch_bytes), "--tmpfs", "/tmp",
-        "--remount-ro", "/", "--chdir", "/tmp", "--seccomp", str(rules),
-        python, "-I", "-S", "/program/driver.py", request,
-    ]  # fmt: skip
+        "--ro-bind-try",
+        sysconfig.get_path("purelib"),
+        "/packages",
+        "--ro-bind",
+        str(folder),
+        "/program",
+        "--dir",
+        "/dev",
+        "--dev-bind",
+        "/dev/null",
+        "/dev/null",
+        "--perms",
+        "1777",
+        "--size",
+        str(limits.scratch_bytes),
+        "--tmpfs",
+        "/tmp",
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/tmp",
+        "--seccomp",
+        str(rules),
+        python,
+        "-I",
+        "-S",
+        "/program/driver.py",
+        request,
+    ]
 
 
 _OPEN = ("/usr", "/usr/local", "/etc")  # else closed to all but root where root starts

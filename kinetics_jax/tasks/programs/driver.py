@@ -12,9 +12,25 @@ import sys
 from typing import Any
 
 PRELUDE = (
-    "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random",
-    "statistics", "itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing",
-)  # fmt: skip
+    "string",
+    "re",
+    "datetime",
+    "collections",
+    "heapq",
+    "bisect",
+    "copy",
+    "math",
+    "random",
+    "statistics",
+    "itertools",
+    "functools",
+    "operator",
+    "io",
+    "sys",
+    "json",
+    "builtins",
+    "typing",
+)
 """Modules whose names a program may use without an import, in this order: starter code says
 ``List[int]`` and imports nothing. The list is lighteval's, so that verdicts can be compared."""
 RECURSION = 50_000

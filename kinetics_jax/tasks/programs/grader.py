@@ -5,7 +5,8 @@ import functools
 import signal
 from collections.abc import Sequence
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.base import Grade, Pair
 from kinetics_jax.tasks.maths.answers import final_part
 from kinetics_jax.tasks.programs.compare import same_output, same_value
@@ -51,9 +52,7 @@ class CodeGrader:
         if not source or not source.strip():
             return Grade(correct=False, reason="no program found between ``` lines")
         if len(source) > MAX_PROGRAM_CHARS:
-            return Grade(
-                correct=False, reason=f"program longer than {MAX_PROGRAM_CHARS} characters"
-            )
+            return Grade(correct=False, reason=f"program longer than {MAX_PROGRAM_CHARS} characters")
         cases = _cases(problem.answer)
         with sandbox.program(source) as folder:
             for number, case in enumerate(cases, 1):

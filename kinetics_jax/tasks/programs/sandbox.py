@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import IO
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.programs import command_line, seccomp
 from kinetics_jax.tasks.programs.command_line import Limits
 
@@ -112,9 +112,7 @@ def _folder(source: str) -> Iterator[pathlib.Path]:
         yield folder
 
 
-def _run(
-    folder: pathlib.Path, stdin: str, function: str | None, limits: Limits, *, unsafe: bool
-) -> Outcome:
+def _run(folder: pathlib.Path, stdin: str, function: str | None, limits: Limits, *, unsafe: bool) -> Outcome:
     with contextlib.ExitStack() as files:
         given, printed, errors = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(stdin.encode("utf-8", "replace"))
@@ -130,9 +128,15 @@ def _run(
             rules = (program.fileno(),)
             command = command_line.confined(folder, limits, function, program.fileno())
         process = subprocess.Popen(
-            command, stdin=given, stdout=printed, stderr=errors, cwd=place, env=command_line.ENVIRONMENT,
-            pass_fds=rules, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=given,
+            stdout=printed,
+            stderr=errors,
+            cwd=place,
+            env=command_line.ENVIRONMENT,
+            pass_fds=rules,
+            start_new_session=True,
+        )
         status = _wait(process, limits.clock_seconds)
         if status in _OVER:
             status = None

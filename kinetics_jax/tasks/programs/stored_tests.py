@@ -7,7 +7,7 @@ import json
 import pickletools
 import zlib
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 MAX_DECODED_BYTES = 1 << 30
 """No packed list of tests may be longer than this when unpacked."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.base import Grade
 from kinetics_jax.tasks.registers.machine import TOKENS_PER_STEP
 from kinetics_jax.tasks.registers.symbols import END, HALT, VOCABULARY, read_text, write_text
@@ -35,9 +36,7 @@ def grade(problem: Problem, written: str | Sequence[int]) -> Grade:
         return Grade(correct=False, answer=answer, reason=f"step {where + 1}: wrong {kind}")
     if len(tokens) < len(wanted):
         done = len(tokens) // TOKENS_PER_STEP
-        return Grade(
-            correct=False, answer=answer, reason=f"right so far, but ends after {done} steps"
-        )
+        return Grade(correct=False, answer=answer, reason=f"right so far, but ends after {done} steps")
     if len(tokens) > len(wanted):
         return Grade(correct=False, answer=answer, reason="goes on after halt")
     assert tokens[-1] == HALT

@@ -8,15 +8,8 @@ import functools
 
 import numpy as np
 
-from kinetics_jax.spec import InputError
-from kinetics_jax.tasks.registers.symbols import (
-    BEGIN,
-    END,
-    HALT,
-    REGISTERS,
-    address,
-    value,
-)
+from kinetics_jax.errors import InputError
+from kinetics_jax.tasks.registers.symbols import BEGIN, END, HALT, REGISTERS, address, value
 
 TOKENS_PER_STEP = 4
 PROMPT_TOKENS = 1 + 2 * REGISTERS
@@ -56,9 +49,7 @@ class Machine:
         if not 1 <= self.columns <= REGISTERS or REGISTERS % self.columns:
             raise InputError(f"columns={self.columns} must divide the {REGISTERS} registers")
         if not 1 <= self.facts_per_halt <= REGISTERS * self.columns:
-            raise InputError(
-                f"facts_per_halt={self.facts_per_halt} must be in 1…{REGISTERS * self.columns}"
-            )
+            raise InputError(f"facts_per_halt={self.facts_per_halt} must be in 1…{REGISTERS * self.columns}")
 
     @functools.cached_property
     def table(self) -> np.ndarray:
@@ -98,9 +89,7 @@ class Machine:
             v = read[machines, x]
             w = self.table[v, k % self.columns]
             halts = w == _HALTS
-            now = (
-                address(bank - 1, x), value(v), address(bank, k), np.where(halts, HALT, value(w))
-            )  # fmt: skip
+            now = (address(bank - 1, x), value(v), address(bank, k), np.where(halts, HALT, value(w)))
             for offset, token in enumerate(now):
                 column = TOKENS_PER_STEP * step + offset
                 tokens[:, column] = np.where(running, token, END)

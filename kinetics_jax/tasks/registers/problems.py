@@ -5,7 +5,8 @@ Axes: B machines · M registers.
 
 import numpy as np
 
-from kinetics_jax.spec import InputError, Problem
+from kinetics_jax.errors import InputError
+from kinetics_jax.records import Problem
 from kinetics_jax.tasks.registers.machine import TOKENS_PER_STEP, Machine
 from kinetics_jax.tasks.registers.symbols import REGISTERS
 
@@ -36,9 +37,14 @@ def draw_memories(draw: np.random.Generator, count: int, split: str) -> np.ndarr
 
 
 def make_problems(
-    count: int, *, split: str = "test", seed: int = 0, shortest: int = SHORTEST,
-    longest: int = LONGEST, machine: Machine | None = None,
-) -> tuple[Problem, ...]:  # fmt: skip
+    count: int,
+    *,
+    split: str = "test",
+    seed: int = 0,
+    shortest: int = SHORTEST,
+    longest: int = LONGEST,
+    machine: Machine | None = None,
+) -> tuple[Problem, ...]:
     """``count`` problems whose lengths spread evenly in the logarithm over shortest…longest steps.
 
     The first problems of a larger set are the smaller set. ``answer`` is the whole trace up to and
@@ -49,9 +55,7 @@ def make_problems(
     """
     machine = machine or Machine()
     if count < 1 or not 1 <= shortest <= longest:
-        raise InputError(
-            f"count={count} must be ≥ 1 and 1 ≤ shortest={shortest} ≤ longest={longest}"
-        )
+        raise InputError(f"count={count} must be ≥ 1 and 1 ≤ shortest={shortest} ≤ longest={longest}")
     problems: list[Problem] = []
     for chunk in range(-(-count // _CHUNK)):
         draw = np.random.default_rng([seed, chunk, *split.encode()])

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 _WEIGHTS = pathlib.Path(__file__).parent / "weights"
 

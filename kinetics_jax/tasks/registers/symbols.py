@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 
 REGISTERS = 64
 """M: registers of a bank, and values that a register can hold."""
@@ -65,7 +65,5 @@ def read_text(text: str) -> tuple[int, ...]:
     words = text.split()
     for place, word in enumerate(words):
         if word not in _TOKENS:
-            raise InputError(
-                f"word {place + 1}, {word[:20]!r}, is no symbol of the register machine"
-            )
+            raise InputError(f"word {place + 1}, {word[:20]!r}, is no symbol of the register machine")
     return tuple(_TOKENS[word] for word in words)

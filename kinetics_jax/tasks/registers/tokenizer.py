@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.registers.symbols import VOCABULARY, read_text, write_text
 
 

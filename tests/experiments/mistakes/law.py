@@ -108,10 +108,7 @@ LAW = [
     (f"{_T} --out=la\nw", "control character"),
     (f"{_T} --out={'x' * 300}", "File name too long"),
     (f"{_T} --out=~nobody_here/law", "~nobody_here is the home of nobody"),
-    (
-        f"{_T} --out=gs://bucket/law",
-        "gs:// needs gcsfs, which is not installed; pip install 'kinetics-jax",
-    ),
+    (f"{_T} --out=gs://bucket/law", "gs:// needs gcsfs, which is not installed; pip install 'kinetics-jax"),
     (f"{_T} --out=gs:/bucket/law", "misspelled: write gs://bucket/law"),
     (f"{_T} --out=GS://bucket/law", "misspelled: write gs://bucket/law"),
     (f"{_T} --out=gcs://bucket/law", "misspelled: write gs://bucket/law"),

@@ -69,10 +69,7 @@ DECODE = [
     ("--model=model --prompts=mine", "mine: cannot be read"),
     ("--model=model --prompts=/dev/zero", "/dev/zero: cannot be read"),
     ("--model=model --prompts=blank.jsonl", "blank.jsonl: holds no prompts"),
-    (
-        "--model=model --prompts=text.txt",
-        "text.txt: line 1 is not a JSON object with 'prompt' or 'messages'",
-    ),
+    ("--model=model --prompts=text.txt", "text.txt: line 1 is not a JSON object with 'prompt' or 'messages'"),
     ("--model=model --prompts=list.jsonl", "list.jsonl: line 1"),
     ("--model=model --prompts=no_prompt.jsonl", "no_prompt.jsonl: line 1"),
     ("--model=model --prompts=number.jsonl", "number.jsonl: line 1"),
@@ -106,10 +103,7 @@ CONVERT = [
     ("--source=model --out=. --to=hf", "holds --source=model"),
     ("--source=model --out=other --to=hf", "other holds .*another model"),
     ("--source=model --out=other", "other holds .*not part of an earlier conversion"),
-    (
-        "--source=model --out=no_weights --to=hf",
-        "holds config.json, which belongs to another model",
-    ),
+    ("--source=model --out=no_weights --to=hf", "holds config.json, which belongs to another model"),
     ("--source=model --out=mine --to=hf", "holds notes.txt"),
     ("--source=model --out=file.txt", "is a file"),
     ("--source=model --out=~nobody_here/m", "is the home of nobody"),

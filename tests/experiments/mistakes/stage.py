@@ -103,7 +103,5 @@ def fingerprint(folder: pathlib.Path) -> dict[str, str]:
             if path.is_symlink():
                 found[str(path)] = os.readlink(path)
             else:
-                found[str(path)] = (
-                    hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-                )
+                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
     return found

@@ -11,8 +11,13 @@ import torch
 from tests.models import oracle
 
 HERE = pathlib.Path(__file__).parent
-SMALL = {"vocab_size": 40, "hidden_size": 24, "intermediate_size": 32, "moe_intermediate_size": 12,
-         "head_dim": 8}  # fmt: skip
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "moe_intermediate_size": 12,
+    "head_dim": 8,
+}
 VARIANTS = ("ratio2-tied", "ratio8-bias", "yarn", "qwen2", "moe-2of4", "moe-2of4-raw", "llama3")
 
 
@@ -24,16 +29,12 @@ def main() -> None:
         shape = {name: size for name, size in SMALL.items() if name in known}
         if family == "qwen2":
             del shape["head_dim"]
-        oracle.build(variant, seed=number, **shape).to(torch.bfloat16).save_pretrained(
-            HERE / variant
-        )
+        oracle.build(variant, seed=number, **shape).to(torch.bfloat16).save_pretrained(HERE / variant)
         model = oracle.read(variant, HERE / variant, torch.float32)
         tokens = np.random.default_rng(number).integers(0, 40, (2, 90))
         found = oracle.logits(model, tokens)
         kept = found[:, ::15]  # every 15th position sees all the mistakes and takes little room
-        np.savez_compressed(
-            HERE / variant / "golden.npz", tokens=tokens.astype(np.uint8), logits=kept
-        )
+        np.savez_compressed(HERE / variant / "golden.npz", tokens=tokens.astype(np.uint8), logits=kept)
 
 
 if __name__ == "__main__":

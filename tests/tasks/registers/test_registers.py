@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax import tasks
-from kinetics_jax.spec import InputError
+from kinetics_jax.errors import InputError
 from kinetics_jax.tasks.registers import (
     BANKS,
     END,

@@ -1,0 +1,181 @@
+"""Accelerators as data: peaks, memory, links and price of one chip, all in SI units.
+
+The figures stand in chips.toml with their sources. A user's own chip is a file of the same form or a
+``Chip`` made by hand.
+"""
+
+import dataclasses
+import functools
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kinetics_jax import storage
+from kinetics_jax.chips.dtypes import peak_name
+from kinetics_jax.errors import InputError, UnknownNameError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+    """One accelerator chip (a TPU7x is one chip of two JAX devices)."""
+
+    name: str
+    flops: Mapping[str, float]
+    """Dense peak FLOP/s by operand format: ``bf16``, ``fp8``, ``int8`` (those it has)."""
+    hbm_bytes: float
+    """HBM capacity in bytes."""
+    hbm_bandwidth: float
+    """HBM bandwidth in byte/s."""
+    link_bandwidth: float = math.inf
+    """Scale-up interconnect in byte/s, one way, all links together."""
+    scale_up_world: int = 1
+    """Chips that one scale-up domain joins (NVLink island, TPU pod)."""
+    usd_per_hour: float | None = None
+    """Price of one chip-hour in US dollars; None where no public price was found."""
+    label: str = ""
+    source: str = ""
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        figures = {
+            "hbm_bytes": self.hbm_bytes,
+            "hbm_bandwidth": self.hbm_bandwidth,
+            "link_bandwidth": self.link_bandwidth,
+            "scale_up_world": self.scale_up_world,
+            **{f"flops[{dtype}]": peak for dtype, peak in self.flops.items()},
+        }
+        for field, value in figures.items():
+            if not value > 0:
+                raise InputError(f"chip {self.name}: {field}={value!r} must be positive")
+        if not self.flops:
+            raise InputError(f"chip {self.name}: flops is empty; give at least bf16")
+        if self.usd_per_hour is not None and not 0 < self.usd_per_hour < math.inf:
+            raise InputError(f"chip {self.name}: usd_per_hour={self.usd_per_hour!r} must be positive")
+
+    def peak(self, dtype: str = "bfloat16") -> float:
+        """Dense peak FLOP/s of a matmul with operands of ``dtype``; InputError where it has none."""
+        name = peak_name(dtype)
+        if name not in self.flops:
+            raise InputError(f"chip {self.name} has no {name} peak; it has {', '.join(sorted(self.flops))}")
+        return self.flops[name]
+
+    def intensity(self, dtype: str = "bfloat16") -> float:
+        """FLOP that the chip can do per byte it can read, at the peak of ``dtype``."""
+        return self.peak(dtype) / self.hbm_bandwidth
+
+    @property
+    def paper_peak(self) -> float:
+        """The peak the paper divides by: FP8 dense where the chip has it (B200: 4500e12), else BF16."""
+        return self.flops.get("fp8") or self.peak("bfloat16")
+
+    @property
+    def paper_intensity(self) -> float:
+        """The paper's I: FP8 peak over bandwidth while bytes are counted at BF16 (B200: 562.5)."""
+        return self.paper_peak / self.hbm_bandwidth
+
+    def calibrated(self, *, flops: float = 1.0, bandwidth: float = 1.0) -> "Chip":
+        """The chip as it was seen to perform: shares of its peak FLOP/s and bandwidth, each in (0, 1]."""
+        for name, share in (("flops", flops), ("bandwidth", bandwidth)):
+            if not 0 < share <= 1:
+                raise InputError(f"calibrated({name}={share!r}) must be a share in (0, 1]")
+        return dataclasses.replace(
+            self,
+            flops={dtype: peak * flops for dtype, peak in self.flops.items()},
+            hbm_bandwidth=self.hbm_bandwidth * bandwidth,
+            notes=f"{self.notes}; calibrated to {flops:.0%} FLOP/s, {bandwidth:.0%} bandwidth".strip("; "),
+        )
+
+    @classmethod
+    def from_toml(cls, path: str | Path, name: str | None = None) -> "Chip":
+        """The one chip of a TOML file, or the one called ``name``.
+
+        Raises:
+          InputError: no such file, not TOML, several chips and no name, or figures missing or wrong.
+        """
+        try:
+            tables = tomllib.loads(storage.input_path(path, "chip", folder=False).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot read the chip file ({error})") from None
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path}: not TOML ({error}); see kinetics_jax/costs/chips.toml") from None
+        names = [key for key, table in tables.items() if isinstance(table, dict)]
+        if name is None and len(names) != 1:
+            raise InputError(f"{path}: holds {len(names)} chips; a chip file has one [name] table")
+        key = name or names[0]
+        if key not in names:
+            raise UnknownNameError(f"chip in {path}", key, names)
+        return _from_table(key, tables[key], where=str(path))
+
+
+_FIGURES = {"hbm_gb": "hbm_bytes", "hbm_gbps": "hbm_bandwidth", "link_gbps": "link_bandwidth"}
+_WORDS = ("label", "source", "notes")
+_IGNORED = ("link", "usd_basis")  # for the reader of the file; nothing is computed from them
+
+
+def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
+    known = {*_FIGURES, *_WORDS, *_IGNORED, "tflops", "scale_up_world", "usd_per_hour"}
+    unknown = sorted(set(table) - known)
+    missing = [key for key in ("tflops", "hbm_gb", "hbm_gbps") if key not in table]
+    if unknown or missing:
+        what = f"unknown {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
+        raise InputError(f"{where}: chip {name} {what}; known keys: {', '.join(sorted(known))}")
+    try:
+        values: dict[str, Any] = {to: float(table[key]) * 1e9 for key, to in _FIGURES.items() if key in table}
+        values["flops"] = {dtype: float(x) * 1e12 for dtype, x in table["tflops"].items()}
+        values["scale_up_world"] = int(table.get("scale_up_world", 1))
+        if "usd_per_hour" in table:
+            values["usd_per_hour"] = float(table["usd_per_hour"])
+    except (TypeError, ValueError, AttributeError):
+        raise InputError(f"{where}: chip {name} has a figure that is not a number") from None
+    values |= {key: str(table[key]) for key in _WORDS if key in table}
+    return Chip(name=name, **values)
+
+
+_ALIASES = {"v4": "tpu_v4", "v5e": "tpu_v5e", "v5p": "tpu_v5p", "v6e": "tpu_v6e", "v7x": "tpu7x"}
+
+
+class _Chips(Mapping[str, Chip]):
+    """A read-only mapping from name to ``Chip``; each is an attribute too (``chips.b200``)."""
+
+    @functools.cached_property
+    def _chips(self) -> dict[str, Chip]:
+        text = resources.files(__package__).joinpath("chips.toml").read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
+        return {name: _from_table(name, table, "chips.toml") for name, table in tables.items()}
+
+    def __getitem__(self, name: str) -> Chip:
+        key = str(name).lower().replace("-", "_")
+        key = _ALIASES.get(key, key)
+        if key not in self._chips:
+            raise UnknownNameError("chip", name, self._chips, "(or a path to a .toml file)")
+        return self._chips[key]
+
+    def __getattr__(self, name: str) -> Chip:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except UnknownNameError as error:
+            raise AttributeError(str(error)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._chips)
+
+    def __len__(self) -> int:
+        return len(self._chips)
+
+
+chips = _Chips()
+"""Every chip of chips.toml, by name: ``chips["b200"]`` or ``chips.b200``."""
+
+
+def get_chip(chip: "Chip | str | Path") -> Chip:
+    """A chip from a chip, a name of ``chips``, or a path to a TOML file that ends in ``.toml``."""
+    if isinstance(chip, Chip):
+        return chip
+    if str(chip).endswith(".toml"):
+        return Chip.from_toml(chip)
+    return chips[str(chip)]

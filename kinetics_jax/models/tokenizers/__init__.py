@@ -1,0 +1,1 @@
+"""Text ↔ token ids, and chat templates. What strangers wrote of them runs in a process of its own."""

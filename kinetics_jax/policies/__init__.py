@@ -1,0 +1,27 @@
+"""Attention policies: which cached tokens a decode step reads. One dataclass each."""
+
+from kinetics_jax.policies.base import Dense, Policy
+from kinetics_jax.policies.blocks import BlockTopK, Quest, StridedBlockTopK
+from kinetics_jax.policies.pages import PageRule
+from kinetics_jax.policies.per_layer import PerLayer
+from kinetics_jax.policies.text import parse_policy, policy_from_dict, policy_from_stored, policy_to_dict
+from kinetics_jax.policies.tokens import RandomSelect, SlidingWindow, TopK
+from kinetics_jax.policies.unknown import UnknownPolicy
+
+__all__ = [
+    "BlockTopK",
+    "Dense",
+    "PageRule",
+    "PerLayer",
+    "Policy",
+    "Quest",
+    "RandomSelect",
+    "SlidingWindow",
+    "StridedBlockTopK",
+    "TopK",
+    "UnknownPolicy",
+    "parse_policy",
+    "policy_from_dict",
+    "policy_from_stored",
+    "policy_to_dict",
+]

@@ -1,0 +1,119 @@
+"""One finished sample as one line of JSON: what the engine writes and the accounting half reads.
+
+A record is whole or absent: a line that is cut, or lacks a field, is an error that says so.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.records.stored import (
+    FINISH_REASONS,
+    MAX_COUNT,
+    check_count,
+    check_finish_reason,
+    check_seed,
+    check_temperature,
+    check_text,
+    name_of_problem,
+    read_object,
+    write_object,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleRecord:
+    """A finished sample. Two records with the same ``key`` are the same sample."""
+
+    run: str
+    """Which sweep or source it came from."""
+    model: str
+    """Model name; a key of ``shapes.presets`` where its shape is known."""
+    policy: Policy = dataclasses.field(default_factory=Dense)
+    task: str
+    """Benchmark, such as ``aime24``."""
+    problem_id: str
+    trial: int
+    """Index of the sample among those of one problem and setting."""
+    prompt_tokens: int
+    generated_tokens: int
+    """Tokens generated, the end-of-text token not counted."""
+    correct: bool
+    finish_reason: str = "stop"
+    """One of ``FINISH_REASONS``."""
+    seed: int = 0
+    max_tokens: int | None = None
+    """Generation cap; None where unknown."""
+    temperature: float | None = None
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Everything else (text, answer, log-probs …), kept as it came."""
+
+    def __post_init__(self) -> None:
+        for field in ("trial", "prompt_tokens", "generated_tokens"):
+            check_count(field, getattr(self, field), 0)
+        if self.max_tokens is not None:
+            check_count("max_tokens", self.max_tokens, 1)
+        for field in ("run", "model", "task", "problem_id"):
+            check_text(field, getattr(self, field))
+        check_temperature(self.temperature)
+        check_seed(self.seed)
+        if not isinstance(self.correct, bool):
+            raise InputError(f"correct={self.correct!r} must be true or false")
+        check_finish_reason(self.finish_reason)
+
+    @property
+    def key(self) -> tuple[str, str, Policy, str, str, int | None, int]:
+        """What makes it this sample and no other."""
+        cap = self.max_tokens
+        return (self.run, self.model, self.policy, self.task, self.problem_id, cap, self.trial)
+
+    def to_json(self) -> str:
+        """One line of JSON without the newline; unknown (None) fields are left out."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        extra = fields.pop("extra")
+        fields["policy"] = policy_to_dict(self.policy)
+        known = {name: value for name, value in fields.items() if value is not None}
+        return write_object({**extra, **known}, "sample record")
+
+    @classmethod
+    def from_json(cls, line: str) -> "SampleRecord":
+        """The record in one line of JSON.
+
+        Raises:
+          InputError: not JSON, not an object, a field missing, there twice, or of a wrong type or value.
+        """
+        return cls.from_dict(read_object(line, "sample record"))
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "SampleRecord":
+        """The record with these fields; those it does not know go to ``extra``.
+
+        An optional field that is null is as one left out, and so is an empty policy, as in a CSV. The
+        policy may be a text (``"dense"``); one that is not known here is kept as data.
+        """
+        known = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
+        required = [
+            name
+            for name, f in known.items()
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        missing = [name for name in required if name not in fields]
+        if missing:
+            raise InputError(f"sample record lacks {', '.join(missing)}")
+        values = {
+            name: value
+            for name, value in fields.items()
+            if name in required or (name in known and value is not None)
+        }
+        if values.get("policy") == "":
+            del values["policy"]
+        if "policy" in values:
+            values["policy"] = policy_from_stored(values["policy"])
+        values["problem_id"] = name_of_problem(values["problem_id"])
+        extra = {name: value for name, value in fields.items() if name not in known}
+        return cls(**values, extra=extra)
+
+
+__all__ = ["FINISH_REASONS", "MAX_COUNT", "SampleRecord"]

@@ -1,0 +1,183 @@
+"""From a trials table to results: every comparable family on every chip, in parallel, in words."""
+
+import contextlib
+import dataclasses
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from kinetics_jax._version import __version__
+from kinetics_jax.costs import Chip, price
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy
+from kinetics_jax.processes.sharing import map_in_processes
+from kinetics_jax.scaling.law.one_law import LawOptions, find_law
+from kinetics_jax.scaling.law.paper_claims import claims, claims_answer
+from kinetics_jax.scaling.law.results import Law, Results
+from kinetics_jax.scaling.law.sentences import answers, shape_answers
+from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.traces.comparable import Family, comparable_families
+from kinetics_jax.scaling.traces.trials import Trials
+
+Task = tuple[Family, Chip, LawOptions, Policy | None]
+
+
+def find_results(
+    trials: Trials | None,
+    chips: Sequence[Chip],
+    options: LawOptions,
+    *,
+    project: Policy | None = None,
+    min_questions: int = 10,
+    default_prompt_tokens: int = 200,
+    jobs: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Results:
+    """Everything one run finds.
+
+    Args:
+      trials: the table, or None for what needs no accuracy.
+      chips: to price on; shapes and projections are for the first.
+      options: how laws are found.
+      project: a sparse policy to project the families of several sizes with (see ``find_law``) that were
+        decoded densely only.
+      min_questions: families with fewer are left out and listed.
+      default_prompt_tokens: prompt length of rows that record none, nor any of their data set.
+      jobs: processes; more than one needs an importable main module.
+      settings: recorded with the results as they are.
+      on_progress: called with (laws found, laws in all).
+
+    Raises:
+      InputError: no family is left, or a model fits no chip.
+    """
+    names = [chip.name for chip in chips]
+    if not chips or len(set(names)) < len(names):
+        raise InputError(f"give at least one chip, each once; got {', '.join(names) or 'none'}")
+    for name, value, least in (
+        ("min_questions", min_questions, 2),
+        ("default_prompt_tokens", default_prompt_tokens, 0),
+        ("jobs", jobs, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name}={value} must be at least {least}")
+    if project is not None and project.kv_budget is None:
+        raise InputError(f"project={project.label}: give a sparse policy, such as block_topk(16, 64)")
+    families: list[Family] = []
+    skipped: list[str] = []
+    if trials is not None:
+        unknown = int(np.isnan(trials.prompt_tokens).sum())
+        filled = trials.with_prompt_tokens(default_prompt_tokens)
+        families, skipped = comparable_families(filled, min_questions=min_questions)
+        if not families:
+            raise InputError(f"no traces are left to compare: {'; '.join(skipped) or 'no rows'}")
+        if unknown:
+            skipped.append(
+                f"{unknown:,} of {len(trials):,} rows record no prompt length: taken from the same "
+                f"problem or data set where known, else {default_prompt_tokens} tokens"
+            )
+    tasks, measured = _tasks(families, chips, options, project)
+    laws, refused = _find_all(tasks, jobs, on_progress)
+    if families and not laws:
+        raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
+    shapes = shape_results(chips)
+    verdicts = claims(laws, _attention_share(families, chips[0], options)) if laws else ()
+    return Results(
+        laws=tuple(laws),
+        shapes=shapes,
+        answers=(*_with_verdicts(answers(laws), claims_answer(verdicts)), *shape_answers(shapes)),
+        claims=verdicts,
+        inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
+        skipped=(*skipped, *measured, *dict.fromkeys(refused)),
+        settings=dict(settings or {}),
+        versions=versions(),
+    )
+
+
+def _with_verdicts(said: tuple[str, ...], verdicts: str) -> tuple[str, ...]:
+    """The first answer also says what does not hold, so that nobody reads on without it."""
+    return (f"{said[0]} {verdicts}", *said[1:]) if said and verdicts else said
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the results."""
+    found = {"kinetics-jax": __version__, "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
+
+
+def _tasks(
+    families: Sequence[Family], chips: Sequence[Chip], options: LawOptions, project: Policy | None
+) -> tuple[list[Task], list[str]]:
+    """The laws to find, and what is not projected because it was measured."""
+    tasks: list[Task] = []
+    measured = []
+    for family in families:
+        tasks += [(family, chip, options, None) for chip in chips]
+        if project is None or family.num_sizes < 2:
+            continue
+        if any(cell.policy.kv_budget is not None for cell in family.cells):
+            name = f"{family.dataset} ({family.source})"
+            measured.append(f"{name} is not projected: it was decoded sparsely, which is measured")
+        else:
+            tasks.append((family, chips[0], options, project))
+    return tasks, measured
+
+
+def _find_all(
+    tasks: Sequence[Task], jobs: int, on_progress: Callable[[int, int], None]
+) -> tuple[list[Law], list[str]]:
+    """Laws in the order of the tasks, and why any task has none."""
+    laws, refused = [], []
+    if jobs > 1 and len(tasks) > 1:
+        with contextlib.closing(map_in_processes(_find, tasks, jobs)) as results:  # type: ignore[type-var]
+            found = list(_counted(results, len(tasks), on_progress))
+    else:
+        found = list(_counted(map(_find, tasks), len(tasks), on_progress))
+    for task, law in zip(tasks, found, strict=True):
+        if isinstance(law, Law):
+            laws.append(law)
+        else:
+            refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
+    return laws, refused
+
+
+def _counted(found: Any, total: int, on_progress: Callable[[int, int], None]) -> Any:
+    for done, one in enumerate(found, 1):
+        on_progress(done, total)
+        yield one
+
+
+def _find(task: Task) -> Law | str:
+    """The law of a task, or the reason why there is none (too few questions, does not fit …)."""
+    family, chip, options, project = task
+    try:
+        return find_law(family, chip, options, project=project)
+    except InputError as error:
+        return str(error)
+
+
+def _attention_share(
+    families: Sequence[Family], chip: Chip, options: LawOptions
+) -> tuple[float, float] | None:
+    """Least and largest mean share of attention and search in the eFLOPs of a cell."""
+    shares = []
+    for family in families:
+        for cell in family.cells:
+            try:
+                cost = price(
+                    cell.model,
+                    cell.policy,
+                    cell.prompt_tokens[:, None],
+                    cell.generated_tokens,
+                    1,
+                    chip=chip,
+                    mode=options.cost_mode,
+                )
+            except InputError:  # does not fit this chip; its law says so in its place
+                continue
+            share = cost.share("attention") + cost.share("search")
+            shares.append(float(share[cell.present].mean()))
+    return (min(shares), max(shares)) if shares else None

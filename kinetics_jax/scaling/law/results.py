@@ -1,0 +1,238 @@
+"""Results as data: what a law run found, ready for law.json, tables, figures and words.
+
+Nothing here computes; ``law.py`` and ``shapes.py`` fill these in and ``kinetics_jax.report`` draws them.
+Axes: G costs of the grid · M models. NaN stands for "nothing fits this cost" and becomes null in JSON.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinetics_jax.shapes import ModelConfig
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its unit and, where it was estimated from questions, its interval."""
+
+    value: float
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    """Coverage of [low, high]."""
+    note: str = ""
+    """What to know before trusting it; empty where there is nothing."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellSummary:
+    """One group of i.i.d. trials that went into a law."""
+
+    source: str
+    model: str
+    policy: str
+    variant: str
+    max_tokens: int | None
+    questions: int
+    samples: int
+    accuracy: float
+    mean_tokens: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class SparseGain:
+    """What sparse attention gives over dense at equal cost, both chosen by one rule."""
+
+    flavour: str
+    dense: Floats
+    """Accuracy with dense configurations alone, [G]."""
+    sparse: Floats
+    """The same of sparse ones."""
+    gain: Estimate
+    """Points of accuracy, mean over the costs at which either solves something."""
+    cheaper: Estimate
+    """Dense's cost over sparse's for 95 % of the best that dense solves; 0: sparse never does."""
+
+
+class Claim(NamedTuple):
+    """One of the paper's claims, set against traces."""
+
+    short: str
+    """In a few words."""
+    claim: str
+    finding: str
+    verdict: str
+    """``holds``, ``mixed``, ``fails`` or ``untested``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Band:
+    """A stretch of cost over which one model is the best choice."""
+
+    model: str
+    start: float
+    """Cost in eFLOPs per question at which it takes over."""
+    end: float
+    """Cost at which the next one does, or the end of the grid."""
+    start_accuracy: float
+    end_accuracy: float
+    support: float
+    """Mean share of bootstrap resamples in which this model is chosen there, in [0, 1]."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FrontierResult:
+    """Accuracy against cost under one rule of choosing, with what is optimal along it."""
+
+    flavour: str
+    """``paper`` (chosen on the samples it is scored on) or ``held_out``."""
+    choice: str
+    """``question``: a configuration per question; ``shared``: one for all questions."""
+    accuracy: Floats
+    """[G], in [0, 1]."""
+    low: Floats
+    high: Floats
+    model: tuple[str, ...]
+    """Best model at each cost, [G]; empty text where (almost) nothing is solved."""
+    model_share: Floats
+    """Share of bootstrap resamples in which each model is best, [G, M]; columns as Law.models."""
+    bands: tuple[Band, ...]
+    tokens: Floats
+    """Optimal generated tokens per question, N·E[L], [G]."""
+    trials: Floats
+    """Optimal N, [G]."""
+    length: Floats
+    """Optimal generation length limit in tokens, [G]."""
+    kv_budget: Floats
+    """Optimal KV budget in tokens among sparse choices, [G]; NaN where all are dense."""
+    dense_share: Floats
+    """Share of questions for which dense attention is the best choice, [G]."""
+    fits: Mapping[str, Estimate]
+    """Exponents and per-doubling factors by name, such as ``tokens.b`` and ``tokens.per_doubling``."""
+    curves: Mapping[str, tuple[float, float, float]]
+    """Fitted y = a·x^b + c of each quantity, x in tera-eFLOPs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Law:
+    """The law of one set of comparable traces on one chip."""
+
+    dataset: str
+    source: str
+    chip: str
+    """Name of the chip."""
+    chip_label: str
+    usd_per_hour: float | None
+    peak_flops: float
+    """eFLOPs ÷ this = chip-seconds."""
+    cost_mode: str
+    overlap: str
+    projected_policy: str = ""
+    """Label of a sparse policy that was priced under the assumption that it changes no answer; empty
+    where every cell was priced as it was decoded."""
+    questions: int
+    dropped_questions: int
+    models: tuple[str, ...]
+    sizes: tuple[float, ...]
+    """Total parameters of ``models``."""
+    cells: tuple[CellSummary, ...]
+    costs: Floats
+    """Cost limits per question in eFLOPs, [G]."""
+    model_curves: Mapping[str, Floats]
+    """Smoothed accuracy of each model alone (paper rule), [G]."""
+    frontiers: Mapping[str, FrontierResult]
+    """By flavour."""
+    optimism: Estimate | None
+    """What the paper's rule adds to the held-out accuracy, in points, averaged over the grid."""
+    threshold: Estimate | None
+    """Model size (parameters) that the frontier climbs most with, or None with one model."""
+    sparse: SparseGain | None = None
+    """None without both dense and sparse traces of a model."""
+    notes: tuple[str, ...]
+    """What a reader must know about these traces before believing the law."""
+
+    @property
+    def seconds(self) -> Floats:
+        """The grid in chip-seconds, [G]."""
+        return self.costs / self.peak_flops
+
+    @property
+    def dollars(self) -> Floats | None:
+        """The grid in US dollars, [G], or None where the chip has no public price."""
+        return None if self.usd_per_hour is None else self.seconds * self.usd_per_hour / 3600
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What one copy of a model needs and holds on one chip."""
+
+    chip: str
+    model: str
+    num_chips: int
+    """Chips per copy; 0 where it does not fit any scale-up domain."""
+    batch: int
+    """Sequences of ``context`` tokens whose KV fits beside the weights."""
+    context: int
+    weight_gb: float
+    kv_gb_per_sequence: float
+    dense_seconds: float
+    """Chip-seconds of one dense sample of that context."""
+    sparse_seconds: float
+    """The same with block top-k of budget 1,024."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ShapeResults:
+    """What follows from shapes and chips alone: no trace, no accuracy."""
+
+    intensity: float
+    """The paper's I, FLOP/byte, that Φ and the contours are drawn for."""
+    chip: str
+    """Chip that ``intensity`` is of."""
+    models: tuple[ModelConfig, ...]
+    phi_lengths: Floats
+    """Generated tokens at which Φ is given, [n]."""
+    phi: Floats
+    """Attention's eFLOPs over the weights', [M, n]."""
+    overtakes: Floats
+    """Generated tokens at which attention equals the weights (Φ = 1), [M]."""
+    tenfold: Floats
+    """Generated tokens at which Φ = 10, [M]."""
+    kv_gib_per_32k: Floats
+    """KV cache of 32,768 BF16 tokens in GiB, [M]."""
+    kv_trend: Mapping[str, Estimate]
+    """Exponent and per-doubling factor of KV size against parameters, by fit space and family."""
+    kv_fit: tuple[float, float]
+    """(a, b) of KV GiB = a·(billion parameters)^b, dense Qwen3, least squares in linear space."""
+    iso_flops: Mapping[float, Floats]
+    """Constant FLOPs → tokens per model, [M]."""
+    iso_eflops: Mapping[float, Floats]
+    """Constant attention eFLOPs → tokens per model, [M] (Fig. 6c's closed form)."""
+    capacity: tuple[Capacity, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Results:
+    """Everything one run found, with what it was found from."""
+
+    laws: tuple[Law, ...]
+    shapes: ShapeResults
+    answers: tuple[str, ...]
+    """The answer in words, one sentence each, most important first."""
+    claims: tuple[Claim, ...]
+    """(claim of the paper, what these traces say, verdict) rows; verdict is one of
+    holds, mixed, fails, untested."""
+    inputs: tuple[Mapping[str, Any], ...]
+    """Path, format, rows and SHA-256 of every file read."""
+    skipped: tuple[str, ...]
+    """Rows or models that took no part, one reason each."""
+    settings: Mapping[str, Any]
+    """Every option of the run."""
+    versions: Mapping[str, str]
+    """Versions of this library and of what computed."""

@@ -1,0 +1,102 @@
+"""What needs no traces: Φ, KV trend, iso-cost contours, and what fits on which chip.
+
+Axes: M models. Everything follows from shapes (``kinetics_jax.spec``) and chips (``kinetics_jax.costs``).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinetics_jax.costs import Chip, Serving, chips_per_copy, feasible_batch, price
+from kinetics_jax.costs.laws import (
+    attention_over_weights,
+    iso_eflops_length,
+    iso_flops_length,
+    length_where_attention_is,
+)
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK, Dense
+from kinetics_jax.scaling.law.results import Capacity, Estimate, ShapeResults
+from kinetics_jax.scaling.statistics.fits import fit_power_law
+from kinetics_jax.shapes import ModelConfig, presets
+
+QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b"))
+QWEN25 = tuple(presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b"))
+
+CONTEXT = 32_768
+_SHIPPED = tuple(model for model in presets.values() if model.max_context >= CONTEXT)
+PHI_LENGTHS = np.geomspace(64, 131_072, 45)
+ISO_FLOPS = (1e13, 1e14, 5e14, 1e15)
+ISO_EFLOPS = (5e14, 5e15, 1e16, 2e16, 3e16)
+SPARSE = BlockTopK(block_size=16, top_blocks=64)
+"""The block top-k of budget 1,024 that capacity tables price."""
+
+
+def shape_results(chips: Sequence[Chip], models: Sequence[ModelConfig] = QWEN3) -> ShapeResults:
+    """All figures for ``models``; Φ and contours for the first chip's paper intensity."""
+    intensity = chips[0].paper_intensity
+    sizes = np.array([model.paper_params / 1e9 for model in QWEN3])
+    gib = np.array([model.kv_bytes_per_token() * CONTEXT / 2**30 for model in QWEN3])
+    fit = fit_power_law(sizes, gib)
+    return ShapeResults(
+        intensity=intensity,
+        chip=chips[0].name,
+        models=tuple(models),
+        phi_lengths=PHI_LENGTHS,
+        phi=np.array([attention_over_weights(m, PHI_LENGTHS, intensity=intensity) for m in models]),
+        overtakes=_lengths(1.0, models, intensity),
+        tenfold=_lengths(10.0, models, intensity),
+        kv_gib_per_32k=np.array([m.kv_bytes_per_token() * CONTEXT / 2**30 for m in models]),
+        kv_trend={**_trend("Qwen3", QWEN3), **_trend("Qwen2.5", QWEN25)},
+        kv_fit=(fit.a, fit.b),
+        iso_flops={f: np.array([iso_flops_length(m, f) for m in models]) for f in ISO_FLOPS},
+        iso_eflops={
+            e: np.array([iso_eflops_length(m, e, intensity=intensity, attention_only=True) for m in models])
+            for e in ISO_EFLOPS
+        },
+        capacity=tuple(_capacity(chip, model) for chip in chips for model in _SHIPPED),
+    )
+
+
+def _lengths(times: float, models: Sequence[ModelConfig], intensity: float) -> np.ndarray:
+    return np.array([length_where_attention_is(times, m, intensity=intensity) for m in models])
+
+
+def _trend(family: str, models: Sequence[ModelConfig]) -> dict[str, Estimate]:
+    """How KV size grows per doubling of the paper's P, by the paper's fit and by log–log."""
+    sizes = np.array([model.paper_params for model in models]) / 1e9
+    kv = np.array([model.kv_elements_per_token for model in models], float)
+    unit = "× KV bytes per doubling of parameters"
+    linear, log = fit_power_law(sizes, kv), fit_power_law(sizes, kv, space="log")
+    return {
+        f"{family}, linear": Estimate(value=linear.per_doubling, unit=unit, note="the paper's fit"),
+        f"{family}, log": Estimate(value=log.per_doubling, unit=unit, note="log–log regression"),
+    }
+
+
+def _capacity(chip: Chip, model: ModelConfig) -> Capacity:
+    """One row: the smallest copy that holds ``CONTEXT``, its batch, and a sample's price."""
+    serving = Serving()
+    row = Capacity(
+        chip=chip.name,
+        model=model.name,
+        num_chips=0,
+        batch=0,
+        context=CONTEXT,
+        weight_gb=model.total_params * serving.weight_bytes / 1e9,
+        kv_gb_per_sequence=model.kv_bytes_per_token(serving.kv_bytes) * CONTEXT / 1e9,
+        dense_seconds=float("nan"),
+        sparse_seconds=float("nan"),
+    )
+    try:
+        num_chips = chips_per_copy(model, chip, CONTEXT, serving)
+    except InputError:  # num_chips = 0 is the table's own way to say that it does not fit
+        return row
+    batch = feasible_batch(model, chip, CONTEXT, num_chips=num_chips, serving=serving)
+    dense, sparse = (
+        float(price(model, policy, 256, CONTEXT - 256, chip=chip).seconds) for policy in (Dense(), SPARSE)
+    )
+    return dataclasses.replace(
+        row, num_chips=num_chips, batch=int(batch), dense_seconds=dense, sparse_seconds=sparse
+    )

@@ -1,0 +1,21 @@
+"""pass@k, shrinkage and power laws: statistics that know no chip and no file."""
+
+from kinetics_jax.scaling.statistics.fits import (
+    ExponentiatedPowerLaw,
+    PowerLaw,
+    extrapolation_error,
+    fit_exponentiated_power_law,
+    fit_power_law,
+)
+from kinetics_jax.scaling.statistics.pass_at_k import BetaBinomial, fit_beta_binomial, pass_at_k
+
+__all__ = [
+    "BetaBinomial",
+    "ExponentiatedPowerLaw",
+    "PowerLaw",
+    "extrapolation_error",
+    "fit_beta_binomial",
+    "fit_exponentiated_power_law",
+    "fit_power_law",
+    "pass_at_k",
+]

@@ -1,0 +1,105 @@
+"""Which traces may stand on one frontier: one source, one data set, questions in common.
+
+Different sources grade, prompt and sample differently, so their accuracies are not comparable; a cell
+that covers few of the questions would shrink everyone's. What is left out is listed with its reason.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from kinetics_jax.scaling.traces.independent_trials import Cell, group_cells
+from kinetics_jax.scaling.traces.trials import Trials
+from kinetics_jax.shapes import presets
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Cells that may be compared, on the questions that all of them have."""
+
+    source: str
+    dataset: str
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...]
+    """What a reader must know before believing what follows from them."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Distinct models, smallest first."""
+        names = {cell.model for cell in self.cells}
+        return tuple(sorted(names, key=lambda name: (presets[name].total_params, name)))
+
+    @property
+    def num_sizes(self) -> int:
+        """Distinct model sizes: what a law about size needs at least two of."""
+        return len({presets[cell.model].total_params for cell in self.cells})
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of all cells together."""
+        return sum(int(cell.samples.sum()) for cell in self.cells)
+
+
+def comparable_families(
+    trials: Trials, *, min_questions: int = 10, min_coverage: float = 0.8
+) -> tuple[list[Family], list[str]]:
+    """Families of a trials table, those of most sizes and samples first, and why anything was left out.
+
+    Args:
+      trials: prompt lengths filled in.
+      min_questions: families with fewer common questions are left out.
+      min_coverage: a cell that has less than this share of the family's questions is left out.
+    """
+    by_key: dict[tuple[str, str], list[Cell]] = {}
+    for cell in group_cells(trials):
+        by_key.setdefault((cell.source, cell.dataset), []).append(cell)
+    families, skipped = [], []
+    for (source, dataset), cells in by_key.items():
+        where = f"{dataset} ({source})"
+        known = [cell for cell in cells if cell.model in presets]
+        unknown = sorted({cell.model for cell in cells} - {cell.model for cell in known})
+        if unknown:
+            skipped.append(f"{where}: no shape is known for {', '.join(unknown)}")
+        if not known:
+            continue
+        covering, thin = _covering(known, min_coverage)
+        skipped += [
+            f"{where}: {cell.label} has {len(cell.questions)} questions, too few of the family's"
+            for cell in thin
+        ]
+        common = set(covering[0].questions).intersection(*(cell.questions for cell in covering))
+        if len(common) < min_questions:
+            skipped.append(f"{where}: {len(common)} common questions, fewer than {min_questions}")
+            continue
+        questions = tuple(q for q in covering[0].questions if q in common)
+        kept = tuple(cell.restrict(questions) for cell in covering)
+        families.append(Family(source, dataset, kept, _notes(kept)))
+    families.sort(key=lambda family: (-family.num_sizes, -family.num_samples))
+    return families, skipped
+
+
+def _covering(cells: Sequence[Cell], share: float) -> tuple[list[Cell], list[Cell]]:
+    """Cells with at least ``share`` of the questions that any cell has, and the others."""
+    everything = set().union(*(cell.questions for cell in cells))
+    enough = [len(cell.questions) >= share * len(everything) for cell in cells]
+    if not any(enough):
+        most = max(len(cell.questions) for cell in cells)
+        enough = [len(cell.questions) >= share * most for cell in cells]
+    kept = [cell for cell, fits in zip(cells, enough, strict=True) if fits]
+    return kept, [cell for cell, fits in zip(cells, enough, strict=True) if not fits]
+
+
+def _notes(cells: Sequence[Cell]) -> tuple[str, ...]:
+    notes = []
+    fewest = min(cell.max_trials for cell in cells)
+    if fewest == 1:
+        notes.append(
+            "one independent sample per question in some cell (greedy, or a single run): no pass@N, "
+            "and one configuration is chosen for all questions"
+        )
+    if len({presets[cell.model].total_params for cell in cells}) == 1:
+        notes.append("one model size: this law is about trials and length, not about size")
+    if all(cell.policy.kv_budget is None for cell in cells):
+        notes.append("every trace was decoded with dense attention")
+    if any(cell.max_tokens is None for cell in cells):
+        notes.append("the generation cap of some runs is not recorded")
+    return tuple(notes)

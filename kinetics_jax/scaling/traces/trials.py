@@ -1,0 +1,168 @@
+"""The trials table: one row a finished sample, in columns, from whichever engine and format."""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinetics_jax.checks import check_number
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Policy, policy_to_dict
+from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
+
+UNKNOWN_CAP = -1
+"""``max_tokens`` of a row whose generation cap was not recorded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """Where rows came from, so that a result can name its inputs."""
+
+    path: str
+    sha256: str
+    """Of the file as it lies on disk, compressed or not."""
+    format: str
+    """``records``, ``csv`` or ``kinetics``."""
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trials:
+    """Finished samples in columns; every array has one entry a row."""
+
+    source: NDArray[Any]
+    """Run or repository the row is from (text)."""
+    model: NDArray[Any]
+    dataset: NDArray[Any]
+    problem_id: NDArray[Any]
+    trial: NDArray[Any]
+    """The sample's own label within its problem (text)."""
+    variant: NDArray[Any]
+    """What of the label is not a number: rows that differ in it are different settings."""
+    policy: NDArray[np.int64]
+    """Index into ``policies``."""
+    prompt_tokens: NDArray[np.float64]
+    """NaN where not recorded."""
+    generated_tokens: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    max_tokens: NDArray[np.int64]
+    """Generation cap; ``UNKNOWN_CAP`` where not recorded."""
+    temperature: NDArray[np.float64]
+    """NaN where not recorded."""
+    file: NDArray[np.int64]
+    """Index into ``inputs``."""
+    line: NDArray[np.int64]
+    """Line of that file."""
+    policies: tuple[Policy, ...]
+    inputs: tuple[InputFile, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.correct)
+
+    def where(self, row: int) -> str:
+        """FILE:LINE that a row was read from."""
+        return f"{self.inputs[self.file[row]].path}:{self.line[row]}"
+
+    def select(self, keep: NDArray[Any]) -> "Trials":
+        """The rows of a boolean mask or an index array."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
+
+    @staticmethod
+    def concatenate(parts: Sequence["Trials"]) -> "Trials":
+        """All rows of several tables, in order. Policies that are equal become one."""
+        if not parts:
+            raise InputError("no trials to put together: give at least one table")
+        policies = tuple(dict.fromkeys(policy for part in parts for policy in part.policies))
+        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
+        columns["policy"] = np.concatenate([_recode(part, policies) for part in parts])
+        before = np.cumsum([0, *(len(part.inputs) for part in parts[:-1])])
+        columns["file"] = np.concatenate(
+            [part.file + start for part, start in zip(parts, before, strict=True)]
+        )
+        inputs = tuple(file for part in parts for file in part.inputs)
+        return Trials(**columns, policies=policies, inputs=inputs)
+
+    def with_prompt_tokens(self, default: float) -> "Trials":
+        """Unknown prompt lengths filled in, so that every row can be priced.
+
+        A row takes the mean of its dataset's known rows of the same problem, else of the dataset
+        (whole tokens), else ``default`` tokens.
+        """
+        tokens = check_number("default", default)
+        if tokens < 0 or tokens != int(tokens):
+            raise InputError(f"default={default} prompt tokens must be a whole number ≥ 0")
+        filled = self.prompt_tokens.copy()
+        keys = np.array([f"{d}\n{p}" for d, p in zip(self.dataset, self.problem_id, strict=True)])
+        for groups in (keys, self.dataset.astype(str)):
+            filled = _fill_with_group_mean(filled, groups)
+        filled = np.where(np.isnan(filled), tokens, np.rint(filled))
+        return dataclasses.replace(self, prompt_tokens=filled)
+
+    def write_csv(self, stream: TextIO) -> None:
+        """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
+        policies = [to_cell(policy_text(policy)) for policy in self.policies]
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(
+            [
+                "source",
+                "model",
+                "dataset",
+                "problem_id",
+                "trial",
+                "gen_tokens",
+                "correct",
+                "max_tokens",
+                "temperature",
+                "prompt_tokens",
+                "policy",
+            ]
+        )
+        caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
+        temperatures = ["" if np.isnan(t) else f"{t:g}" for t in self.temperature]
+        prompts = ["" if np.isnan(tokens) else int(tokens) for tokens in self.prompt_tokens]
+        texts = (
+            [to_cell(text) for text in column]
+            for column in (self.source, self.model, self.dataset, self.problem_id, self.trial)
+        )
+        writer.writerows(
+            zip(
+                *texts,
+                self.generated_tokens.tolist(),
+                self.correct.astype(int).tolist(),
+                caps,
+                temperatures,
+                prompts,
+                [policies[i] for i in self.policy],
+                strict=True,
+            )
+        )
+
+
+COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs"))
+"""Names of the arrays of ``Trials``."""
+
+
+def policy_text(policy: Policy) -> str:
+    """The policy as ``spec.policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
+    fields = policy_to_dict(policy)
+    name = fields.pop("name")
+    return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
+
+
+def _recode(part: Trials, policies: tuple[Policy, ...]) -> NDArray[np.int64]:
+    """The policy column of ``part`` as indices into another list of policies."""
+    codes = np.array([policies.index(policy) for policy in part.policies], dtype=np.int64)
+    return codes[part.policy]
+
+
+def _fill_with_group_mean(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """NaNs replaced by the mean of their group's known values, where it has any."""
+    _, code = np.unique(groups, return_inverse=True)
+    known = ~np.isnan(values)
+    count = np.bincount(code, weights=known)
+    total = np.bincount(code, weights=np.where(known, values, 0.0))
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    return np.where(known, values, mean[code])

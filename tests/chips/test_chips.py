@@ -1,0 +1,85 @@
+"""Chips as data: every entry whole, equal to the shared table, and a user's own chip."""
+
+import csv
+
+import pytest
+
+from kinetics_jax.costs import Chip, chips, get_chip, price
+from kinetics_jax.errors import InputError, UnknownNameError
+from kinetics_jax.policies import Dense
+
+NAMED_IN_THE_TABLE = {
+    "a100": "a100_80g",
+    "h100": "h100_sxm",
+    "h200": "h200_sxm",
+    "b200": "b200_sxm",
+    "gb200": "gb200_nvl72",
+    "b300": "b300_sxm",
+}
+
+
+def test_the_promised_names_are_there():
+    for name in ("b200", "h200", "h100", "a100", "tpu_v4", "tpu_v5e", "tpu_v5p", "tpu_v6e", "tpu7x"):
+        assert chips[name] is getattr(chips, name)
+        assert chips[name].name == name
+    assert chips["TPU-v6e"] is chips["v6e"] is chips.tpu_v6e
+
+
+def test_every_chip_equals_the_shared_table(shared):
+    with open(shared / "data" / "accelerators.csv", newline="") as file:
+        rows = {row["key"]: row for row in csv.DictReader(file)}
+    for name, chip in chips.items():
+        row = rows[NAMED_IN_THE_TABLE.get(name, name)]
+        assert chip.peak("bfloat16") == pytest.approx(float(row["bf16_dense_tflops"]) * 1e12)
+        assert chip.hbm_bandwidth == pytest.approx(float(row["hbm_gbps"]) * 1e9)
+        assert chip.hbm_bytes == pytest.approx(float(row["hbm_gb"]) * 1e9)
+        assert chip.link_bandwidth == pytest.approx(float(row["interconnect_unidir_gbps"]) * 1e9)
+        price_an_hour = row["usd_per_hour_list"]
+        assert chip.usd_per_hour == (float(price_an_hour) if price_an_hour else None)
+        assert chip.intensity() == pytest.approx(float(row["intensity_bf16_flop_per_byte"]), rel=1e-4)
+        assert chip.source
+
+
+def test_a_users_own_chip_is_a_file_or_an_object(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[mine]\ntflops = { bf16 = 100 }\nhbm_gb = 64\nhbm_gbps = 1000\nusd_per_hour = 1\n")
+    chip = get_chip(path)
+    assert (chip.name, chip.peak(), chip.intensity()) == ("mine", 100e12, 100.0)
+    assert price("qwen3-0.6b", Dense(), 10, 10, chip=str(path)).dollars > 0
+    same = Chip(name="mine", flops={"bf16": 100e12}, hbm_bytes=64e9, hbm_bandwidth=1e12, usd_per_hour=1.0)
+    assert same == chip
+
+
+def test_calibration_scales_what_was_measured():
+    chip = chips.h100.calibrated(flops=0.8, bandwidth=0.9)
+    assert chip.peak() == 0.8 * chips.h100.peak()
+    assert chip.hbm_bandwidth == 0.9 * chips.h100.hbm_bandwidth
+    with pytest.raises(InputError, match="share"):
+        chips.h100.calibrated(flops=1.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[x]\nhbm_gb = 1\nhbm_gbps = 1\n", "chip x lacks tflops"),
+        ("[x]\ntflops = {bf16 = 1}\nhbm_gb = 1\nhbm_gbps = 1\nspeed = 3\n", "unknown speed"),
+        ("[x]\ntflops = {bf16 = -1}\nhbm_gb = 1\nhbm_gbps = 1\n", "must be positive"),
+        ("[x]\ntflops = {bf16 = 1}\nhbm_gb = 'a'\nhbm_gbps = 1\n", "not a number"),
+        ("[x]\ntflops = {}\nhbm_gb = 1\nhbm_gbps = 1\n", "flops is empty"),
+        ("[x]\n[y]\n", "holds 2 chips"),
+        ("[x", "not TOML"),
+    ],
+)
+def test_a_bad_chip_file_is_one_clear_line(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        get_chip(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_chip_suggests_the_known():
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        get_chip("tpu_v6")
+    with pytest.raises(AttributeError):
+        _ = chips.b2000000
