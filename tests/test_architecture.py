@@ -10,7 +10,7 @@ from importlib import metadata
 import pytest
 
 from tests import rooms
-from tests.rooms import ROOT, imported, room
+from tests.rooms import NOT_ROOMS, ROOT, imported, room
 
 FLOORS = [
     {"pallas_kernels", "errors"},
@@ -54,7 +54,6 @@ TOP_LEVEL = {
     "LICENSE",
     ".gitignore",
 }
-NOT_ROOMS = {"kinetics_jax", "kinetics_jax._lazy", "kinetics_jax._version", "kinetics_jax.spec"}
 FACES = sorted(name for name, path in rooms.modules().items() if path.name == "__init__.py")
 
 
