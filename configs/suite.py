@@ -5,30 +5,29 @@ Problems, samples and resamples follow ``seed``: another seed is another set of 
 
 from ml_collections import ConfigDict
 
-from configs.sweep import get_defaults
+from kinetics_jax.sweep.options import defaults, key, model, task
 
 
 def get_config() -> ConfigDict:
     """Register machines with traces of 384 to 1,920 tokens: dense, sparse and a trivial baseline."""
-    config = get_defaults()
+    config = defaults()
     config.name = "suite"
-    config.models = tuple(f"registers-{size}=shipped" for size in ("xs", "s", "m"))
+    for size, trials in (("xs", 2), ("s", 0), ("m", 0)):  # xs solves next to nothing: half as many show it
+        name = f"registers-{size}"
+        config.models[key(name)] = model(name, "shipped", trials=trials, chip="b200", slots=64)
     config.policies = (
         "dense",
         "quest(8, 32, dense_layers=0)",
         "sliding_window(256, sink=136, dense_layers=0)",  # the whole prompt and a window, no choice
     )
-    config.tasks = ("registers",)
-    config.task_options = ("registers.seed={seed}",)
+    config.tasks.registers = task("registers", seed=config.get_ref("seed"))
     config.limit = 200
     config.trials = 4
-    config.trials_of = ("registers-xs=2",)  # solves next to nothing: half as many show it
     config.temperature = 1.0
     config.top_p = 1.0
     config.top_k = 0
     config.max_context = 2112
     config.expected_tokens = 960
-    config.slices = tuple(f"registers-{size}=b200 slots=64" for size in ("xs", "s", "m"))
     config.repetition = False  # a machine's trace does repeat
     config.unroll = True
     config.bootstrap = 300

@@ -2,11 +2,13 @@
 
 import logging
 import sys
+import textwrap
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
-from kinetics_jax.errors import InputError
+from kinetics_jax.errors import InputError, KineticsError
 
 _HELP = ("help", "helpshort", "helpfull", "?", "h")
 
@@ -16,14 +18,36 @@ class Flags:
 
     def __init__(self) -> None:
         self.values = flags.FlagValues()
+        self._groups: dict[str, list[str]] = {"": []}
+        self._shown: dict[str, Any] = {}
+        self._required: set[str] = set()
+        self._rewrites: dict[str, Callable[[str], str]] = {}
+
+    def group(self, title: str) -> None:
+        """What is defined from now on stands under ``title`` in the help."""
+        self._groups.setdefault(title, [])
+
+    def note(self, name: str, *, default: Any, rewrite: Callable[[str], str] | None = None) -> None:
+        """What the help gives as a flag's default, and what is made of its text before it is parsed."""
+        self._shown[name] = default
+        if name not in self._grouped():
+            self._groups[list(self._groups)[-1]].append(name)
+        if rewrite:
+            self._rewrites[name] = rewrite
+
+    def _grouped(self) -> set[str]:
+        return {name for names in self._groups.values() for name in names}
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("DEFINE_"):
             raise AttributeError(name)
         define = getattr(flags, name)
 
-        def into_own(*args: Any, **options: Any) -> Any:
-            return define(*args, flag_values=self.values, **options)
+        def into_own(flag: str, *args: Any, **options: Any) -> Any:
+            self._groups[list(self._groups)[-1]].append(flag)
+            if options.get("required"):
+                self._required.add(flag)
+            return define(flag, *args, flag_values=self.values, **options)
 
         return into_own
 
@@ -43,9 +67,11 @@ class Flags:
         absl_log = logging.getLogger("absl")
         absl_log.addFilter(_errors_only)  # what it warns of in a config is an error here, said once
         try:
-            left = self.values(argv)
+            left = self.values(self._rewritten(argv))
         except flags.Error as error:
             raise InputError(_reason(str(error))) from None
+        except KineticsError as error:
+            raise InputError(f"--config: {one_line(error)}") from None
         except Exception as error:  # noqa: BLE001 - a config file may raise anything
             raise InputError(f"--config: {type(error).__name__}: {one_line(error)}") from None
         finally:
@@ -60,10 +86,50 @@ class Flags:
         end = argv.index("--") if "--" in argv else len(argv)
         return any(word.startswith("-") and word.lstrip("-") in _HELP for word in argv[1:end])
 
+    def _rewritten(self, argv: list[str]) -> list[str]:
+        words = list(argv)
+        for name, rewrite in self._rewrites.items():
+            for at, word in enumerate(words):
+                flag, equals, value = word.partition("=")
+                if flag not in (f"-{name}", f"--{name}"):
+                    continue
+                if equals:
+                    words[at] = f"{flag}={rewrite(value)}"
+                elif at + 1 < len(words):
+                    words[at + 1] = rewrite(words[at + 1])
+        return words
+
     def help(self, about: str) -> str:
-        """What the command is for and its flags, as text."""
-        own = "\n".join(self.values.get_help(include_special_flags=False).splitlines())
-        return f"{about.strip()}\n\nflags:\n{own}\n"
+        """What the command is for and its flags, group by group, as text."""
+        parts = [about.strip()]
+        for title, names in self._groups.items():
+            if names:
+                parts.append("\n".join([f"{title or 'flags'}:", *map(self._line, names)]))
+        return "\n\n".join(parts) + "\n"
+
+    def _line(self, name: str) -> str:
+        flag = self.values[name]
+        default = self._shown.get(name, flag.default)
+        shown = "" if default is None else f" (default: {_spelled(default)})"
+        shown = " (required)" if name in self._required else shown
+        choices = getattr(flag.parser, "enum_values", None)
+        kind = "|".join(choices) if choices else flag.flag_type()
+        text = " ".join((flag.help or "").split())
+        return textwrap.fill(
+            f"--{name}=<{kind}>  {text}{shown}" if kind != "bool" else f"--[no]{name}  {text}{shown}",
+            width=110,
+            initial_indent="  ",
+            subsequent_indent="      ",
+        )
+
+
+def _spelled(default: Any) -> str:
+    """A default as one would write it behind a flag."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list | tuple):
+        return ",".join(map(str, default)) or "none"
+    return str(default) if default != "" else "none"
 
 
 def _reason(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How a command begins and ends: ``run(main, flags)``.
+"""How a command begins and ends: ``Command(about, flags, main)()``.
 
 Exit codes: 0 done · 1 the machine failed (disk, memory, a device, a package) or a gate of training did · 2
 the input is wrong · 128 + n ended by signal n (130 interrupted, 143 preempted; 141 nobody reads the output
@@ -6,6 +6,7 @@ any more). Every one but 0 and 141 comes with one line on stderr; only a fault o
 its traceback.
 """
 
+import dataclasses
 import errno
 import sys
 import warnings
@@ -23,36 +24,35 @@ MACHINE, INPUT, INTERRUPTED, UNREAD = 1, 2, 130, 141
 _MACHINE_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOMEM)
 
 
-def run(
-    main: Callable[[list[str]], Any],
-    flags: Flags,
-    *,
-    prefix: str = "",
-    leave: Callable[[int], None] = sys.exit,
-) -> None:
-    """Parse the command line, call ``main``, and leave the process with the right exit code.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of ours. Called, it parses ``sys.argv``, runs and leaves the process with its exit code."""
 
-    Args:
-      main: takes what is left of ``argv``; what it returns is the exit code, None for 0.
-      flags: its flags.
-      prefix: what a line on an error begins with; the command's name unless given.
-      leave: ends the process with an exit code.
-    """
-    take_every_text()
-    said = prefix or program()
-    warnings.showwarning = _warn
-    argv = sys.argv
-    if flags.asks_for_help(argv):
-        status = _guarded(lambda: print(flags.help(sys.modules["__main__"].__doc__ or "")), said)
-        sys.exit(status)
+    about: str
+    """What it is for: the first part of its help, its first line in the list of commands."""
+    flags: Flags
+    main: Callable[[list[str]], Any]
+    """Takes what is left of ``argv``; what it returns is the exit code, None for 0."""
+    prefix: str = ""
+    """What a line on an error begins with; the command's name unless given."""
+    leave: Callable[[int], None] = sys.exit
+    """Ends the process with an exit code."""
 
-    def parse(words: list[str]) -> list[str]:
-        left: list[str] = []
-        if status := _guarded(lambda: left.extend(flags.parse(words)), said):
-            sys.exit(status)
-        return left
+    def __call__(self) -> None:
+        """Never returns."""
+        take_every_text()
+        said = self.prefix or program()
+        warnings.showwarning = _warn
+        if self.flags.asks_for_help(sys.argv):
+            sys.exit(_guarded(lambda: print(self.flags.help(self.about)), said))
 
-    app.run(lambda left: leave(_guarded(lambda: main(left), said)), flags_parser=parse)
+        def parse(words: list[str]) -> list[str]:
+            left: list[str] = []
+            if status := _guarded(lambda: left.extend(self.flags.parse(words)), said):
+                sys.exit(status)
+            return left
+
+        app.run(lambda left: self.leave(_guarded(lambda: self.main(left), said)), flags_parser=parse)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

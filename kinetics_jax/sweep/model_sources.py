@@ -188,7 +188,7 @@ def make_mesh(wanted: Slice) -> "jax.sharding.Mesh | None":
     if wanted.devices > len(devices):
         raise InputError(
             f"slice of {' × '.join(f'{k}={v}' for k, v in axes.items())}: {wanted.devices} devices are "
-            f"needed, and there are {len(devices)} ({devices[0].platform}); set --slices"
+            f"needed, and there are {len(devices)} ({devices[0].platform}); set the slice of the model"
         )
     from jax.experimental import mesh_utils
 

@@ -208,7 +208,7 @@ def _slots(
             f"{choice.name} does not fit: {ways} × {chip.name} ({ways * chip.hbm_bytes / 1e9:.0f} GB) hold "
             f"{weights:.1f} GB of weights and {held} sequences of {context:,} tokens, and "
             f"{(max(slots, 1) + rows) * wanted.expert} are asked for (slots and prompt rows); use more "
-            "chips or fewer slots (--slices), a shorter --max_context, or --quantize=int8"
+            "chips or fewer slots (the model's slice), a shorter --max_context, or --quantize=int8"
         )
     return ways, slots
 

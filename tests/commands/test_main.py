@@ -86,13 +86,13 @@ def test_interrupts_and_readers_that_left(capsys, monkeypatch):
 
 PROGRAM = """
 from kinetics_jax.commands.flags import Flags
-from kinetics_jax.commands.main import run
+from kinetics_jax.commands.main import Command
 flags = Flags()
 TIMES = flags.DEFINE_integer("times", 1, "How often.")
 def main(_):
     for _ in range(TIMES.value):
         print("3 × 4 – \\udcff \\u2603")
-run(main, flags)
+Command(about="What it is for.", flags=flags, main=main)()
 """
 
 
@@ -150,10 +150,10 @@ def test_flags_are_one_line_and_help_is_no_error(argv, code, says):
 
 def test_two_commands_and_one_loaded_anew_share_a_process():
     code = (
-        "import importlib, experiments.decode as d, experiments.fidelity, experiments.convert\n"
-        "import experiments.sweep, experiments.train, experiments.scaling_law, experiments.fit_table\n"
-        "importlib.reload(d); importlib.reload(experiments.sweep)\n"
-        "d.flags.parse(['decode', '--model=x']); print(d.flags['model'])"
+        "import importlib\n"
+        "from kinetics_jax.cli import convert, decode, fidelity, fit_table, law, sweep, train\n"
+        "importlib.reload(decode); importlib.reload(sweep)\n"
+        "decode.flags.parse(['decode', '--model=x']); print(decode.flags['model'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from configs import scaling_law as law_config
-from experiments import scaling_law
 from kinetics_jax import models, storage
+from kinetics_jax.cli import law as scaling_law
+from kinetics_jax.cli.law_options import defaults
 from kinetics_jax.engine.sample_log import merged_samples
 from kinetics_jax.errors import InputError
 from kinetics_jax.report import write
@@ -19,7 +19,7 @@ SMALL = ("--max_tokens=2", "--max_context=64", "--temperature=0")
 
 def law(traces, out):
     """Options of a small law."""
-    config = law_config.get_config()
+    config = defaults()
     config.traces, config.out, config.bootstrap, config.jobs = (str(traces),), str(out), 5, 1
     return config
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import fit_table
+from kinetics_jax.cli import fit_table
 from kinetics_jax.errors import InputError
 from kinetics_jax.shapes import presets
 
@@ -84,7 +84,7 @@ def compiler(monkeypatch, tmp_path):
 
     found = Compiler()
     monkeypatch.setattr(fit_table, "_in_child", found)
-    monkeypatch.setattr(fit_table, "ROOT", tmp_path)
+    monkeypatch.setattr(fit_table, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(fit_table.importlib.metadata, "version", lambda name: "1.0")
     return found
 

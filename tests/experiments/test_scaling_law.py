@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import every_chip, paper, scaling_law, suite
-from experiments.scaling_law import run
+from kinetics_jax.cli import law as law_command
+from kinetics_jax.cli.law import run
+from kinetics_jax.cli.law_options import defaults
+from kinetics_jax.commands.configs import load_config
 from kinetics_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +84,7 @@ def test_it_writes_everything_it_promises(finished, traces):
 
 
 def test_without_traces_it_needs_no_accuracy(tmp_path):
-    config = scaling_law.get_config()
+    config = defaults()
     config.out, config.decode = str(tmp_path / "shapes"), False
     out = run(config)
     assert (out / "report.html").is_file()
@@ -92,9 +94,7 @@ def test_without_traces_it_needs_no_accuracy(tmp_path):
 
 def test_a_config_file_is_read_and_flags_override_it(traces, tmp_path):
     out = tmp_path / "o"
-    process = command(
-        "--config=configs/paper.py", f"--traces={traces}", f"--out={out}", "--bootstrap=7", "--jobs=1"
-    )
+    process = command("--config=law:paper", f"--traces={traces}", f"--out={out}", "--bootstrap=7", "--jobs=1")
     assert process.returncode == 0, process.stderr
     text = (out / "law.json").read_text()
     settings = json.loads(text)["settings"]
@@ -102,9 +102,9 @@ def test_a_config_file_is_read_and_flags_override_it(traces, tmp_path):
     assert settings["bootstrap"] == 7 or settings["bootstrap"]["value"] == 7
 
 
-@pytest.mark.parametrize("module", [scaling_law, every_chip, paper])
-def test_every_config_has_the_same_options(module):
-    assert set(module.get_config()) == set(scaling_law.get_config())
+@pytest.mark.parametrize("config", ["law", "law:paper", "law:every_chip"])
+def test_every_config_has_the_same_options(config):
+    assert set(load_config(config)) == set(defaults())
 
 
 BAD_ROWS = {
@@ -125,7 +125,7 @@ def test_bad_traces_are_one_clear_line_and_leave_nothing(kind, tmp_path):
     text, word = BAD_ROWS[kind]
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    config = scaling_law.get_config()
+    config = defaults()
     config.traces, config.out, config.jobs = (str(path),), str(tmp_path / "out"), 1
     with pytest.raises(InputError) as caught:
         run(config)
@@ -175,7 +175,7 @@ def test_bad_flags_exit_with_2_and_one_line(flags, word, traces, tmp_path):
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(change, word, traces, tmp_path):
-    config = scaling_law.get_config()
+    config = defaults()
     config.traces, config.out = (str(traces),), str(tmp_path / "out")
     config.update(change)
     with pytest.raises(InputError, match=word):
@@ -186,7 +186,7 @@ def test_bad_options_are_refused_before_anything_is_written(change, word, traces
 def test_one_unknown_model_among_known_ones_is_named_with_its_line(traces, tmp_path):
     path = tmp_path / "mixed.csv"
     path.write_text(traces.read_text().replace("Qwen3-8B", "Foo-4B"))
-    config = scaling_law.get_config()
+    config = defaults()
     config.traces, config.out = (str(path),), str(tmp_path / "out")
     with pytest.raises(InputError, match=r"mixed\.csv:66: unknown model 'Foo-4B'.*--models="):
         run(config)
@@ -196,29 +196,27 @@ def test_one_unknown_model_among_known_ones_is_named_with_its_line(traces, tmp_p
 
 def test_somebody_elses_folder_is_not_overwritten(traces, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    config = scaling_law.get_config()
+    config = defaults()
     config.traces, config.out = (str(traces),), str(tmp_path)
     with pytest.raises(InputError, match=r"notes\.txt"):
         run(config)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def small_suite():
+def small_suite(name):
     """The suite with random weights: as many cells, hardly a token."""
-    config = suite_config()
-    config.models = ("registers-xs=random", "registers-s=random")
+    config = load_config(name)
+    del config.models.registers_m
+    for model in config.models.values():
+        model.source, model.trials, model.slice.slots = "random", 0, 8
     config.policies, config.limit, config.trials, config.max_tokens = ("dense",), 10, 2, 16
-    config.slices = ("registers-xs=b200 slots=8", "registers-s=b200 slots=8")
     config.max_context, config.prefill_chunk, config.unroll = 192, 64, False
     return config
 
 
-suite_config = suite.get_config
-
-
 def test_without_traces_it_decodes_the_suite_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "get_config", small_suite)
-    config = scaling_law.get_config()
+    monkeypatch.setattr(law_command, "load_config", small_suite)
+    config = defaults()
     config.out, config.jobs, config.bootstrap, config.splits = str(tmp_path / "law"), 1, 5, 1
     out = run(config)
     law = json.loads((out / "law.json").read_text())

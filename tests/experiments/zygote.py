@@ -41,10 +41,8 @@ def child(module, asked: dict, out: int, err: int) -> None:
         sys.stdout = open(1, "w", encoding="utf-8", errors="strict", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="strict", closefd=False)  # noqa: SIM115
         sys.modules["__main__"] = module
-        from kinetics_jax.commands.main import run
-
         try:
-            run(module.main, module.flags)
+            module.command()
             code = 0
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1

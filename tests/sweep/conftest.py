@@ -36,7 +36,7 @@ def small(problems):
             "temperature": 1.0,
             "top_k": 0,
             "top_p": 1.0,
-            "slices": ("tiny-dense=b200 slots=3",),
+            "slice": {"chip": "b200", "slots": 3},
             "grade": False,
             "report": False,
             "max_context": 640,

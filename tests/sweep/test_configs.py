@@ -1,34 +1,34 @@
 """Every config of a sweep can be planned: it fits its chips, and hours and dollars are said."""
 
-import importlib
-import pkgutil
-
 import pytest
 
-import configs
-from configs import paper_grid, slices
+from kinetics_jax.commands.configs import load_config, packaged_configs
 from kinetics_jax.policies import BlockTopK
+from kinetics_jax.sweep import plan_sweep, plan_table
 from kinetics_jax.sweep.options import OPTIONS, read
-from kinetics_jax.sweep.plan import plan_table
-from kinetics_jax.sweep.sweep import plan_sweep
 
-SWEEPS = sorted(
-    module.name
-    for module in pkgutil.iter_modules(configs.__path__)
-    if hasattr(importlib.import_module(f"configs.{module.name}"), "get_config")
-    and set(importlib.import_module(f"configs.{module.name}").get_config()) == set(OPTIONS)
-    and module.name != "paper_grid"
-)
+VARIANTS = {
+    "aime": ("topk", "block_topk", "r1_distill", "2025_topk", "2025_block_topk"),
+    "livecodebench": ("topk", "block_topk"),
+}
+SWEEPS = [
+    f"{name}:{variant}" if variant else name
+    for name in packaged_configs()
+    if name != "law"
+    for variant in ("", *VARIANTS.get(name, ()))
+]
 
 
-def test_there_are_configs():
-    assert len(SWEEPS) >= 9
+def test_there_are_configs_and_they_hold_every_option():
+    assert len(SWEEPS) >= 12
+    for name in SWEEPS:
+        assert set(load_config(name)) == set(OPTIONS), name
 
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_it_can_be_planned(name, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    experiment = read(importlib.import_module(f"configs.{name}").get_config().to_dict())
+    experiment = read(load_config(name).to_dict())
     plans = plan_sweep(experiment)
     assert len(plans) == len(experiment.cells)
     assert all(0 < plan.expected_hours <= plan.most_hours for plan in plans)
@@ -42,14 +42,17 @@ def test_it_can_be_planned(name, monkeypatch):
 
 
 def test_blocks_of_the_paper_are_16384_over_the_budget():
-    for text, budget in zip(paper_grid.BLOCK_TOPK[1:], paper_grid.BUDGETS, strict=True):
-        options = {"models": "a=b", "tasks": "aime24", "policies": (text,)}
-        (policy,) = read(options).policies
+    dense, *policies = read(load_config("aime:block_topk").to_dict()).policies
+    assert dense.kv_budget is None
+    for policy, budget in zip(policies, (128, 256, 512, 1024, 2048), strict=True):
         assert isinstance(policy, BlockTopK)
         assert policy.kv_budget == budget
         assert policy.block_size * budget == 16_384
 
 
-def test_every_model_of_the_paper_has_a_slice():
-    named = {text.partition("=")[0] for text in (*paper_grid.QWEN3, *paper_grid.R1_DISTILL)}
-    assert named == {text.partition("=")[0] for text in slices.slices()}
+def test_every_model_of_the_paper_has_a_slice_and_the_largest_fewer_trials():
+    for variant in ("topk", "r1_distill"):
+        for model in read(load_config(f"aime:{variant}").to_dict()).models:
+            assert (model.slice.chip, model.slice.devices) == ("tpu_v6e", 8), model.name
+            assert model.slice.slots is not None
+            assert model.trials == (8 if model.name.endswith("-32b") else 32)

@@ -126,12 +126,12 @@ def test_the_middle_of_a_large_file_counts(small, tmp_path):
     """Two megabytes at the ends were all that once did."""
     file = tmp_path / "m.gguf"
     file.write_bytes(b"x" * 5_000_000)
-    (choice,) = small(models=(f"tiny-dense={file}",), slices=()).models
+    (choice,) = small(models=(f"tiny-dense={file}",), slice={}).models
     before = fingerprint(choice)
     flip(tmp_path, 2_500_000, "m.gguf")
     assert fingerprint(choice) != before
     shutil.copy(file, tmp_path / "other-name.gguf")
-    (other,) = small(models=(f"tiny-dense={tmp_path / 'other-name.gguf'}",), slices=()).models
+    (other,) = small(models=(f"tiny-dense={tmp_path / 'other-name.gguf'}",), slice={}).models
     assert fingerprint(other) == fingerprint(choice)
 
 

@@ -44,7 +44,8 @@ def start(problems, cache):
             "--temperature=1",
             "--top_k=0",
             "--top_p=1",
-            "--slices=tiny-dense=b200 slots=3",
+            "--config.slice.chip=b200",
+            "--config.slice.slots=3",
             "--nograde",
             "--noreport",
             "--max_context=640",
@@ -220,15 +221,15 @@ def test_two_processes_share_a_sweep(start, uninterrupted, tmp_path):
 @pytest.mark.timeout(1800)
 def test_one_model_over_two_processes_stops_and_goes_on(start, tmp_path):
     """Each process has one device; the model's two shares of sequences need both."""
-    out, across = tmp_path / "out", "--slices=tiny-dense=b200 data=2 slots=2"
-    processes = start_two(start, out, across)
+    out, across = tmp_path / "out", ("--config.slice.data=2", "--config.slice.slots=2")
+    processes = start_two(start, out, *across)
     wait_for_samples(processes[0], out, 5)
     processes[1].send_signal(signal.SIGTERM)  # one is told, both stop
     for process in processes:
         finish(process, status=128 + signal.SIGTERM)
     there = lines(out)
     assert 5 <= len(there) < CELLS * PROBLEMS * TRIALS
-    for process in start_two(start, out, across):
+    for process in start_two(start, out, *across):
         finish(process)
     assert set(there) <= set(lines(out))
     assert len(set(keys(lines(out)))) == len(lines(out)) == CELLS * PROBLEMS * TRIALS

@@ -46,7 +46,7 @@ def test_the_same_experiment_is_let_in(written, describe):
         {"chip": ("h100",)},
         {"lengths": (4, 8)},
         {"bootstrap": 3},
-        {"slices": ()},
+        {"slice": {}},
         {"grading_processes": 3},
     ],
 )
@@ -113,7 +113,7 @@ def test_the_fingerprint_follows_what_is_in_the_files(small, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"x" * 3_000_000)
-    (choice,) = small(models=(f"tiny-dense={folder}",), slices=()).models
+    (choice,) = small(models=(f"tiny-dense={folder}",), slice={}).models
     first = fingerprint(choice)
     assert fingerprint(choice) == first
     (folder / "model.safetensors").write_bytes(b"x" * 2_999_999 + b"y")

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from configs.sweep import get_config, get_defaults
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, TopK
 from kinetics_jax.sweep.experiment import Slice
-from kinetics_jax.sweep.options import OPTIONS, read, split
+from kinetics_jax.sweep.options import MODEL, OPTIONS, choose, defaults, model, read, split, task
 
 GOOD = {"models": "tiny-dense=random", "tasks": "gsm8k"}
 
@@ -30,33 +29,45 @@ def test_lists_are_split_at_commas_outside_brackets():
 
 
 def test_models_have_sources_trials_and_slices():
-    experiment = read(
-        {
-            "models": ("qwen3-8b=Qwen/Qwen3-8B", "tiny-dense=random:3"),
-            "tasks": ("aime24=x.jsonl",),
-            "trials": 32,
-            "trials_of": ("qwen3-8b=8",),
-            "weights": "/models",
-            "slices": ("qwen3-8b=tpu_v6e model=4 data=2 slots=14", "other=b200 slots=1"),
-        }
+    config = defaults()
+    config.trials, config.weights = 32, "/models"
+    config.models.large = model(
+        "qwen3-8b", "Qwen/Qwen3-8B", trials=8, chip="tpu_v6e", model=4, data=2, slots=14
     )
+    config.models.small = model("tiny-dense", "random:3")
+    config.tasks.aime24 = task("aime24", "x.jsonl")
+    experiment = read(config)
     first, second = experiment.models
-    assert (first.source, first.trials) == ("/models/Qwen3-8B", 8)
+    assert (first.name, first.source, first.trials) == ("qwen3-8b", "/models/Qwen3-8B", 8)
     assert first.slice == Slice(chip="tpu_v6e", data=2, model=4, slots=14)
-    assert (second.source, second.trials) == ("random:3", 32)
+    assert (second.source, second.trials, second.slice) == ("random:3", 32, Slice())
     assert experiment.tasks[0].path == "x.jsonl"
 
 
-def test_a_task_option_may_be_the_seed():
-    experiment = read(
-        GOOD
-        | {
-            "tasks": ("livecodebench_v5",),
-            "seed": 7,
-            "task_options": ("livecodebench_v5.seconds={seed}", "livecodebench_v5.x=True"),
-        }
-    )
-    assert experiment.tasks[0].options == {"seconds": 7, "x": True}
+def test_models_without_a_slice_share_the_experiments():
+    config = defaults()
+    config.models.one = model("tiny-dense", "random")
+    config.models.other = model("tiny-moe", "random", chip="b200", slots=2)
+    config.tasks.gsm8k = task("gsm8k")
+    config.slice.slots = 9
+    one, other = read(config).models
+    assert (one.slice.slots, other.slice.slots) == (9, 2)
+
+
+def test_a_flag_names_models_and_keeps_what_the_config_says_of_them():
+    config = {"a": {**MODEL, "name": "qwen3-8b", "source": "x", "trials": 3}}
+    chosen = choose("models", config, "qwen3-8b=y,tiny-dense=random")
+    assert chosen["qwen3_8b"] == {**MODEL, "name": "qwen3-8b", "source": "y", "trials": 3}
+    assert chosen["tiny_dense"] == {"name": "tiny-dense", "source": "random"}
+    assert read(GOOD | {"models": chosen}).models[0].trials == 3
+
+
+def test_a_task_option_may_follow_the_seed():
+    config = defaults()
+    config.models.tiny = model("tiny-dense", "random")
+    config.tasks.mine = task("livecodebench_v5", seconds=config.get_ref("seed"), x=True)
+    config.seed = 7
+    assert read(config).tasks[0].options == {"seconds": 7, "x": True}
 
 
 def test_numbers_may_be_of_another_library():
@@ -92,10 +103,13 @@ def test_numbers_may_be_of_another_library():
         ({"chip": "b2000"}, "unknown chip"),
         ({"trials": 0}, "trials"),
         ({"trials": "4"}, "trials='4' must be a whole number"),
-        ({"trials_of": "tiny-dense=x"}, "must be a whole number"),
-        ({"slices": "tiny-dense=b200 slots=0"}, "slots=0"),
-        ({"slices": "tiny-dense=b200 rows=1"}, "CHIP data=D"),
-        ({"slices": "tiny-dense=slots=1"}, "CHIP data=D"),
+        ({"models": {"tiny": {"source": "random", "trials": "x"}}}, "models.tiny.trials='x' must be a whole"),
+        ({"models": {"tiny": {"source": "random", "trails": 4}}}, "unknown option of models.tiny 'trails'"),
+        ({"models": {"tiny": {"name": "tiny-dense"}}}, "models.tiny.source is empty"),
+        ({"models": {"tiny": 3}}, "models.tiny=3 must be a group of options"),
+        ({"slice": {"slots": -1}}, "slots=-1"),
+        ({"slice": {"rows": 1}}, "unknown option of slice 'rows'"),
+        ({"slice": {"chip": "b2000"}}, "unknown chip"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"lengths": (0,)}, "lengths"),
         ({"lengths": (5, 5)}, "lengths"),
@@ -106,8 +120,8 @@ def test_numbers_may_be_of_another_library():
         ({"grade": False}, "report"),
         ({"thinking": 1}, "thinking=1 must be true or false"),
         ({"search": "all"}, "search"),
-        ({"task_options": "gsm8k=1"}, "TASK.OPTION"),
-        ({"task_options": "aime24.x=1"}, "none of the tasks"),
+        ({"tasks": {"gsm8k": {"options": 1}}}, "tasks.gsm8k.options=1 must be a group"),
+        ({"tasks": {"gsm8k": {"limits": 1}}}, "did you mean limit"),
         ({"name": ""}, "name is empty"),
     ],
 )
@@ -118,5 +132,5 @@ def test_bad_options_are_one_line_that_names_them(change, word):
 
 
 def test_configs_hold_every_option_once():
-    assert set(get_defaults()) == set(get_config()) == set(OPTIONS)
+    assert set(defaults()) == set(OPTIONS)
     assert all(option.help for option in OPTIONS.values())

@@ -57,9 +57,9 @@ def test_slots_that_no_sample_fills_share_no_weights():
     few, _ = plan_sweep(experiment(trials=1))
     assert (few.samples, few.batch) == (30, 30)
     assert few.slots > 30
-    one, _ = plan_sweep(experiment(trials=1, slices="qwen3-8b=b200 slots=30"))
+    one, _ = plan_sweep(experiment(trials=1, slice={"chip": "b200", "slots": 30}))
     assert few.expected_hours == pytest.approx(one.expected_hours, rel=1e-12)
-    split, _ = plan_sweep(experiment(trials=1, slices="qwen3-8b=b200 data=4"))
+    split, _ = plan_sweep(experiment(trials=1, slice={"chip": "b200", "data": 4}))
     assert split.batch == 8  # 30 samples over 4 copies
 
 
@@ -72,21 +72,21 @@ def test_a_chip_without_a_price_has_no_dollars():
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"models": "qwen3-32b=x", "slices": "qwen3-32b=tpu_v5e"}, "does not fit: 1 × tpu_v5e"),
-        ({"slices": "qwen3-8b=tpu_v6e model=4 slots=400"}, "does not fit"),
-        ({"slices": "qwen3-8b=tpu_v6e", "max_context": 40_960, "max_tokens": 40_000}, "does not fit"),
+        ({"models": "qwen3-32b=x", "slice": {"chip": "tpu_v5e"}}, "does not fit: 1 × tpu_v5e"),
+        ({"slice": {"chip": "tpu_v6e", "model": 4, "slots": 400}}, "does not fit"),
+        ({"slice": {"chip": "tpu_v6e"}, "max_context": 40_960, "max_tokens": 40_000}, "does not fit"),
         ({"max_tokens": 50_000}, "needs? a context|need a context"),
         ({"models": "gpt-9=x"}, "gpt-9"),
         ({"policies": "per_layer([dense, topk(k=512)])"}, "layers"),
         ({"tasks": "registers_of_nothing"}, "unknown task"),
-        ({"slices": "qwen3-8b=b200 model=7"}, "model=7 does not divide its 32 query heads"),
-        ({"slices": "qwen3-8b=b200 model=3 data=2"}, "model may be 1, 2, 4, 8, 16, 32"),
+        ({"slice": {"chip": "b200", "model": 7}}, "model=7 does not divide its 32 query heads"),
+        ({"slice": {"chip": "b200", "model": 3, "data": 2}}, "model may be 1, 2, 4, 8, 16, 32"),
         (
-            {"models": "r1-distill-qwen-7b=x", "slices": "r1-distill-qwen-7b=b200 model=7"},
+            {"models": "r1-distill-qwen-7b=x", "slice": {"chip": "b200", "model": 7}},
             "model=7 and its 4 KV heads do not divide one another",
         ),
-        ({"models": "qwen3-30b-a3b=x", "slices": "qwen3-30b-a3b=b200 expert=3"}, "its 128 experts"),
-        ({"slices": "qwen3-8b=b200 expert=2"}, "it has no experts; spread sequences with data=2"),
+        ({"models": "qwen3-30b-a3b=x", "slice": {"chip": "b200", "expert": 3}}, "its 128 experts"),
+        ({"slice": {"chip": "b200", "expert": 2}}, "it has no experts; spread sequences with data=2"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(change, word):
@@ -178,7 +178,7 @@ def test_a_short_task_costs_the_same_beside_a_long_one():
     beside = plan_sweep(experiment(tasks="gsm8k=nowhere,aime24=nowhere", max_tokens=0))
     short = [plan for plan in beside if plan.cell.task == "gsm8k"]
     assert [plan.expected_hours for plan in short] == [plan.expected_hours for plan in alone]
-    fixed = {"slices": "qwen3-8b=b200 slots=16", "max_tokens": 0}  # as many slots, long or short
+    fixed = {"slice": {"chip": "b200", "slots": 16}, "max_tokens": 0}  # as many slots, long or short
     with_slots = plan_sweep(experiment(tasks="gsm8k=nowhere,aime24=nowhere", **fixed))
     assert len({plan.context for plan in with_slots}) == 1
 
@@ -214,7 +214,11 @@ def test_a_chip_has_one_total(chips):
 
 def test_a_cell_has_one_price_where_the_slices_are_of_two_chips():
     asked = experiment(
-        chip="b200,tpu_v6e", models="qwen3-8b=x,qwen3-1.7b=y", slices="qwen3-1.7b=tpu_v6e slots=4"
+        chip="b200,tpu_v6e",
+        models={
+            "large": {"name": "qwen3-8b", "source": "x"},
+            "small": {"name": "qwen3-1.7b", "source": "y", "slice": {"chip": "tpu_v6e", "slots": 4}},
+        },
     )
     plans = plan_sweep(asked)
     small = [plan for plan in plans if plan.chip == "tpu_v6e"]
@@ -236,7 +240,7 @@ def test_which_meshes_split_a_model():
 
 
 def test_int8_weights_make_room():
-    one = {"models": "qwen3-14b=x", "slices": "qwen3-14b=tpu_v6e slots=1", "prompt_rows": 1}
+    one = {"models": "qwen3-14b=x", "slice": {"chip": "tpu_v6e", "slots": 1}, "prompt_rows": 1}
     with pytest.raises(InputError, match="does not fit"):
         plan_sweep(experiment(**one))
     assert plan_sweep(experiment(**one, quantize="int8"))[0].batch == 1

@@ -1,0 +1,1 @@
+"""The commands of the wheel: ``kinetics law | sweep | …``. They parse flags and call the library."""
