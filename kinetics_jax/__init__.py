@@ -26,6 +26,7 @@ _ROOMS = (
     "models",
     "policies",
     "records",
+    "references",
     "report",
     "scaling",
     "shapes",

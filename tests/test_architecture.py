@@ -14,7 +14,7 @@ from tests.rooms import NOT_ROOMS, ROOT, imported, room
 
 FLOORS = [
     {"pallas_kernels", "errors"},
-    {"checks", "processes", "storage"},
+    {"checks", "processes", "references", "storage"},
     {"chips", "commands", "policies", "shapes"},
     {"attention", "costs", "pallas_kernels.analysis", "records"},
     {"models", "scaling", "tasks"},
@@ -34,6 +34,7 @@ ACCOUNTING = (
     "policies",
     "processes",
     "records",
+    "references",
     "report",
     "scaling",
     "shapes",

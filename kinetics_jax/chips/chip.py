@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from kinetics_jax import storage
+from kinetics_jax import references, storage
 from kinetics_jax.chips.dtypes import peak_name
 from kinetics_jax.errors import InputError, UnknownNameError
 
@@ -173,9 +173,15 @@ chips = _Chips()
 
 
 def get_chip(chip: "Chip | str | Path") -> Chip:
-    """A chip from a chip, a name of ``chips``, or a path to a TOML file that ends in ``.toml``."""
+    """A chip from a chip, a name of ``chips``, or a path to a TOML file that ends in ``.toml``.
+
+    An installed package offers its own in the entry points ``kinetics_jax.chips``: a ``Chip``, or the path
+    of a TOML file.
+    """
     if isinstance(chip, Chip):
         return chip
     if str(chip).endswith(".toml"):
         return Chip.from_toml(chip)
+    if chip not in chips and (found := references.entry_point("kinetics_jax.chips", str(chip))):
+        return get_chip(found)
     return chips[str(chip)]

@@ -34,7 +34,6 @@ from kinetics_jax.report import check_out_dir, summary_table, write_results
 from kinetics_jax.scaling import Trials, read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.scaling.law.one_law import LawOptions
-from kinetics_jax.shapes import presets
 
 flags = Flags()
 define_config(flags, "law")
@@ -143,7 +142,7 @@ def _read(
             f"hold {', '.join(sorted(set(trials.dataset)))} by {', '.join(sorted(set(trials.model)))}"
         )
     chosen = trials.select(keep)
-    unknown = next((row for row, name in enumerate(chosen.model) if name not in presets), None)
+    unknown = next((row for row, name in enumerate(chosen.model) if chosen.shape_of(name) is None), None)
     if unknown is not None:
         raise InputError(
             f"{chosen.where(unknown)}: unknown model {chosen.model[unknown]!r}: no shape to price it "

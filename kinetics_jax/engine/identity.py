@@ -35,7 +35,6 @@ def engine_identity(
     cache_dtype: jax.typing.DTypeLike,
 ) -> dict[str, Any]:
     """What an engine gives all its samples, as plain data; ``records.provenance`` says what for."""
-    shape = dataclasses.asdict(model.config)
     cache = "bfloat16" if cache_dtype == BF16_BITS else jnp.dtype(cache_dtype).name
     return plain(
         {
@@ -45,7 +44,7 @@ def engine_identity(
             "cache_dtype": cache,
             "tokenizer": tokenizer_digest(tokenizer),
             "repetition": repetition,
-            "shape": {k: v for k, v in shape.items() if v is not None and k != "name"},
+            "shape": model.config.to_dict(),
         }
     )
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy, policy_from_dict, policy_to_dict
+from kinetics_jax.policies import Policy, policy_from_stored, policy_to_stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,14 +46,14 @@ class Fidelity:
     def to_json(self) -> str:
         """One line."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return json.dumps(fields | {"policy": policy_to_dict(self.policy)})
+        return json.dumps(fields | {"policy": policy_to_stored(self.policy)})
 
     @classmethod
     def from_json(cls, line: str) -> "Fidelity":
         """The inverse of ``to_json``. Raises ``InputError`` where the line is cut or lacks a field."""
         try:
             fields: dict[str, Any] = json.loads(line)
-            return cls(**fields | {"policy": policy_from_dict(fields["policy"])})
+            return cls(**fields | {"policy": policy_from_stored(fields["policy"])})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise

@@ -1,10 +1,17 @@
 """Attention policies: which cached tokens a decode step reads. One dataclass each."""
 
-from kinetics_jax.policies.base import Dense, Policy
+from kinetics_jax.policies.base import Dense, Policy, registry
 from kinetics_jax.policies.blocks import BlockTopK, Quest, StridedBlockTopK
 from kinetics_jax.policies.pages import PageRule
 from kinetics_jax.policies.per_layer import PerLayer
-from kinetics_jax.policies.text import parse_policy, policy_from_dict, policy_from_stored, policy_to_dict
+from kinetics_jax.policies.text import (
+    find_policy,
+    parse_policy,
+    policy_from_dict,
+    policy_from_stored,
+    policy_to_dict,
+    policy_to_stored,
+)
 from kinetics_jax.policies.tokens import RandomSelect, SlidingWindow, TopK
 from kinetics_jax.policies.unknown import UnknownPolicy
 
@@ -20,8 +27,11 @@ __all__ = [
     "StridedBlockTopK",
     "TopK",
     "UnknownPolicy",
+    "find_policy",
     "parse_policy",
     "policy_from_dict",
     "policy_from_stored",
     "policy_to_dict",
+    "policy_to_stored",
+    "registry",
 ]

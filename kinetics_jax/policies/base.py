@@ -6,21 +6,31 @@ Axes: B sequences · N query heads · K KV heads · G = N/K · S context, the ne
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
+from kinetics_jax import references
 from kinetics_jax.checks import MAX_INT32, python_number, shown
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies.arrays import Array, exists, group_mean
 from kinetics_jax.policies.pages import PageRule
 
 
+def _place(cls: type) -> str:
+    return references.reference_of(cls) or f"{cls.__module__}:{cls.__qualname__}"
+
+
+registry: dict[str, type["Policy"]] = {}
+"""Every policy by name: a class is entered as it is defined."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Base of all policies. A new policy is one dataclass that fills in the four methods below.
+    """Base of all policies. A new one is a dataclass with a ``name`` that fills in the four methods below.
 
-    ``name`` is the policy's word in sample records, flags and tables.
+    ``name`` is the policy's word in sample records, flags and tables. A class with a name registers itself.
     """
 
     name: ClassVar[str] = ""
@@ -32,6 +42,29 @@ class Policy:
 
     in_paper: ClassVar[bool] = True
     """Whether the paper's closed forms cover it: one budget B in every layer."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        name = cls.name
+        if not isinstance(name, str) or not name:  # a base of several policies, or a stored one
+            return
+        if "name" not in cls.__dict__ or not name.isidentifier():
+            raise InputError(
+                f"policy {_place(cls)}: name={name!r} must be a word of its own; "
+                'set name: ClassVar[str] = "my_policy"'
+            )
+        other = registry.setdefault(name, cls)
+        if _place(other) != _place(cls):
+            raise InputError(
+                f"two policies are called {name!r}: {_place(other)} and {_place(cls)}; rename one of them"
+            )
+        registry[name] = cls  # the same class, imported anew
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A policy of a user's file goes to other processes by reference: they import the file too."""
+        if place := references.reference_of(type(self)):
+            return _remade, (place, {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        return super().__reduce_ex__(protocol)
 
     @property
     def kv_budget(self) -> int | None:
@@ -157,6 +190,10 @@ class Dense(Policy):
     def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """Every position that exists."""
         return exists(lengths_b, scores_bks.shape[-1])
+
+
+def _remade(reference: str, fields: Mapping[str, Any]) -> Policy:
+    return references.load(reference, "policy")(**fields)
 
 
 def check_counts(policy: Policy, **least: int) -> None:

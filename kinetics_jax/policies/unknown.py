@@ -5,12 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import numpy as np
-
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies.arrays import Array
 from kinetics_jax.policies.base import Policy
-from kinetics_jax.policies.pages import PageRule
+
+CLASS = "class"
+"""Where stored policies say what their class is imported from; no field can be called so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,21 +17,28 @@ class UnknownPolicy(Policy):
     """What a sample was made under, where no policy of that name, or none with those fields, is known.
 
     Samples of it are read, sorted, graded and written as any others. Whatever asks what it reads is
-    told in one ``InputError`` that it is not known.
+    told in one ``InputError`` that it is not known, and where its class is.
     """
 
     stored: str
-    """The stored object as JSON, ``{"name": …, field: value, …}``."""
+    """The stored object as JSON, ``{"name": …, field: value, …}``, without its class."""
+    as_written: str = dataclasses.field(compare=False)
+    """The same with its class, which may lie elsewhere on each machine."""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> "UnknownPolicy":
         """From the stored object."""
-        return cls(json.dumps(dict(fields)))
+        return cls(json.dumps(_without_class(fields)), json.dumps(fields))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The stored object."""
+        """The stored object, without its class."""
         return json.loads(self.stored)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The stored object."""
+        return json.loads(self.as_written)
 
     @property
     def name(self) -> str:  # type: ignore[override]  # not the class's, but the sample's own word
@@ -46,61 +52,27 @@ class UnknownPolicy(Policy):
         name = fields.pop("name")
         return f"{name}({', '.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
 
-    def _refuse(self) -> NoReturn:
-        raise InputError(
+    @property
+    def refusal(self) -> str:
+        """Why it is not run or priced, and the mend."""
+        place = self.written.get(CLASS)
+        mend = f"load its class, which was {place}" if place else "load its class, or leave them out"
+        return (
             f"policy {self.label} is not known here: its samples can be read and graded, not run or "
-            "priced; use the version of kinetics-jax that made them, or leave them out"
+            f"priced; {mend} (docs/extending.md)"
         )
 
-    @property
-    def kv_budget(self) -> int | None:
-        """Refused."""
-        self._refuse()
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise InputError(self.refusal)
 
-    @property
-    def search_interval(self) -> int | None:
-        """Refused."""
-        self._refuse()
 
-    @property
-    def num_dense_layers(self) -> int:
-        """Refused."""
-        self._refuse()
+for _name in ("kv_budget", "search_interval", "num_dense_layers", "pages", "natural_page"):
+    setattr(UnknownPolicy, _name, property(UnknownPolicy._refuse))
+for _name in ("on_pages", "check_layers", "at_layer", "kv_reads", "summary_reads", "keep_mask", "keep"):
+    setattr(UnknownPolicy, _name, UnknownPolicy._refuse)
 
-    @property
-    def pages(self) -> PageRule | None:
-        """Refused."""
-        self._refuse()
 
-    @property
-    def natural_page(self) -> int | None:
-        """Refused."""
-        self._refuse()
-
-    def on_pages(self, page_size: int) -> Policy:
-        """Refused."""
-        self._refuse()
-
-    def check_layers(self, num_layers: int) -> None:
-        """Refused."""
-        self._refuse()
-
-    def at_layer(self, layer: int) -> Policy:
-        """Refused."""
-        self._refuse()
-
-    def kv_reads(self, lengths: Array) -> Array:
-        """Refused."""
-        self._refuse()
-
-    def summary_reads(self, lengths: Array) -> Array:
-        """Refused."""
-        self._refuse()
-
-    def keep_mask(self, logits_bns: np.ndarray, lengths_b: np.ndarray, num_kv_heads: int) -> np.ndarray:
-        """Refused."""
-        self._refuse()
-
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
-        """Refused."""
-        self._refuse()
+def _without_class(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_class(inner) for key, inner in value.items() if key != CLASS}
+    return [_without_class(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_stored
 from kinetics_jax.records.sample_record import SampleRecord
 from kinetics_jax.records.stored import (
     MAX_COUNT,
@@ -19,6 +19,7 @@ from kinetics_jax.records.stored import (
     read_object,
     write_object,
 )
+from kinetics_jax.shapes import presets
 
 SampleKey = tuple[str, str, int]
 """(task, problem id, trial)."""
@@ -82,7 +83,11 @@ class Sample:
         return len(self.tokens)
 
     def graded(self, run: str, correct: bool, **extra: Any) -> SampleRecord:
-        """The record that the accounting half reads. ``extra`` (answer, reason …) is kept with it."""
+        """The record that the accounting half reads. ``extra`` (answer, reason …) is kept with it.
+
+        A model that is no preset takes its shape along, so that it can be priced.
+        """
+        shape = None if self.model in presets else (self.provenance or {}).get("shape")
         return SampleRecord(
             run=run,
             model=self.model,
@@ -97,6 +102,7 @@ class Sample:
             seed=self.seed,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
+            shape=shape,
             extra=extra,
         )
 
@@ -104,7 +110,7 @@ class Sample:
         """One line of JSON without the newline; what is unknown (None) is left out."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         extra = fields.pop("extra")
-        fields["policy"] = policy_to_dict(self.policy)
+        fields["policy"] = policy_to_stored(self.policy)
         if self.logprobs is not None:
             fields["logprobs"] = [round(p, 5) if math.isfinite(p) else None for p in self.logprobs]
         known = {name: value for name, value in fields.items() if value is not None}

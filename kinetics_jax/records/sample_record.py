@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_stored
 from kinetics_jax.records.stored import (
     FINISH_REASONS,
     MAX_COUNT,
@@ -30,7 +30,7 @@ class SampleRecord:
     run: str
     """Which sweep or source it came from."""
     model: str
-    """Model name; a key of ``shapes.presets`` where its shape is known."""
+    """Model name; a key of ``shapes.presets``, or any with ``shape``."""
     policy: Policy = dataclasses.field(default_factory=Dense)
     task: str
     """Benchmark, such as ``aime24``."""
@@ -47,6 +47,8 @@ class SampleRecord:
     max_tokens: int | None = None
     """Generation cap; None where unknown."""
     temperature: float | None = None
+    shape: Mapping[str, Any] | None = None
+    """The model's shape as data (``ModelConfig.to_dict``), where its name is no preset's."""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Everything else (text, answer, log-probs …), kept as it came."""
 
@@ -62,6 +64,8 @@ class SampleRecord:
         if not isinstance(self.correct, bool):
             raise InputError(f"correct={self.correct!r} must be true or false")
         check_finish_reason(self.finish_reason)
+        if not isinstance(self.shape or {}, Mapping):
+            raise InputError(f"shape={self.shape!r} must be an object, or left out")
 
     @property
     def key(self) -> tuple[str, str, Policy, str, str, int | None, int]:
@@ -73,7 +77,7 @@ class SampleRecord:
         """One line of JSON without the newline; unknown (None) fields are left out."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         extra = fields.pop("extra")
-        fields["policy"] = policy_to_dict(self.policy)
+        fields["policy"] = policy_to_stored(self.policy)
         known = {name: value for name, value in fields.items() if value is not None}
         return write_object({**extra, **known}, "sample record")
 

@@ -13,6 +13,20 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.shapes import hf_config
 from kinetics_jax.shapes.parts import Llama3Rope, MoE, Yarn
 
+_ARRAYS = (
+    "vocab_size",
+    "model_dim",
+    "num_layers",
+    "num_query_heads",
+    "num_kv_heads",
+    "head_dim",
+    "tied_embeddings",
+    "qk_norm",
+    "qkv_bias",
+    "total_params",
+    "active_params",
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -86,6 +100,29 @@ class ModelConfig:
         Raises ``kinetics_jax.shapes.ConfigError`` on anything this library does not compute.
         """
         return hf_config.read(source, cls)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any], name: str) -> "ModelConfig":
+        """The shape in a stored record: what ``to_dict`` gives, with or without what is by default.
+
+        Raises ``InputError`` for a field that is missing or not known here.
+        """
+        parts = {"yarn": Yarn, "llama3_rope": Llama3Rope, "moe": MoE}
+        try:
+            values = {k: parts[k](**_tuples(v)) if k in parts else v for k, v in _tuples(fields).items()}
+            return cls(**{**values, "name": name})
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"{name}: its shape cannot be read ({error})") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape without its name, ready for JSON; what is not given (None) is left out."""
+        fields = dataclasses.asdict(self)
+        return {key: value for key, value in fields.items() if value is not None and key != "name"}
+
+    def difference(self, other: "ModelConfig") -> str:
+        """What of another's arrays, and so of its price, is not as here, in words; empty where nothing is."""
+        pairs = ((field, getattr(other, field), getattr(self, field)) for field in _ARRAYS)
+        return next((f"{field} is {there}, not {here}" for field, there, here in pairs if there != here), "")
 
     @property
     def queries_per_kv(self) -> int:
@@ -209,3 +246,8 @@ class ModelConfig:
     def paper_params(self) -> float:
         """P of the paper's equations: its own nominal figure where it has one, else active params."""
         return self.nominal_params or float(self.active_params)
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with JSON's lists as the tuples that they were."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -1,8 +1,8 @@
-"""Decodes every cell's missing samples: written down one by one as they finish, then given to grading."""
+"""Decodes every cell's missing samples, and says what happens as events: each sample once it is written."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Protocol
 
 from kinetics_jax.engine import Engine
@@ -16,6 +16,34 @@ from kinetics_jax.sweep.engine_contexts import shared_contexts
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice
 from kinetics_jax.sweep.shares import Share, cell_folder, keys_of, not_mine, wanted_keys
 from kinetics_jax.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSurveyed:
+    """What of a model is missing is known; nothing is decoded before the next event is asked for.
+
+    Where processes decode it together, they must all be here before they go on.
+    """
+
+    model: ModelChoice
+
+
+@dataclasses.dataclass(frozen=True)
+class CellStarted:
+    """A cell's first missing sample is decoded next; its engine is there."""
+
+    cell: Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleFinished:
+    """A sample is on the disk."""
+
+    cell: Cell
+    sample: Sample
+
+
+Event = ModelSurveyed | CellStarted | SampleFinished
 
 
 class Opener(Protocol):
@@ -53,12 +81,9 @@ def decode_cells(
     opener: Opener,
     *,
     share: Share,
-    spans: Callable[[ModelChoice], bool] = lambda choice: False,
-    agree: Callable[[ModelChoice], None] = lambda choice: None,
-    begin: Callable[[Cell], None] = lambda cell: None,
-    keep: Callable[[Cell, Sample], None],
-) -> None:
-    """Decode what is missing, model by model. Returns when nothing is.
+    together: Collection[str] = (),
+) -> Generator[Event]:
+    """Decode what is missing, model by model. Close it to stop: what is written stays.
 
     Args:
       root: the sweep's directory.
@@ -66,21 +91,14 @@ def decode_cells(
       tasks: its tasks by name.
       opener: gives engines and tokenizers.
       share: which process this is.
-      spans: whether a model lies across processes: then all of them run the same requests, and each keeps
-        the samples that its devices finish.
-      agree: called where ``spans``, between looking at what is done and decoding: returns when all
-        processes are there, so that all of them look at the same.
-      begin: called before a cell's first sample.
-      keep: called with each sample once it is on the disk.
+      together: models that lie across processes: all of them run the same requests, and each keeps the
+        samples that its devices finish.
     """
     for choice in experiment.models:
         cells = [cell for cell in experiment.cells if cell.model == choice]
-        mine = {
-            cell: _missing(root, cell, tasks[cell.task], Share() if spans(choice) else share)
-            for cell in cells
-        }
-        if spans(choice):
-            agree(choice)
+        part = Share() if choice.name in together else share
+        mine = {cell: _missing(root, cell, tasks[cell.task], part) for cell in cells}
+        yield ModelSurveyed(choice)
         if not any(mine.values()):
             continue
         contexts = _contexts(experiment, choice, tasks, opener)
@@ -92,8 +110,8 @@ def decode_cells(
             if engine is None or running != wanted:
                 engine = None  # its cache goes before the next one's comes
                 engine, running = opener.engine(choice, *wanted), wanted
-            begin(cell)
-            _decode_cell(root, experiment, cell, tasks[cell.task], engine, mine[cell], share, keep)
+            yield CellStarted(cell)
+            yield from _decode_cell(root, experiment, cell, tasks[cell.task], engine, mine[cell], share)
 
 
 def _contexts(
@@ -128,8 +146,7 @@ def _decode_cell(
     engine: Engine,
     missing: list[SampleKey],
     share: Share,
-    keep: Callable[[Cell, Sample], None],
-) -> None:
+) -> Generator[SampleFinished]:
     with SampleLog(
         cell_folder(root, cell), process=share.process, processes=share.processes, guarded=False
     ) as log:
@@ -149,4 +166,4 @@ def _decode_cell(
             for sample in samples:
                 named = dataclasses.replace(sample, model=cell.model.name)
                 log.append(named)
-                keep(cell, named)
+                yield SampleFinished(cell, named)

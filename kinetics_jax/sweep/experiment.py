@@ -68,14 +68,21 @@ class TaskChoice:
     """A task and where its problems are."""
 
     name: str
+    """What records call it. Given as ``my_task.py`` it becomes ``my_task``."""
+    source: str = ""
+    """What ``tasks.load`` is asked for; empty: the name."""
     path: str | None = None
     limit: int | None = None
     """Keep the first so many problems."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", self.source or self.name)
+        object.__setattr__(self, "name", tasks.name_of(self.name))
+
     def load(self) -> Task:
         """The problems and the grader. Raises as ``kinetics_jax.tasks.load``."""
-        return tasks.load(self.name, self.path, self.limit, **self.options)
+        return tasks.load(self.source, self.path, self.limit, **self.options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,18 +28,6 @@ _SUITE = "registers-"
 """What names of the suite's models begin with; they speak its symbols."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 """A revision of the hub that never becomes another."""
-_SHAPE = (
-    "vocab_size",
-    "model_dim",
-    "num_layers",
-    "num_query_heads",
-    "num_kv_heads",
-    "head_dim",
-    "tied_embeddings",
-    "qk_norm",
-    "qkv_bias",
-    "total_params",
-)
 
 
 def shape(choice: ModelChoice) -> ModelConfig:
@@ -163,11 +151,8 @@ def open_model(choice: ModelChoice, engine: EngineChoice) -> "Transformer":
         quantize=engine.quantize,  # type: ignore[arg-type]
         unroll=engine.unroll,
     )
-    expected = shape(choice)
-    for field in _SHAPE:
-        there, here = getattr(model.config, field), getattr(expected, field)
-        if there != here:
-            raise InputError(f"{choice.source} is no {choice.name}: its {field} is {there}, not {here}")
+    if misfit := shape(choice).difference(model.config):
+        raise InputError(f"{choice.source} is no {choice.name}: its {misfit}")
     return model
 
 

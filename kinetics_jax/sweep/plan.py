@@ -14,7 +14,7 @@ from kinetics_jax.costs.serving import kv_copies
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.records import Problem
-from kinetics_jax.shapes import ModelConfig, presets
+from kinetics_jax.shapes import ModelConfig
 from kinetics_jax.shapes.mesh import check_mesh
 from kinetics_jax.sweep.engine_contexts import rounded_up, shared_contexts
 from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, Slice, TaskChoice
@@ -118,11 +118,6 @@ def _prompt_tokens(problem: Problem, system: str) -> int:
 
 def _plan_cell(experiment: Experiment, cell: Cell, loads: Mapping[str, Load], chip: Chip) -> CellPlan:
     choice, config, load = cell.model, shape(cell.model), loads[cell.task]
-    if experiment.report and choice.name not in presets:
-        raise InputError(
-            f"{choice.name}: the report knows no shape of that name to price it by; name it as one of "
-            "kinetics_jax.shapes.presets, or set report=False"
-        )
     policy = _as_run(experiment, cell.policy)
     policy.check_layers(config.num_layers)
     check_mesh(config, model=choice.slice.model, expert=choice.slice.expert)

@@ -1,5 +1,6 @@
 """A sweep from beginning to end: plan, decode what is missing, grade, merge, law and report; resumable."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -11,7 +12,6 @@ from tqdm import tqdm
 
 from kinetics_jax.commands.stop_signal import Stopped, StopSignal
 from kinetics_jax.errors import InputError
-from kinetics_jax.records.sample import Sample
 from kinetics_jax.storage import expand, place
 from kinetics_jax.storage.line_log import PathLike
 from kinetics_jax.sweep import manifest
@@ -147,41 +147,41 @@ class Sweep:
         return SweepDirectory(self.root, describe, self.share, self._settings)
 
     def _decode(self, stop: StopSignal, here: Attendance) -> None:
-        from kinetics_jax.sweep.decoding import count_done, decode_cells
+        from kinetics_jax.sweep.decoding import (
+            CellStarted,
+            ModelSurveyed,
+            SampleFinished,
+            count_done,
+            decode_cells,
+        )
 
         opener = self._opened(stop)
         grading = BackgroundGrading()
         graders: dict[Cell, CellGrader] = {}
         there = count_done(self.root, self.experiment, self.tasks)
         bar = self._samples_bar = self._bar("samples", self._wanted(), there)
-
-        def begin(cell: Cell) -> None:
-            self._across = self._spans(cell.model)
-            if not self._across:
-                stop.check()
-            bar.set_description(cell.label)
-
-        def keep(cell: Cell, sample: Sample) -> None:
-            bar.update()
-            if self.experiment.grade:
-                if cell not in graders:
-                    graders[cell] = self._grader(cell)
-                grading.submit(graders[cell], sample)
-            if not self._across:
-                stop.check()
-
+        together = {choice.name for choice in self.experiment.models if self._spans(choice)}
+        events = decode_cells(
+            self.root, self.experiment, self.tasks, opener, share=self.share, together=together
+        )
         try:
-            decode_cells(
-                self.root,
-                self.experiment,
-                self.tasks,
-                opener,
-                share=self.share,
-                spans=self._spans,
-                begin=begin,
-                keep=keep,
-                agree=lambda choice: meet(f"decode {choice.name}", self.share),
-            )
+            with contextlib.closing(events):
+                for event in events:
+                    match event:
+                        case ModelSurveyed(choice):
+                            self._across = choice.name in together
+                            if self._across:
+                                meet(f"decode {choice.name}", self.share)
+                        case CellStarted(cell):
+                            bar.set_description(cell.label)
+                        case SampleFinished(cell, sample):
+                            bar.update()
+                            if self.experiment.grade:
+                                if cell not in graders:
+                                    graders[cell] = self._grader(cell)
+                                grading.submit(graders[cell], sample)
+                    if not self._across:
+                        stop.check()
             grading.finish(stop.check)
             here.through()
             if self.share.leads:

@@ -1,17 +1,25 @@
 """Policies against the reference's exact index sets, and their counts against their own masks."""
 
+import contextlib
+import dataclasses
+import pickle
 import re
+import subprocess
+import sys
+import typing
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinetics_jax import references
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import (
     BlockTopK,
     Dense,
     PerLayer,
+    Policy,
     Quest,
     RandomSelect,
     SlidingWindow,
@@ -19,11 +27,32 @@ from kinetics_jax.policies import (
     TopK,
     parse_policy,
     policy_from_dict,
+    policy_from_stored,
     policy_to_dict,
+    policy_to_stored,
+    registry,
 )
 from tests.policies.slow_policies import kept
 
+
+def drawn(cls, seed):
+    """A policy of a class, its fields drawn by their types: what is registered is tried, with no list."""
+    rng = np.random.default_rng(seed)
+    draws = {
+        int: lambda: int(rng.integers(1, 9)),
+        bool: lambda: bool(rng.integers(2)),
+        int | None: lambda: [None, int(rng.integers(1, 9))][rng.integers(2)],
+        tuple[Policy, ...]: lambda: (Dense(), BlockTopK(4, 3)),
+    }
+    kinds = typing.get_type_hints(cls)
+    while True:
+        with contextlib.suppress(InputError):
+            return cls(**{field.name: draws[kinds[field.name]]() for field in dataclasses.fields(cls)})
+
+
+OURS = [cls for cls in registry.values() if cls.__module__.startswith("kinetics_jax.")]
 EVERY_POLICY = (
+    *(drawn(cls, seed) for cls in OURS for seed in range(2) if cls is not PerLayer),
     Dense(),
     TopK(5, local=3),
     BlockTopK(4, 3, local=2),
@@ -199,10 +228,12 @@ def test_formulas_take_jax_arrays_too():
         np.testing.assert_allclose(ours, policy.kv_reads(lengths), rtol=1e-5)
 
 
-@pytest.mark.parametrize("policy", EVERY_POLICY, ids=lambda p: p.label)
+@pytest.mark.parametrize("policy", [*EVERY_POLICY, TWO_LAYERS], ids=lambda p: p.label)
 def test_text_round_trip(policy):
     fields = policy_to_dict(policy)
     assert policy_from_dict(fields) == policy
+    assert policy_to_stored(policy) == fields  # a class of ours needs no reference
+    assert pickle.loads(pickle.dumps(policy)) == policy
     call = ", ".join(f"{k}={v!r}" for k, v in fields.items() if k != "name")
     assert parse_policy(f"{policy.name}({call})") == policy
 
@@ -238,3 +269,81 @@ def test_bad_arguments_are_refused():
         BlockTopK(0, 4)
     with pytest.raises(InputError):
         TopK(2.5)
+
+
+OWN = """
+import dataclasses
+from typing import ClassVar
+from kinetics_jax.policies import Dense
+
+@dataclasses.dataclass(frozen=True)
+class Mine(Dense):
+    size: int = 3
+    name: ClassVar[str] = "mine"
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's file with one policy, which is forgotten at the end."""
+    (tmp_path / "own.py").write_text(OWN)
+    yield tmp_path / "own.py"
+    registry.pop("mine", None)
+
+
+def test_a_policy_of_ones_own_file(own):
+    policy = parse_policy(f"{own}:Mine(size=4)")
+    assert parse_policy("mine(4)") == policy == parse_policy(f"{own}:Mine(4)")
+    assert parse_policy(f"{own}:Mine") == type(policy)()
+    stored = policy_to_stored(policy)
+    assert stored == {"name": "mine", "size": 4, "class": f"{own}:Mine"}
+    assert policy_from_stored(stored) == policy_from_stored("mine(size=4)") == policy
+    assert policy_to_stored(PerLayer((Dense(), policy)))["layers"][1] == stored
+    assert policy_from_stored(policy_to_stored(PerLayer((Dense(), policy)))).layers[1] == policy
+
+
+def test_a_policy_of_ones_own_file_goes_to_other_processes(own, tmp_path):
+    policy = parse_policy(f"{own}:Mine(size=4)")
+    (tmp_path / "policy.pickle").write_bytes(pickle.dumps(policy))
+    code = f"import pickle; print(pickle.load(open({str(tmp_path / 'policy.pickle')!r}, 'rb')).size)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "4\n"
+
+
+def test_reading_a_log_imports_nothing_that_it_names(own):
+    stored = {"name": "mine", "size": 4, "class": f"{own}:Mine"}
+    for policy in (policy_from_stored(stored), policy_from_stored(f"{own}:Mine(4)")):
+        assert type(policy).__name__ == "UnknownPolicy"
+        assert "mine" not in registry
+    elsewhere = policy_from_stored(stored | {"class": "/other/own.py:Mine"})
+    assert elsewhere == policy_from_stored(stored) == policy_from_stored("mine(size=4)")
+    assert policy_to_stored(elsewhere)["class"] == "/other/own.py:Mine"
+    with pytest.raises(InputError, match=r"load its class, which was /other/own.py:Mine"):
+        elsewhere.kv_reads(3)
+
+
+def test_two_policies_of_one_name_are_refused_unless_they_are_one(own, tmp_path):
+    first = parse_policy(f"{own}:Mine")
+    (tmp_path / "second.py").write_text(OWN)
+    with pytest.raises(InputError, match=r"two policies are called 'mine'.*own.py:Mine and .*second"):
+        parse_policy(f"{tmp_path}/second.py:Mine")
+    del sys.modules[type(first).__module__]
+    assert type(parse_policy(f"{own}:Mine")) is not type(first)  # imported anew
+    with pytest.raises(InputError, match="must be a word of its own"):
+
+        class Nameless(Dense):
+            pass
+
+
+def test_a_policy_of_an_installed_package(own, tmp_path, monkeypatch):
+    (tmp_path / "kj_package").mkdir()
+    (tmp_path / "kj_package" / "__init__.py").write_text(OWN)
+    (tmp_path / "kj_package-1.dist-info").mkdir()
+    (tmp_path / "kj_package-1.dist-info" / "METADATA").write_text("Name: kj-package\nVersion: 1\n")
+    points = "[kinetics_jax.policies]\nmine = kj_package:Mine\n"
+    (tmp_path / "kj_package-1.dist-info" / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    references.entry_point.cache_clear()
+    assert policy_to_stored(parse_policy("mine(5)"))["class"] == "kj_package:Mine"
+    assert parse_policy("kj_package:Mine(5)") == parse_policy("mine(5)")
+    references.entry_point.cache_clear()

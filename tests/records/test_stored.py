@@ -247,3 +247,20 @@ def test_records_with_repeated_or_endless_fields(old, new, words):
 def test_a_record_that_json_has_not_is_one_line():
     with pytest.raises(InputError, match="cannot be written"):
         SampleRecord(**RECORD, extra={"entropy": math.inf}).to_json()
+
+
+SHAPE = {"vocab_size": 9, "model_dim": 8, "ffn_dim": 8, "num_layers": 1, "num_query_heads": 2}
+SHAPE |= {"num_kv_heads": 1, "head_dim": 4, "eos_token_ids": [1], "moe": None}
+
+
+def test_a_record_carries_the_shape_of_a_model_that_is_no_preset():
+    given = GOOD | {"provenance": {"shape": SHAPE}}
+    mine = Sample.from_json(json.dumps(given | {"model": "mine"})).graded("run", True)
+    assert SampleRecord.from_json(mine.to_json()).shape == SHAPE
+    preset = Sample.from_json(json.dumps(given | {"model": "qwen3-8b"})).graded("run", True)
+    assert "shape" not in json.loads(preset.to_json())
+
+
+def test_a_shape_of_another_kind_is_one_line():
+    with pytest.raises(InputError, match="shape='large' must be an object"):
+        SampleRecord.from_json(json.dumps({**RECORD, "shape": "large"}))

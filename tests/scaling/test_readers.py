@@ -16,7 +16,9 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, TopK
 from kinetics_jax.records import SampleRecord
 from kinetics_jax.scaling import Trials, group_cells, read_trials
+from kinetics_jax.scaling.traces import comparable_families
 from kinetics_jax.scaling.traces.text_lines import FIRST_LINE_BYTES
+from kinetics_jax.shapes import presets
 
 HEADER = "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
 ROW = "here,qwen3-8b,aime24,p1,0,1500,1,2048,0.6,120"
@@ -194,7 +196,6 @@ BAD = {
     "record without a field": (['{"problem_id": "p"}'], ":1: sample record lacks run"),
     "record of a wrong type": ([record(), record().replace("20", '"20"')], ":2: generated_tokens='20'"),
     "record twice": ([record(), record()], ":2: trial 0 of problem p1"),
-    "unknown policy": ([record().replace('"topk"', '"tpok"')], ":1: unknown policy 'tpok': did you mean"),
     "other JSON": (['{"a": 1}'], ":1: a JSON object with a. Expected a sample record"),
     "JSON array": (["[1, 2]", ROW], ":1: no column model"),
     "prose": (["It was a dark and stormy night", ROW], ":1: no column model"),
@@ -460,3 +461,48 @@ def test_real_traces(shared):
     capped = [c for c in cells if c.source.startswith("Sunshine") and c.dataset == "gsm8k_test"]
     assert {c.variant for c in capped} == {"nothink", "thinking", "vllm_nothink", "vllm_thinking"}
     assert all(c.max_trials == 1 for c in capped)
+
+
+SMALL = {"vocab_size": 9, "model_dim": 8, "ffn_dim": 8, "num_layers": 1, "num_query_heads": 2}
+SMALL |= {"num_kv_heads": 1, "head_dim": 4}
+
+
+def with_model(model, shape=None, **fields):
+    given = json.loads(record(**fields)) | {"model": model}
+    return json.dumps(given if shape is None else given | {"shape": shape})
+
+
+def test_a_model_that_is_no_preset_has_the_shape_in_its_records(write, tmp_path):
+    trials = read_trials(write(with_model("mine", SMALL), with_model("qwen3-8b", trial=1)))
+    assert trials.shape_of("mine").num_query_heads == 2
+    assert trials.shape_of("qwen3-8b") is presets["qwen3-8b"]
+    assert trials.shape_of("qwen9") is None
+    both = Trials.concatenate([trials, trials.select(np.array([1]))])
+    assert both.shape_of("mine") == trials.shape_of("mine")
+    with open(tmp_path / "t.csv", "w", newline="") as stream:
+        trials.write_csv(stream)
+    assert read_trials(tmp_path / "t.csv").shape_of("mine") == trials.shape_of("mine")
+
+
+def test_one_name_has_one_shape(write):
+    other = SMALL | {"num_layers": 2}
+    with pytest.raises(InputError, match=r":2: mine has another shape here than above. Rename"):
+        read_trials(write(with_model("mine", SMALL), with_model("mine", other, trial=1)))
+    trials = read_trials(write(with_model("qwen3-8b", SMALL)))
+    with pytest.raises(InputError, match="not the preset of that name: vocab_size is 9, not 151936; rename"):
+        trials.shape_of("qwen3-8b")
+    trials = read_trials(write(with_model("mine", {"depth": 3})))  # of a later version: still read
+    with pytest.raises(InputError, match="mine: its shape cannot be read"):
+        trials.shape_of("mine")
+
+
+def test_a_policy_that_is_not_known_is_read_and_left_out_of_laws(write, tmp_path):
+    lines = [with_model("qwen3-8b").replace('"topk"', '"tpok"'), with_model("qwen3-8b", trial=1)]
+    trials = read_trials(write(*lines))
+    assert [policy.name for policy in trials.policies] == ["tpok", "topk"]
+    with open(tmp_path / "t.csv", "w", newline="") as stream:
+        trials.write_csv(stream)
+    assert read_trials(tmp_path / "t.csv").policies == trials.policies
+    families, skipped = comparable_families(trials.with_prompt_tokens(1), min_questions=1)
+    assert [cell.policy.name for cell in families[0].cells] == ["topk"]
+    assert any("policy tpok" in reason and "is not known here" in reason for reason in skipped)

@@ -10,7 +10,7 @@ from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.records import Problem
 from kinetics_jax.shapes import presets
 from kinetics_jax.shapes.mesh import misfit
-from kinetics_jax.sweep.decoding import decode_cells
+from kinetics_jax.sweep.decoding import CellStarted, decode_cells
 from kinetics_jax.sweep.engine_contexts import shared_contexts
 from kinetics_jax.sweep.engines import Engines
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
@@ -139,15 +139,9 @@ def engines_used(experiment, tasks, root):
             return made[-1]
 
     opener = Idle(experiment, lambda progress: None)
-    decode_cells(
-        root,
-        experiment,
-        tasks,
-        opener,
-        share=Share(),
-        keep=lambda cell, sample: None,
-        begin=lambda cell: used.__setitem__(cell, made[-1]),
-    )
+    for event in decode_cells(root, experiment, tasks, opener, share=Share()):
+        if isinstance(event, CellStarted):
+            used[event.cell] = made[-1]
     return used, len(made)
 
 

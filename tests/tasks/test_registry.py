@@ -58,6 +58,20 @@ def test_a_new_task_is_one_file(tmp_path, monkeypatch, write_rows):
     assert NEW_TASK.strip() in shown
 
 
+def test_a_task_of_ones_own_is_a_file_by_its_path(tmp_path, write_rows):
+    (tmp_path / "hmmt25.py").write_text(NEW_TASK)
+    file = f"{tmp_path}/hmmt25.py"
+    task = tasks.load(file, write_rows([{"problem": "q", "answer": "1"}]))
+    assert (task.name, tasks.name_of(file), tasks.name_of("aime24")) == ("hmmt25", "hmmt25", "aime24")
+    with pytest.raises(InputError, match="has no option seed; it has none"):
+        tasks.load(file, seed=3)
+    with pytest.raises(InputError, match="there is no file"):
+        tasks.load(f"{tmp_path}/none.py")
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(InputError, match="has no load; define it there"):
+        tasks.load(f"{tmp_path}/empty.py")
+
+
 def test_looking_and_loading_import_nothing_heavy(write_rows):
     path = write_rows([{"problem": "q", "answer": "1"}])
     code = (

@@ -168,7 +168,7 @@ def _attention_share(
         for cell in family.cells:
             try:
                 cost = price(
-                    cell.model,
+                    family.shapes[cell.model],
                     cell.policy,
                     cell.prompt_tokens[:, None],
                     cell.generated_tokens,

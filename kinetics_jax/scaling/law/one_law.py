@@ -30,7 +30,7 @@ from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Search, Study, 
 from kinetics_jax.scaling.law.results import Band, CellSummary, Estimate, FrontierResult, Law, SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
 from kinetics_jax.scaling.traces.comparable import Family
-from kinetics_jax.shapes import ModelConfig, presets
+from kinetics_jax.shapes import ModelConfig
 
 TERA = 1e12
 SHORT_LENGTHS = (128, 256, 512, 1024)
@@ -116,7 +116,7 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
             seed=options.seed,
         )
     best = options.flavours[-1]
-    sizes = {name: float(presets[name].total_params) for name in study.models}
+    sizes = {name: float(family.shapes[name].total_params) for name in study.models}
     models = tuple(sorted(study.models, key=lambda name: (sizes[name], name)))
     return Law(
         dataset=family.dataset,
@@ -160,6 +160,7 @@ def _study(family: Family, chip: Chip, options: LawOptions, project: Policy | No
         trials=TRIALS,
         lengths=(*SHORT_LENGTHS, *LENGTHS),
         search=options.search,
+        resolve=family.shapes.__getitem__,
     )
 
 
@@ -168,7 +169,7 @@ def _pricer(family: Family, chip: Chip, options: LawOptions) -> Callable[..., An
     longest: dict[str, float] = {}
     for cell in family.cells:
         most = float((cell.prompt_tokens[:, None] + cell.generated_tokens).max())
-        name = presets[cell.model].name
+        name = family.shapes[cell.model].name
         longest[name] = max(most, longest.get(name, 0.0))
 
     def tera(model: ModelConfig, *ask: Any) -> SimpleNamespace:

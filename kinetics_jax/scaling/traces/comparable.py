@@ -7,9 +7,10 @@ that covers few of the questions would shrink everyone's. What is left out is li
 import dataclasses
 from collections.abc import Sequence
 
+from kinetics_jax.policies import UnknownPolicy
 from kinetics_jax.scaling.traces.independent_trials import Cell, group_cells
 from kinetics_jax.scaling.traces.trials import Trials
-from kinetics_jax.shapes import presets
+from kinetics_jax.shapes import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +26,17 @@ class Family:
     @property
     def models(self) -> tuple[str, ...]:
         """Distinct models, smallest first."""
-        names = {cell.model for cell in self.cells}
-        return tuple(sorted(names, key=lambda name: (presets[name].total_params, name)))
+        return tuple(sorted(self.shapes, key=lambda name: (self.shapes[name].total_params, name)))
+
+    @property
+    def shapes(self) -> dict[str, ModelConfig]:
+        """Model → shape."""
+        return {cell.model: cell.shape for cell in self.cells if cell.shape is not None}
 
     @property
     def num_sizes(self) -> int:
         """Distinct model sizes: what a law about size needs at least two of."""
-        return len({presets[cell.model].total_params for cell in self.cells})
+        return len({shape.total_params for shape in self.shapes.values()})
 
     @property
     def num_samples(self) -> int:
@@ -55,10 +60,11 @@ def comparable_families(
     families, skipped = [], []
     for (source, dataset), cells in by_key.items():
         where = f"{dataset} ({source})"
-        known = [cell for cell in cells if cell.model in presets]
-        unknown = sorted({cell.model for cell in cells} - {cell.model for cell in known})
-        if unknown:
+        known = [c for c in cells if c.shape and not isinstance(c.policy, UnknownPolicy)]
+        if unknown := sorted({cell.model for cell in cells if not cell.shape}):
             skipped.append(f"{where}: no shape is known for {', '.join(unknown)}")
+        policies = dict.fromkeys(cell.policy for cell in cells)
+        skipped += [f"{where}: {p.refusal}" for p in policies if isinstance(p, UnknownPolicy)]
         if not known:
             continue
         covering, thin = _covering(known, min_coverage)
@@ -96,7 +102,7 @@ def _notes(cells: Sequence[Cell]) -> tuple[str, ...]:
             "one independent sample per question in some cell (greedy, or a single run): no pass@N, "
             "and one configuration is chosen for all questions"
         )
-    if len({presets[cell.model].total_params for cell in cells}) == 1:
+    if len({cell.shape.total_params for cell in cells if cell.shape}) == 1:
         notes.append("one model size: this law is about trials and length, not about size")
     if all(cell.policy.kv_budget is None for cell in cells):
         notes.append("every trace was decoded with dense attention")

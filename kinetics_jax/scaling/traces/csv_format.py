@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Dense, Policy, parse_policy
-from kinetics_jax.records.sample_record import MAX_COUNT
+from kinetics_jax.policies import Dense, Policy, policy_from_stored
+from kinetics_jax.records.stored import MAX_COUNT, read_object
 from kinetics_jax.scaling.traces.json_formats import Rows
 from kinetics_jax.scaling.traces.spreadsheet_text import from_cell
 from kinetics_jax.scaling.traces.text_lines import Lines
 from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
-_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy")
+_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "shape")
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
@@ -44,7 +44,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
         row = _Row({name: cell.strip() for name, cell in zip(header, cells, strict=True)}, lines)
         text = row.get("policy")
         if text not in policies:
-            policies[text] = row.parse("policy", parse_policy)
+            policies[text] = row.parse("policy", policy_from_stored)
         rows.add(
             lines,
             source=row.get("source") or stem,
@@ -58,6 +58,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             correct=row.parse("correct", _boolean),
             max_tokens=row.optional("max_tokens", _positive_count, UNKNOWN_CAP),
             temperature=row.optional("temperature", _non_negative, math.nan),
+            shape=row.optional("shape", _object, None),
         )
 
 
@@ -134,6 +135,10 @@ def _boolean(text: str) -> bool:
         return _BOOLEANS[text.lower()]
     except KeyError:
         raise InputError(f"{_shown(text)} must be 1, 0, true or false") from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    return read_object(text, "shape")
 
 
 def _count(text: str) -> int:

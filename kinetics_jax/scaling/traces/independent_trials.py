@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy
+from kinetics_jax.policies import Policy, UnknownPolicy
 from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP, Trials
+from kinetics_jax.shapes import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Cell:
     """[Q, S]; which entries are samples and not padding."""
     prompt_tokens: NDArray[np.float64]
     """[Q]; NaN where not recorded."""
+    shape: ModelConfig | None = None
+    """What the model is priced by; None where no shape is known."""
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -101,7 +104,7 @@ def group_cells(trials: Trials) -> list[Cell]:
 
 
 def _order(cell: Cell) -> tuple[Any, ...]:
-    budget = cell.policy.kv_budget
+    budget = None if isinstance(cell.policy, UnknownPolicy) else cell.policy.kv_budget
     return (
         cell.dataset,
         cell.source,
@@ -145,6 +148,7 @@ def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:
         trials.correct[index] & present,
         present,
         prompts,
+        trials.shape_of(model),
     )
 
 

@@ -5,22 +5,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kinetics_jax.checks import is_text
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import (
-    BlockTopK,
-    Dense,
-    Policy,
-    SlidingWindow,
-    TopK,
-    UnknownPolicy,
-    policy_from_dict,
-)
+from kinetics_jax.policies import BlockTopK, Dense, Policy, SlidingWindow, TopK
 from kinetics_jax.records.sample_record import SampleRecord
 from kinetics_jax.scaling.traces.text_lines import Lines
 from kinetics_jax.scaling.traces.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
@@ -36,6 +28,7 @@ class Rows:
         self.file = 0
         """Index of the file that is being read."""
         self._variants: dict[str, str] = {}
+        self._shapes: dict[str, Mapping[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -55,8 +48,11 @@ class Rows:
         correct: bool,
         max_tokens: int,
         temperature: float,
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         """Append one sample; ``lines`` says where it was read."""
+        if shape is not None and self._shapes.setdefault(model, shape) != shape:
+            raise lines.error(f"{model} has another shape here than above", "rename one of the two models")
         for name in (source, model, dataset, problem_id, trial):
             if not is_text(name):  # JSON can spell what UTF-8 cannot
                 raise lines.error(f"{name!r} holds half of a character", lines.mend())
@@ -106,7 +102,7 @@ class Rows:
             name: np.array(column, dtype=kind)
             for name, column, kind in zip(COLUMNS, zip(*self._rows, strict=True), kinds, strict=True)
         }
-        return Trials(**columns, policies=tuple(self._policies), inputs=tuple(inputs))
+        return Trials(**columns, policies=tuple(self._policies), inputs=tuple(inputs), shapes=self._shapes)
 
 
 def read_records(first: str, lines: Lines, rows: Rows) -> None:
@@ -118,7 +114,6 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             record = SampleRecord.from_json(line)
         except InputError as error:
             raise lines.error(str(error), lines.mend()) from None
-        _require_known(record.policy, lines)
         rows.add(
             lines,
             source=record.run,
@@ -132,18 +127,9 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             correct=record.correct,
             max_tokens=UNKNOWN_CAP if record.max_tokens is None else record.max_tokens,
             temperature=math.nan if record.temperature is None else record.temperature,
+            shape=record.shape,
         )
         line = next(following, None)
-
-
-def _require_known(policy: Policy, lines: Lines) -> None:
-    """A record keeps a policy whose class is not here, but a price needs the class."""
-    if isinstance(policy, UnknownPolicy):
-        try:
-            policy_from_dict(policy.fields)
-        except InputError as error:
-            mend = "the sample is whole: read it where its policy is known, or leave it out of this file"
-            raise lines.error(str(error), mend) from None
 
 
 def read_kinetics(

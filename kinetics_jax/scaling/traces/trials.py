@@ -2,7 +2,8 @@
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy, policy_to_dict
 from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
+from kinetics_jax.shapes import ModelConfig, presets
 
 UNKNOWN_CAP = -1
 """``max_tokens`` of a row whose generation cap was not recorded."""
@@ -58,6 +60,8 @@ class Trials:
     """Line of that file."""
     policies: tuple[Policy, ...]
     inputs: tuple[InputFile, ...] = ()
+    shapes: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """Model → shape as its records have it, of models that are no presets."""
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -65,6 +69,19 @@ class Trials:
     def where(self, row: int) -> str:
         """FILE:LINE that a row was read from."""
         return f"{self.inputs[self.file[row]].path}:{self.line[row]}"
+
+    def shape_of(self, model: str) -> ModelConfig | None:
+        """What a model is priced by: the shape in its records, else the preset of that name, else None.
+
+        Raises ``InputError`` for a shape that cannot be read, or that is not the preset's.
+        """
+        stored, preset = self.shapes.get(model), presets.get(model)
+        if stored is None:
+            return preset
+        found = ModelConfig.from_dict(stored, model)
+        if preset is not None and (what := preset.difference(found)):
+            raise InputError(f"the records' {model} is not the preset of that name: {what}; rename it")
+        return found
 
     def select(self, keep: NDArray[Any]) -> "Trials":
         """The rows of a boolean mask or an index array."""
@@ -83,7 +100,12 @@ class Trials:
             [part.file + start for part, start in zip(parts, before, strict=True)]
         )
         inputs = tuple(file for part in parts for file in part.inputs)
-        return Trials(**columns, policies=policies, inputs=inputs)
+        shapes: dict[str, Mapping[str, Any]] = {}
+        for part in parts:
+            for model, shape in part.shapes.items():
+                if shapes.setdefault(model, shape) != shape:
+                    raise InputError(f"two shapes are called {model}; rename one of the models")
+        return Trials(**columns, policies=policies, inputs=inputs, shapes=shapes)
 
     def with_prompt_tokens(self, default: float) -> "Trials":
         """Unknown prompt lengths filled in, so that every row can be priced.
@@ -104,6 +126,7 @@ class Trials:
     def write_csv(self, stream: TextIO) -> None:
         """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
         policies = [to_cell(policy_text(policy)) for policy in self.policies]
+        shapes = {model: json.dumps(shape) for model, shape in self.shapes.items()}
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(
             [
@@ -118,6 +141,7 @@ class Trials:
                 "temperature",
                 "prompt_tokens",
                 "policy",
+                *(["shape"] if self.shapes else []),
             ]
         )
         caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
@@ -136,12 +160,13 @@ class Trials:
                 temperatures,
                 prompts,
                 [policies[i] for i in self.policy],
+                *([[shapes.get(model, "") for model in self.model]] if shapes else []),
                 strict=True,
             )
         )
 
 
-COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs"))
+COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs", "shapes"))
 """Names of the arrays of ``Trials``."""
 
 
