@@ -46,6 +46,11 @@ def load(reference: str, what: str, default: str = "") -> Any:
     return found
 
 
+def load_module(place: str, what: str = "--load") -> ModuleType:
+    """A file of Python, or a module by its name, for what it registers. Raises ``InputError`` as ``load``."""
+    return _module(place, place, what)
+
+
 @functools.cache
 def entry_point(group: str, name: str) -> Any:
     """What an installed package offers as ``name`` in ``group`` (``kinetics_jax.policies`` …), else None.

@@ -22,6 +22,10 @@ class Flags:
         self._shown: dict[str, Any] = {}
         self._required: set[str] = set()
         self._rewrites: dict[str, Callable[[str], str]] = {}
+        about = (
+            "Files or modules of your own to import first: kernel back ends, policies (docs/extending.md)."
+        )
+        self.DEFINE_list("load", [], about)
 
     def group(self, title: str) -> None:
         """What is defined from now on stands under ``title`` in the help."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import app
 
+from kinetics_jax import references
 from kinetics_jax.commands.flags import Flags, one_line, program
 from kinetics_jax.commands.requirements import explain_import, unmet
 from kinetics_jax.commands.terminal import discard_output, take_every_text
@@ -52,7 +53,12 @@ class Command:
                 sys.exit(status)
             return left
 
-        app.run(lambda left: self.leave(_guarded(lambda: self.main(left), said)), flags_parser=parse)
+        def begin(left: list[str]) -> Any:
+            for place in self.flags["load"]:
+                references.load_module(place)
+            return self.main(left)
+
+        app.run(lambda left: self.leave(_guarded(lambda: begin(left), said)), flags_parser=parse)
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

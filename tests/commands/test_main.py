@@ -195,3 +195,12 @@ def test_options_are_plain_python():
     for value, default in ((np.float64(1.5), 1), (True, 1), (1, True), ("1", 1), (3, ()), ((0.5,), ())):
         with pytest.raises(InputError, match="must be"):
             typed("x", value, default, tuple)
+
+
+def test_files_of_ones_own_are_imported_first(tmp_path):
+    (tmp_path / "mine.py").write_text("print('mine first')\n")
+    done = program(f"--load={tmp_path / 'mine.py'}", PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stdout.split(b"\n")[0]) == (0, b"mine first"), done.stderr
+    gone = program("--load=gone.py")
+    assert (gone.returncode, gone.stderr.count(b"\n")) == (2, 1)
+    assert b"there is no file gone.py" in gone.stderr
