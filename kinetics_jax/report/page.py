@@ -16,7 +16,7 @@ from kinetics_jax.report import words
 from kinetics_jax.report.figures import GLANCE, Drawing, frontier_stem, optima_stem
 from kinetics_jax.report.figures.optima import constants
 from kinetics_jax.report.figures.palette import Palette
-from kinetics_jax.report.groups import Group, group_laws, law_label, leading, rule
+from kinetics_jax.report.groups import Group, group_laws, law_label, rule
 from kinetics_jax.scaling.law.results import Law, Results
 
 LINKED_LAWS = 6
@@ -74,9 +74,7 @@ def _templates(**shown: Any) -> Environment:
     )
     templates.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
     templates.filters["chip_title"] = lambda law: law.chip_label or law.chip
-    templates.globals.update(
-        shown, words=words, rule=rule, leading=leading, law_label=law_label, glance=GLANCE
-    )
+    templates.globals.update(shown, words=words, rule=rule, law_label=law_label, glance=GLANCE)
     return templates
 
 
@@ -87,10 +85,10 @@ def _law(group: Group, palette: Palette) -> dict[str, Any]:
     return {
         "group": group,
         "law": law,
-        "lead": leading(law),
+        "lead": law.best_frontier,
         "frontier": frontier_stem(group),
         "optima": optima_stem(group),
-        "constants": constants(leading(law)),
+        "constants": constants(law.best_frontier),
         "cells": sorted(law.cells, key=lambda cell: (palette.size(cell.model), cell.model, cell.policy)),
         "levels": {words.percent(estimate.level, 0) for estimate in estimates},
         "rule_costs": _rule_costs(law),

@@ -33,9 +33,7 @@ def study(make_cell, price, params):
             (name, policy) for name in skill for policy in (Dense(), TopK(256))
         )
     ]
-    return build_study(
-        cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000), resolve=params.__getitem__
-    )
+    return build_study(cells, price, trials=(1, 2, 4, 8), lengths=(2_000, 6_000))
 
 
 def published(reference_rows, name, series):
@@ -135,9 +133,7 @@ def test_choosing_per_question_is_at_least_as_good_as_one_choice_for_all(study):
 def test_frontier_does_not_see_the_order_of_questions(make_cell, price, params):
     cells = [make_cell("4B", np.linspace(0, 1, 9), seed=1), make_cell("8B", np.linspace(0, 1, 9), seed=2)]
     turned = [cell.restrict(cell.questions[::-1]) for cell in cells]
-    first, second = (
-        build_study(c, price, measure="cost", resolve=params.__getitem__) for c in (cells, turned)
-    )
+    first, second = (build_study(c, price) for c in (cells, turned))
     grid = cost_grid(first, 30)
     np.testing.assert_allclose(
         study_frontier(first, grid).accuracy, study_frontier(second, grid).accuracy, atol=1e-12
@@ -182,14 +178,7 @@ def equal_skill(make_cell, price, seed, samples, configurations=5, questions=30)
     """Configurations that differ in nothing but their luck; returns the study and the true accuracy."""
     rates = np.random.default_rng(seed).beta(0.7, 0.7, questions)
     cells = [make_cell("4B", rates, samples, 1_000 * seed + i, TopK(64 + i)) for i in range(configurations)]
-    study = build_study(
-        cells,
-        lambda _, policy, *rest: price(1.0, Dense(), *rest),
-        measure="cost",
-        trials=(1,),
-        lengths=(),
-        resolve=str,
-    )
+    study = build_study(cells, lambda _, policy, *rest: price(1.0, Dense(), *rest), trials=(1,), lengths=())
     return study, rates.mean()
 
 
@@ -213,9 +202,7 @@ def test_null_holds_for_the_choice_of_model_too(make_cell, price):
     for seed in range(40):
         rates = np.random.default_rng(seed).beta(0.7, 0.7, 20)
         cells = [make_cell(f"m{i}", rates, 8, 100 * seed + i) for i in range(6)]
-        study = build_study(
-            cells, lambda _, *rest: price(1.0, *rest), measure="cost", trials=(1,), lengths=(), resolve=str
-        )
+        study = build_study(cells, lambda _, *rest: price(1.0, *rest), trials=(1,), lengths=())
         found = held_out_frontier(study, cost_grid(study, 10), splits=10, smoothing=1)
         bias.append((found.accuracy[-1] - rates.mean(), found.paper.accuracy[-1] - rates.mean()))
     held_out, paper = np.mean(bias, axis=0)
@@ -272,7 +259,7 @@ def test_held_out_refuses(study, change, words):
 
 def test_too_few_samples_or_questions_say_what_to_do(make_cell, price, params):
     def build(cell):
-        return build_study([cell], price, measure="cost", resolve=params.__getitem__)
+        return build_study([cell], price)
 
     with pytest.raises(InputError, match='use choice="shared"'):
         held_out_frontier(build(make_cell(samples=1)), [1.0, 2.0])

@@ -12,7 +12,7 @@ from kinetics_jax.policies import BlockTopK
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.scaling.law.one_law import LawOptions, find_law
-from kinetics_jax.scaling.law.sentences import best_frontier, cost_to_reach, settled
+from kinetics_jax.scaling.law.sentences import cost_to_reach, settled
 from kinetics_jax.scaling.law.without_traces import shape_results
 from kinetics_jax.scaling.traces.comparable import comparable_families
 
@@ -69,7 +69,7 @@ def test_a_cell_with_few_questions_does_not_shrink_the_others(tmp_path):
 def test_the_law_finds_the_order_of_sizes(law):
     """Bigger models are better and dearer here, so the best size rises with cost."""
     assert law.models == ("Qwen3-0.6B", "Qwen3-4B", "Qwen3-14B")
-    frontier = best_frontier(law)
+    frontier = law.best_frontier
     assert frontier.flavour == "held_out"
     sizes = [law.sizes[law.models.index(band.model)] for band in frontier.bands if band.support > 0.5]
     assert sizes == sorted(sizes)
@@ -106,9 +106,9 @@ def test_projection_prices_dense_traces_sparsely(trials, law):
     (family,), _ = comparable_families(trials)
     projected = find_law(family, chips.b200, FAST, project=BlockTopK(16, 16))
     assert projected.projected_policy == "block top-k 16×16"
-    target = 0.95 * best_frontier(law).accuracy.max()
+    target = 0.95 * law.best_frontier.accuracy.max()
     assert cost_to_reach(projected, target) < cost_to_reach(law, target)
-    assert np.nanmin(best_frontier(projected).dense_share) < 0.5
+    assert np.nanmin(projected.best_frontier.dense_share) < 0.5
 
 
 def test_modes_agree_on_who_is_dear(trials):
@@ -163,8 +163,8 @@ def test_greedy_traces_choose_one_configuration_for_all(tmp_path):
     (family,), _ = comparable_families(greedy)
     assert any("one independent sample" in note for note in family.notes)
     found = find_law(family, chips.b200, FAST)
-    assert best_frontier(found).choice == "shared"
-    assert set(np.unique(best_frontier(found).trials[np.isfinite(best_frontier(found).trials)])) == {1.0}
+    assert found.best_frontier.choice == "shared"
+    assert set(np.unique(found.best_frontier.trials[np.isfinite(found.best_frontier.trials)])) == {1.0}
 
 
 def test_sparse_traces_have_an_optimal_budget(tmp_path):
@@ -172,7 +172,7 @@ def test_sparse_traces_have_an_optimal_budget(tmp_path):
     sparse = read_trials(table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"'))
     (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
     found = find_law(family, chips.b200, FAST)
-    frontier = best_frontier(found)
+    frontier = found.best_frontier
     assert np.nanmax(frontier.kv_budget) == 256
     assert frontier.dense_share[settled(found)] < 0.5
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax._version import __version__
-from kinetics_jax.costs import Chip, price
+from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.processes.sharing import map_in_processes
-from kinetics_jax.scaling.law.one_law import LawOptions, find_law
-from kinetics_jax.scaling.law.paper_claims import claims, claims_answer
+from kinetics_jax.scaling.law.one_law import find_law
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.paper_claims import attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.results import Law, Results
-from kinetics_jax.scaling.law.sentences import answers, shape_answers
-from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.law.sentences import answers
+from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
 from kinetics_jax.scaling.traces.trials import Trials
 
@@ -84,7 +85,7 @@ def find_results(
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
-    verdicts = claims(laws, _attention_share(families, chips[0], options)) if laws else ()
+    verdicts = claims(laws, attention_share(families, chips[0], options.cost_mode)) if laws else ()
     return Results(
         laws=tuple(laws),
         shapes=shapes,
@@ -157,27 +158,3 @@ def _find(task: Task) -> Law | str:
         return find_law(family, chip, options, project=project)
     except InputError as error:
         return str(error)
-
-
-def _attention_share(
-    families: Sequence[Family], chip: Chip, options: LawOptions
-) -> tuple[float, float] | None:
-    """Least and largest mean share of attention and search in the eFLOPs of a cell."""
-    shares = []
-    for family in families:
-        for cell in family.cells:
-            try:
-                cost = price(
-                    cell.model,
-                    cell.policy,
-                    cell.prompt_tokens[:, None],
-                    cell.generated_tokens,
-                    1,
-                    chip=chip,
-                    mode=options.cost_mode,
-                )
-            except InputError:  # does not fit this chip; its law says so in its place
-                continue
-            share = cost.share("attention") + cost.share("search")
-            shares.append(float(share[cell.present].mean()))
-    return (min(shares), max(shares)) if shares else None

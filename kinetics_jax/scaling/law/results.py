@@ -1,6 +1,6 @@
 """Results as data: what a law run found, ready for law.json, tables, figures and words.
 
-Nothing here computes; ``law.py`` and ``shapes.py`` fill these in and ``kinetics_jax.report`` draws them.
+Nothing here computes; ``one_law`` fills these in and ``kinetics_jax.report`` draws them.
 Axes: G costs of the grid · M models. NaN stands for "nothing fits this cost" and becomes null in JSON.
 """
 
@@ -11,23 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinetics_jax.shapes import ModelConfig
+from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 Floats = NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its unit and, where it was estimated from questions, its interval."""
-
-    value: float
-    unit: str
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.95
-    """Coverage of [low, high]."""
-    note: str = ""
-    """What to know before trusting it; empty where there is nothing."""
+TERA = 1e12
+"""eFLOPs of a tera-eFLOP, the unit that laws are fitted in, as the paper's are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,6 +147,11 @@ class Law:
     """What a reader must know about these traces before believing the law."""
 
     @property
+    def best_frontier(self) -> FrontierResult:
+        """The frontier to believe: held out where there is one, else the paper's."""
+        return self.frontiers.get("held_out") or self.frontiers["paper"]
+
+    @property
     def seconds(self) -> Floats:
         """The grid in chip-seconds, [G]."""
         return self.costs / self.peak_flops
@@ -166,55 +160,6 @@ class Law:
     def dollars(self) -> Floats | None:
         """The grid in US dollars, [G], or None where the chip has no public price."""
         return None if self.usd_per_hour is None else self.seconds * self.usd_per_hour / 3600
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What one copy of a model needs and holds on one chip."""
-
-    chip: str
-    model: str
-    num_chips: int
-    """Chips per copy; 0 where it does not fit any scale-up domain."""
-    batch: int
-    """Sequences of ``context`` tokens whose KV fits beside the weights."""
-    context: int
-    weight_gb: float
-    kv_gb_per_sequence: float
-    dense_seconds: float
-    """Chip-seconds of one dense sample of that context."""
-    sparse_seconds: float
-    """The same with block top-k of budget 1,024."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ShapeResults:
-    """What follows from shapes and chips alone: no trace, no accuracy."""
-
-    intensity: float
-    """The paper's I, FLOP/byte, that Φ and the contours are drawn for."""
-    chip: str
-    """Chip that ``intensity`` is of."""
-    models: tuple[ModelConfig, ...]
-    phi_lengths: Floats
-    """Generated tokens at which Φ is given, [n]."""
-    phi: Floats
-    """Attention's eFLOPs over the weights', [M, n]."""
-    overtakes: Floats
-    """Generated tokens at which attention equals the weights (Φ = 1), [M]."""
-    tenfold: Floats
-    """Generated tokens at which Φ = 10, [M]."""
-    kv_gib_per_32k: Floats
-    """KV cache of 32,768 BF16 tokens in GiB, [M]."""
-    kv_trend: Mapping[str, Estimate]
-    """Exponent and per-doubling factor of KV size against parameters, by fit space and family."""
-    kv_fit: tuple[float, float]
-    """(a, b) of KV GiB = a·(billion parameters)^b, dense Qwen3, least squares in linear space."""
-    iso_flops: Mapping[float, Floats]
-    """Constant FLOPs → tokens per model, [M]."""
-    iso_eflops: Mapping[float, Floats]
-    """Constant attention eFLOPs → tokens per model, [M] (Fig. 6c's closed form)."""
-    capacity: tuple[Capacity, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

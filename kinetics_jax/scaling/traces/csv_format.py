@@ -15,7 +15,7 @@ from typing import Any
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, Policy, parse_policy
 from kinetics_jax.records.sample_record import MAX_COUNT
-from kinetics_jax.scaling.traces.json_formats import Rows
+from kinetics_jax.scaling.traces.rows import Row, Rows
 from kinetics_jax.scaling.traces.spreadsheet_text import from_cell
 from kinetics_jax.scaling.traces.text_lines import Lines
 from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP
@@ -40,25 +40,25 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
     policies: dict[str, Policy] = {"": Dense()}
     for cells in table:
         if len(cells) != width:
-            raise lines.error(f"{len(cells)} fields where the header has {width}", lines.mend())
-        row = _Row({name: cell.strip() for name, cell in zip(header, cells, strict=True)}, lines)
-        text = row.get("policy")
+            raise lines.error(f"{len(cells)} fields where the header has {width}", lines.advice())
+        fields = _Fields({name: cell.strip() for name, cell in zip(header, cells, strict=True)}, lines)
+        text = fields.get("policy")
         if text not in policies:
-            policies[text] = row.parse("policy", parse_policy)
-        rows.add(
-            lines,
-            source=row.get("source") or stem,
-            model=row.name("model"),
+            policies[text] = fields.parse("policy", parse_policy)
+        row = Row(
+            source=fields.get("source") or stem,
+            model=fields.name("model"),
+            dataset=fields.name("dataset"),
+            problem_id=fields.name("problem_id"),
+            trial=fields.get("trial"),
             policy=policies[text],
-            dataset=row.name("dataset"),
-            problem_id=row.name("problem_id"),
-            trial=row.get("trial"),
-            prompt_tokens=row.optional("prompt_tokens", _count, math.nan),
-            generated_tokens=row.parse("gen_tokens", _count),
-            correct=row.parse("correct", _boolean),
-            max_tokens=row.optional("max_tokens", _positive_count, UNKNOWN_CAP),
-            temperature=row.optional("temperature", _non_negative, math.nan),
+            prompt_tokens=fields.optional("prompt_tokens", _count, math.nan),
+            generated_tokens=fields.parse("gen_tokens", _count),
+            correct=fields.parse("correct", _boolean),
+            max_tokens=fields.optional("max_tokens", _positive_count, UNKNOWN_CAP),
+            temperature=fields.optional("temperature", _non_negative, math.nan),
         )
+        rows.add(lines, row)
 
 
 def _check_header(header: list[str], lines: Lines) -> None:
@@ -92,7 +92,7 @@ def _csv_rows(first: str, lines: Lines) -> Iterator[list[str]]:
             where = f"not CSV ({error})"
             if begin < lines.number:  # a quote that nothing closes swallows what follows
                 where += f" in the row that begins on line {begin}"
-            raise lines.error(where, lines.mend()) from None
+            raise lines.error(where, lines.advice()) from None
         end = lines.number
         if not any(cell.strip() for cell in cells):
             continue
@@ -105,7 +105,7 @@ def _csv_rows(first: str, lines: Lines) -> Iterator[list[str]]:
         yield cells
 
 
-class _Row:
+class _Fields:
     """The fields of one CSV row, with errors that name the column."""
 
     def __init__(self, fields: dict[str, str], lines: Lines) -> None:
@@ -123,7 +123,7 @@ class _Row:
         try:
             return parser(self._fields[column])
         except InputError as error:
-            raise self._lines.error(f"{column}: {error}", self._lines.mend()) from None
+            raise self._lines.error(f"{column}: {error}", self._lines.advice()) from None
 
     def optional(self, column: str, parser: Callable[[str], Any], unknown: Any) -> Any:
         return self.parse(column, parser) if self._fields.get(column) else unknown

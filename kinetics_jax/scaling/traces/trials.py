@@ -13,6 +13,9 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy, policy_to_dict
 from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
 
+_CSV_HEADER = (
+    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
+)
 UNKNOWN_CAP = -1
 """``max_tokens`` of a row whose generation cap was not recorded."""
 
@@ -105,40 +108,20 @@ class Trials:
         """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
         policies = [to_cell(policy_text(policy)) for policy in self.policies]
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            [
-                "source",
-                "model",
-                "dataset",
-                "problem_id",
-                "trial",
-                "gen_tokens",
-                "correct",
-                "max_tokens",
-                "temperature",
-                "prompt_tokens",
-                "policy",
-            ]
-        )
+        stream.write(_CSV_HEADER + "\n")
         caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
         temperatures = ["" if np.isnan(t) else f"{t:g}" for t in self.temperature]
         prompts = ["" if np.isnan(tokens) else int(tokens) for tokens in self.prompt_tokens]
-        texts = (
-            [to_cell(text) for text in column]
-            for column in (self.source, self.model, self.dataset, self.problem_id, self.trial)
+        numbers = (
+            self.generated_tokens.tolist(),
+            self.correct.astype(int).tolist(),
+            caps,
+            temperatures,
+            prompts,
         )
-        writer.writerows(
-            zip(
-                *texts,
-                self.generated_tokens.tolist(),
-                self.correct.astype(int).tolist(),
-                caps,
-                temperatures,
-                prompts,
-                [policies[i] for i in self.policy],
-                strict=True,
-            )
-        )
+        names = (self.source, self.model, self.dataset, self.problem_id, self.trial)
+        texts = ([to_cell(text) for text in column] for column in names)
+        writer.writerows(zip(*texts, *numbers, [policies[i] for i in self.policy], strict=True))
 
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs"))
