@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -21,7 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -> Iterator[R]:
+def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -> Generator[R, None, None]:
     """``map`` on up to ``jobs`` new processes, results in order.
 
     Close the iterator where it is not read to its end: that and any exception end the processes at once.

@@ -15,7 +15,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
-from kinetics_jax.scaling.law.results import Estimate, FrontierResult, Law, Results, ShapeResults, SparseGain
+from kinetics_jax.scaling.law.result_parts import SparseGain
+from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
+from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
 from kinetics_jax.shapes import ModelConfig
 

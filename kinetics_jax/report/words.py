@@ -2,7 +2,7 @@
 
 import math
 
-from kinetics_jax.scaling.law.results import Estimate
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

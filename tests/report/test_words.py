@@ -6,7 +6,7 @@ import pytest
 
 from kinetics_jax.report import words
 from kinetics_jax.report.groups import group_laws
-from kinetics_jax.scaling.law.results import Estimate
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_fit_gives_a_law_with_intervals(study):
     part = fit_optimum(found, "length", span=(grid[20], grid[40]), space="log")
     want = fit_power_law(grid[20:41], found.optima["length"][0, 20:41], space="log")
     assert part.law == want
-    assert found.optimum_interval("trials").low.shape == grid.shape
+    assert interval(found.optima["trials"][1:]).low.shape == grid.shape
 
 
 def test_fit_refuses_what_is_not_there(study):

@@ -22,6 +22,7 @@ from kinetics_jax.scaling import (
     model_curves,
     read_trials,
 )
+from kinetics_jax.scaling.frontier.halves import for_halves, split_samples
 from kinetics_jax.scaling.statistics import pass_at_k
 
 LENGTHS = (2_000, 5_000, 9_000)
@@ -180,13 +181,13 @@ def test_only_questions_that_all_cells_have_take_part(study_of, make_cell):
 
 def test_halves_share_no_sample_and_keep_ranks_together(study_of, make_cell):
     study = study_of([make_cell(samples=7), make_cell("8B", samples=7), make_cell("32B", samples=4)])
-    first, second = study.halves(np.random.default_rng(0))
+    first, second = split_samples(study, np.random.default_rng(0))
     for a, b, block in zip(first, second, study.cells, strict=True):
         assert not (a & b).any()
         assert ((a | b) == block.samples_qs).all()
         assert (a.sum(axis=1) == block.samples_qs.shape[1] // 2).all()
     np.testing.assert_array_equal(first[0], first[1])
-    assert study.for_halves().trials.max() == 2
+    assert for_halves(study).trials.max() == 2
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_what_cannot_be_a_study_is_refused(study_of, make_cell, price):
     with pytest.raises(InputError, match="not finite"):
         study_of([make_cell()], price=lambda *a: np.nan)
     with pytest.raises(InputError, match='choice="shared"'):
-        study_of([make_cell(samples=1)]).for_halves()
+        for_halves(study_of([make_cell(samples=1)]))
     with pytest.raises(InputError, match="no configuration is left"):
         study_of([make_cell()]).where(lambda setting: False)
     with pytest.raises(InputError, match="no question 'zz'"):

@@ -17,6 +17,7 @@ from kinetics_jax.scaling import (
     paper_frontier,
     study_frontier,
 )
+from kinetics_jax.scaling.frontier.halves import for_halves
 
 UNIT = npst.arrays(float, (3, 12), elements=st.floats(0, 1))
 COSTS = np.geomspace(1, 50, 12)
@@ -227,7 +228,7 @@ def test_held_out_compares_like_with_like(study):
     found = held_out_frontier(study, grid, splits=5)
     assert found.flavour == "held_out"
     np.testing.assert_allclose(found.optimism, found.paper.accuracy - found.accuracy)
-    want = study_frontier(study.for_halves(), grid)
+    want = study_frontier(for_halves(study), grid)
     np.testing.assert_allclose(found.paper.accuracy, want.accuracy)
     np.testing.assert_allclose(found.model_share.sum(axis=1), 1.0)
     assert (found.accuracy >= 0).all()

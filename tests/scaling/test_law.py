@@ -49,19 +49,19 @@ def law(trials):
 
 
 def test_a_family_keeps_what_can_be_compared(tmp_path):
-    a = read_trials(table(tmp_path / "a.csv"))
-    b = read_trials(table(tmp_path / "b.csv", {"Llama-9-1B": (0.5, 100)}, source="other"))
-    c = read_trials(table(tmp_path / "c.csv", questions=4, source="tiny"))
-    families, skipped = comparable_families(type(a).concatenate([a, b, c]))
+    a = table(tmp_path / "a.csv")
+    b = table(tmp_path / "b.csv", {"Llama-9-1B": (0.5, 100)}, source="other")
+    c = table(tmp_path / "c.csv", questions=4, source="tiny")
+    families, skipped = comparable_families(read_trials([a, b, c]))
     assert [(f.source, f.models) for f in families] == [("sim", tuple(SKILL))]
     assert any("no shape is known for Llama-9-1B" in reason for reason in skipped)
     assert any("4 common questions" in reason for reason in skipped)
 
 
 def test_a_cell_with_few_questions_does_not_shrink_the_others(tmp_path):
-    whole = read_trials(table(tmp_path / "a.csv"))
-    thin = read_trials(table(tmp_path / "b.csv", {"Qwen3-8B": (0.6, 2000)}, questions=10))
-    (family,), skipped = comparable_families(type(whole).concatenate([whole, thin]))
+    whole = table(tmp_path / "a.csv")
+    thin = table(tmp_path / "b.csv", {"Qwen3-8B": (0.6, 2000)}, questions=10)
+    (family,), skipped = comparable_families(read_trials([whole, thin]))
     assert len(family.cells[0].questions) == 24
     assert any("Qwen3-8B" in reason and "10 questions" in reason for reason in skipped)
 
@@ -168,9 +168,9 @@ def test_greedy_traces_choose_one_configuration_for_all(tmp_path):
 
 
 def test_sparse_traces_have_an_optimal_budget(tmp_path):
-    dense = read_trials(table(tmp_path / "d.csv", {"Qwen3-8B": (0.6, 6000)}))
-    sparse = read_trials(table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"'))
-    (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
+    dense = table(tmp_path / "d.csv", {"Qwen3-8B": (0.6, 6000)})
+    sparse = table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"')
+    (family,), _ = comparable_families(read_trials([dense, sparse]))
     found = find_law(family, chips.b200, FAST)
     frontier = found.best_frontier
     assert np.nanmax(frontier.kv_budget) == 256

@@ -15,7 +15,7 @@ import pytest
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, TopK
 from kinetics_jax.records import SampleRecord
-from kinetics_jax.scaling import Trials, group_cells, read_trials
+from kinetics_jax.scaling import group_cells, read_trials
 from kinetics_jax.scaling.traces.text_lines import FIRST_LINE_BYTES
 
 HEADER = "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
@@ -161,14 +161,6 @@ def test_unknown_prompts_take_what_is_known_of_the_problem_then_the_dataset(writ
     rows[2] = rows[2].replace(",120", ",141")
     filled = read_trials(write(HEADER, *rows)).with_prompt_tokens(77)
     assert filled.prompt_tokens.tolist() == [120, 120, 141, round((120 + 120 + 141) / 3), 77]
-
-
-def test_concatenate_joins_policies_and_select_keeps_them(write):
-    dense, sparse = read_trials(write(HEADER, ROW)), read_trials(write(record(), name="r.jsonl"))
-    both = Trials.concatenate([dense, sparse, dense])
-    assert [both.policies[i] for i in both.policy] == [Dense(), TopK(512), Dense()]
-    only = both.select(both.generated_tokens == 20)
-    assert [only.policies[i] for i in only.policy] == [TopK(512)]
 
 
 def changed(column, value):

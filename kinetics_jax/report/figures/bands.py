@@ -19,7 +19,8 @@ from kinetics_jax.report.figures.style import (
     visible_costs,
 )
 from kinetics_jax.report.groups import Group
-from kinetics_jax.scaling.law.results import Band, Law
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

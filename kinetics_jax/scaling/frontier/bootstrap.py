@@ -15,9 +15,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kinetics_jax.scaling.frontier.best_under_limit import Floats
-from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing, passes, walk
+from kinetics_jax.scaling.frontier.best_configuration import Floats
+from kinetics_jax.scaling.frontier.best_model import follow_best_model
+from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing, choose_and_score
 from kinetics_jax.scaling.frontier.frontiers import SMOOTHING, Frontier, check_costs
+from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.statistics.intervals import Interval, bootstrap_weights, interval
 
@@ -45,10 +47,6 @@ class FrontierBootstrap:
     def accuracy_interval(self, level: float = 0.95) -> Interval:
         """Pointwise interval of the accuracy, [G] each end."""
         return interval(self.accuracy[1:], level)
-
-    def optimum_interval(self, quantity: str, level: float = 0.95) -> Interval:
-        """Pointwise interval of an optimal quantity, [G] each end; NaN where nothing ever fits."""
-        return interval(self.optima[quantity][1:], level)
 
     def model_share(self) -> Floats:
         """Share of resamples in which each model holds the frontier, [G, M]."""
@@ -84,11 +82,10 @@ def bootstrap_frontier(
     grid = check_costs(costs)
     count = len(study.questions)
     if flavour == "held_out" and choice == "question":
-        study = study.for_halves()
+        study = for_halves(study)
     weights = np.concatenate([np.full((1, count), 1.0 / count), bootstrap_weights(count, resamples, seed)])
-    found = walk(
-        passes(study, grid, weights, flavour=flavour, choice=choice, splits=splits, seed=seed), smoothing
-    )
+    scored = choose_and_score(study, grid, weights, flavour=flavour, choice=choice, splits=splits, seed=seed)
+    found = follow_best_model(scored, smoothing)
     names = np.array(study.models, dtype=object)[found.model_share[0].argmax(axis=1)]
     curves = dict(zip(study.models, found.curves[0], strict=True))
     itself = Frontier(grid, found.accuracy[0], names, found.reached[0], curves, flavour)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
-from kinetics_jax.scaling.statistics.pass_at_k import pass_at_k
+from kinetics_jax.scaling.statistics.pass_at_k import pass_at_k_table
 from kinetics_jax.scaling.statistics.shrinkage import expected_pass_at_k
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
@@ -81,7 +81,7 @@ class PricedCell:
         weights_qs1 = (chosen_qs / count_q[:, None])[:, :, None]
         trials_c = np.array([setting.trials for setting in self.settings])
         solved_qc = (self.solved_qcs @ chosen_qs[:, :, None].astype(np.float64))[..., 0]
-        coverage = _coverage(count_q, np.rint(solved_qc).astype(np.int64), trials_c)
+        coverage = pass_at_k_table(count_q, np.rint(solved_qc).astype(np.int64), trials_c)
         return Estimates(
             cost=(self.cost_qcs @ weights_qs1)[..., 0],
             coverage=coverage,
@@ -141,14 +141,3 @@ def _pairs(
     if search == "grid":
         return [(n, length) for n in fit for length in [*cuts, None]]
     raise InputError(f"search={search!r} must be best_of_n, long_cot, both or grid")
-
-
-def _coverage(count_q: NDArray[Any], solved_qc: NDArray[Any], trials_c: NDArray[Any]) -> Floats:
-    """pass@N for each question's count, from one table a distinct count: [Q, C]."""
-    coverage_qc = np.empty(solved_qc.shape)
-    distinct, column_c = np.unique(trials_c, return_inverse=True)
-    for count in np.unique(count_q):
-        table = pass_at_k(count, np.arange(count + 1)[:, None], distinct)
-        rows = count_q == count
-        coverage_qc[rows] = table[solved_qc[rows], column_c]
-    return coverage_qc

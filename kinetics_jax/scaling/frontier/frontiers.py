@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import Choice, Floats, Ints, running_best, smooth, take
-from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST, Flavour, Sharing, Walk, passes, walk
+from kinetics_jax.scaling.frontier.best_configuration import Choice, Floats, Ints, take
+from kinetics_jax.scaling.frontier.best_model import Followed, follow_best_model, running_best
+from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST, Flavour, Sharing, choose_and_score
+from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
+from kinetics_jax.scaling.statistics.smoothing import smooth
 
 SMOOTHING = 3
 """Grid points that the reference averages each model's curve over."""
@@ -178,7 +181,7 @@ def held_out_frontier(
     """
     grid = check_costs(costs)
     if choice == "question":
-        study = study.for_halves()
+        study = for_halves(study)
     found = _walk(study, grid, "held_out", choice, splits=splits, seed=seed, smoothing=smoothing)
     paper = study_frontier(study, grid, choice=choice, smoothing=smoothing)
     return HeldOutFrontier(**_fields(study, grid, found, "held_out"), paper=paper)
@@ -206,13 +209,13 @@ def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
 
 def _walk(
     study: Study, grid: Floats, flavour: Flavour, choice: Sharing, *, splits: int, seed: int, smoothing: int
-) -> Walk:
+) -> Followed:
     even = np.full((1, len(study.questions)), 1.0 / len(study.questions))
-    found = passes(study, grid, even, flavour=flavour, choice=choice, splits=splits, seed=seed)
-    return walk(found, smoothing)
+    found = choose_and_score(study, grid, even, flavour=flavour, choice=choice, splits=splits, seed=seed)
+    return follow_best_model(found, smoothing)
 
 
-def _fields(study: Study, grid: Floats, found: Walk, flavour: str) -> dict[str, Any]:
+def _fields(study: Study, grid: Floats, found: Followed, flavour: str) -> dict[str, Any]:
     share = found.model_share[0]
     return {
         "costs": grid,

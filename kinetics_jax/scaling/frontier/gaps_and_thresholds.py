@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import TIE
+from kinetics_jax.scaling.frontier.best_model import TIE
 from kinetics_jax.scaling.frontier.frontiers import Frontier
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import Floats
+from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST
 from kinetics_jax.scaling.frontier.frontiers import Frontier

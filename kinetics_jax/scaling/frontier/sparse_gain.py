@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kinetics_jax.scaling.frontier.best_under_limit import Floats
+from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
 from kinetics_jax.scaling.frontier.study import Study

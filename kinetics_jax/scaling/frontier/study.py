@@ -119,41 +119,6 @@ class Study:
             raise InputError("no configuration is left: the predicate holds for none of them")
         return dataclasses.replace(self, cells=tuple(kept))
 
-    def for_halves(self) -> "Study":
-        """The configurations whose pass@N half of the samples can estimate.
-
-        Raises:
-            InputError: a question has one sample only.
-        """
-        if self.samples < 2:
-            raise InputError(
-                "some question has one sample, so there is no second half to score a choice per "
-                'question on: use choice="shared", or traces with more trials'
-            )
-        kept = []
-        for cell in self.cells:
-            fits = np.array([s.trials <= cell.max_trials // 2 for s in cell.settings])
-            kept.append(cell.where(fits))
-        return dataclasses.replace(self, cells=tuple(kept))
-
-    def halves(self, rng: np.random.Generator) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
-        """One random split of every question's samples: two masks [Q, S] a cell.
-
-        Samples of the same rank go to the same half in every cell, so that copies of one trace (cut
-        at several caps) are never on both sides.
-        """
-        most = max(cell.samples_qs.shape[1] for cell in self.cells)
-        key_qs = rng.random((len(self.questions), most))
-        first, second = [], []
-        for cell in self.cells:
-            present = cell.samples_qs
-            key = np.where(present, key_qs[:, : present.shape[1]], np.inf)
-            rank = np.argsort(np.argsort(key, axis=1), axis=1)
-            in_first = rank < (present.sum(axis=1) // 2)[:, None]
-            first.append(in_first)
-            second.append(present & ~in_first)
-        return first, second
-
 
 def build_study(
     cells: Sequence[Cell],

@@ -86,21 +86,19 @@ def find_results(
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
     verdicts = claims(laws, attention_share(families, chips[0], options.cost_mode)) if laws else ()
+    said = list(answers(laws))
+    if said and verdicts:  # the first answer also says what does not hold, so that nobody reads on without
+        said[0] += f" {claims_answer(verdicts)}"
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*_with_verdicts(answers(laws), claims_answer(verdicts)), *shape_answers(shapes)),
+        answers=(*said, *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
         skipped=(*skipped, *measured, *dict.fromkeys(refused)),
         settings=dict(settings or {}),
         versions=versions(),
     )
-
-
-def _with_verdicts(said: tuple[str, ...], verdicts: str) -> tuple[str, ...]:
-    """The first answer also says what does not hold, so that nobody reads on without it."""
-    return (f"{said[0]} {verdicts}", *said[1:]) if said and verdicts else said
 
 
 def versions() -> dict[str, str]:
@@ -132,23 +130,16 @@ def _find_all(
 ) -> tuple[list[Law], list[str]]:
     """Laws in the order of the tasks, and why any task has none."""
     laws, refused = [], []
-    if jobs > 1 and len(tasks) > 1:
-        with contextlib.closing(map_in_processes(_find, tasks, jobs)) as results:  # type: ignore[type-var]
-            found = list(_counted(results, len(tasks), on_progress))
-    else:
-        found = list(_counted(map(_find, tasks), len(tasks), on_progress))
-    for task, law in zip(tasks, found, strict=True):
-        if isinstance(law, Law):
-            laws.append(law)
-        else:
-            refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
+    several = min(jobs, len(tasks)) > 1
+    found = map_in_processes(_find, tasks, jobs) if several else (_find(task) for task in tasks)
+    with contextlib.closing(found):
+        for done, (task, law) in enumerate(zip(tasks, found, strict=True), 1):
+            on_progress(done, len(tasks))
+            if isinstance(law, Law):
+                laws.append(law)
+            else:
+                refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
     return laws, refused
-
-
-def _counted(found: Any, total: int, on_progress: Callable[[int, int], None]) -> Any:
-    for done, one in enumerate(found, 1):
-        on_progress(done, total)
-        yield one
 
 
 def _find(task: Task) -> Law | str:

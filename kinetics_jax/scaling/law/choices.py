@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinetics_jax.scaling.law.results import Band, Law
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import Law
 
 
 def main_bands(bands: Sequence[Band]) -> list[Band]:

@@ -11,9 +11,9 @@ from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
 from kinetics_jax.scaling.frontier.resampled_laws import fit_optimum, size_threshold
 from kinetics_jax.scaling.frontier.sparse_gain import compare
 from kinetics_jax.scaling.frontier.study import Study
-from kinetics_jax.scaling.law.results import Estimate, SparseGain
+from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
-from kinetics_jax.scaling.statistics.intervals import Interval, interval
+from kinetics_jax.scaling.statistics.intervals import Estimate, Interval, interval
 
 FITTED = ("tokens", "trials", "length", "kv_budget")
 """Optimal quantities that a power law of cost is fitted to."""

@@ -9,9 +9,11 @@ from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import NOTHING, Frontier
 from kinetics_jax.scaling.frontier.gaps_and_thresholds import segments
+from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.estimates import FITTED, fits
-from kinetics_jax.scaling.law.results import TERA, Band, FrontierResult
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import TERA, FrontierResult
 
 
 def frontier_result(
@@ -67,6 +69,6 @@ def _bands(
 def _on_offer(study: Study, flavour: str, choice: Sharing) -> dict[str, int]:
     """How many values of a quantity a choice is between; two make no law, however their mix shifts."""
     if flavour == "held_out" and choice == "question":  # half of the samples score, so N goes half as far
-        study = study.for_halves()
+        study = for_halves(study)
     kept = {"trials": study.trials, "length": study.length, "kv_budget": study.kv_budget}
     return {name: np.unique(values[np.isfinite(values)]).size for name, values in kept.items()}

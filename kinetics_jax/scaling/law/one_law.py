@@ -19,7 +19,8 @@ from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_st
 from kinetics_jax.scaling.law import estimates
 from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.results import TERA, CellSummary, Law
+from kinetics_jax.scaling.law.result_parts import CellSummary
+from kinetics_jax.scaling.law.results import TERA, Law
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
 from kinetics_jax.shapes import presets

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from kinetics_jax.costs import Chip, price
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.law.choices import main_bands, source_name
-from kinetics_jax.scaling.law.results import Claim, Law
+from kinetics_jax.scaling.law.result_parts import Claim
+from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.traces.comparable import Family
 
 

@@ -6,73 +6,14 @@ Axes: G costs of the grid · M models. NaN stands for "nothing fits this cost" a
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
-Floats = NDArray[np.float64]
 TERA = 1e12
 """eFLOPs of a tera-eFLOP, the unit that laws are fitted in, as the paper's are."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CellSummary:
-    """One group of i.i.d. trials that went into a law."""
-
-    source: str
-    model: str
-    policy: str
-    variant: str
-    max_tokens: int | None
-    questions: int
-    samples: int
-    accuracy: float
-    mean_tokens: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class SparseGain:
-    """What sparse attention gives over dense at equal cost, both chosen by one rule."""
-
-    flavour: str
-    dense: Floats
-    """Accuracy with dense configurations alone, [G]."""
-    sparse: Floats
-    """The same of sparse ones."""
-    gain: Estimate
-    """Points of accuracy, mean over the costs at which either solves something."""
-    cheaper: Estimate
-    """Dense's cost over sparse's for 95 % of the best that dense solves; 0: sparse never does."""
-
-
-class Claim(NamedTuple):
-    """One of the paper's claims, set against traces."""
-
-    short: str
-    """In a few words."""
-    claim: str
-    finding: str
-    verdict: str
-    """``holds``, ``mixed``, ``fails`` or ``untested``."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Band:
-    """A stretch of cost over which one model is the best choice."""
-
-    model: str
-    start: float
-    """Cost in eFLOPs per question at which it takes over."""
-    end: float
-    """Cost at which the next one does, or the end of the grid."""
-    start_accuracy: float
-    end_accuracy: float
-    support: float
-    """Mean share of bootstrap resamples in which this model is chosen there, in [0, 1]."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinetics_jax.scaling.law.choices import cost_to_reach, main_bands, seconds, settled, source_name
-from kinetics_jax.scaling.law.results import Band, FrontierResult, Law
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 SETTLED = 0.5
 """Share of resamples that must agree on a model before it is named as the choice."""

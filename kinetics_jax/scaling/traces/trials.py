@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -73,21 +72,6 @@ class Trials:
         """The rows of a boolean mask or an index array."""
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
 
-    @staticmethod
-    def concatenate(parts: Sequence["Trials"]) -> "Trials":
-        """All rows of several tables, in order. Policies that are equal become one."""
-        if not parts:
-            raise InputError("no trials to put together: give at least one table")
-        policies = tuple(dict.fromkeys(policy for part in parts for policy in part.policies))
-        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
-        columns["policy"] = np.concatenate([_recode(part, policies) for part in parts])
-        before = np.cumsum([0, *(len(part.inputs) for part in parts[:-1])])
-        columns["file"] = np.concatenate(
-            [part.file + start for part, start in zip(parts, before, strict=True)]
-        )
-        inputs = tuple(file for part in parts for file in part.inputs)
-        return Trials(**columns, policies=policies, inputs=inputs)
-
     def with_prompt_tokens(self, default: float) -> "Trials":
         """Unknown prompt lengths filled in, so that every row can be priced.
 
@@ -129,16 +113,10 @@ COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("po
 
 
 def policy_text(policy: Policy) -> str:
-    """The policy as ``spec.policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
+    """The policy as ``policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
     fields = policy_to_dict(policy)
     name = fields.pop("name")
     return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
-
-
-def _recode(part: Trials, policies: tuple[Policy, ...]) -> NDArray[np.int64]:
-    """The policy column of ``part`` as indices into another list of policies."""
-    codes = np.array([policies.index(policy) for policy in part.policies], dtype=np.int64)
-    return codes[part.policy]
 
 
 def _fill_with_group_mean(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
