@@ -16,9 +16,7 @@ Which of these do I call?
 from kinetics_jax.scaling import frontier, law, statistics, traces
 from kinetics_jax.scaling.frontier import *  # noqa: F403
 from kinetics_jax.scaling.law import *  # noqa: F403
-from kinetics_jax.scaling.law.all_laws import find_results as find_results
 from kinetics_jax.scaling.statistics import *  # noqa: F403
 from kinetics_jax.scaling.traces import *  # noqa: F403
-from kinetics_jax.scaling.traces.reading import read_trials as read_trials
 
 __all__ = [*frontier.__all__, *law.__all__, *statistics.__all__, *traces.__all__]

@@ -15,7 +15,7 @@ import pytest
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, TopK
 from kinetics_jax.records import SampleRecord
-from kinetics_jax.scaling import group_cells, read_trials
+from kinetics_jax.scaling import group_cells, read_trials, write_csv
 from kinetics_jax.scaling.traces.text_lines import FIRST_LINE_BYTES
 
 HEADER = "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens"
@@ -131,7 +131,7 @@ def test_what_is_written_reads_back_the_same(write, tmp_path):
         [write(HEADER, ROW, ROW.replace("p1,0", "p1,1")), write(record(), name="records.jsonl")]
     )
     stream = io.StringIO()
-    trials.write_csv(stream)
+    write_csv(trials, stream)
     again = read_trials(write(stream.getvalue(), name="again.csv"))
     for name in (
         "source",

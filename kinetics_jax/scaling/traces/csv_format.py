@@ -1,4 +1,4 @@
-"""A trials CSV: from lines to rows.
+"""A trials CSV: from lines to rows, and from a table to lines.
 
 What programs and spreadsheets write in their own ways and cannot be mistaken is read (TRUE, 1.0, spaces,
 quotes); what could mean two things (1,500, yes, semicolons and decimal commas) is refused.
@@ -10,17 +10,20 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Dense, Policy, parse_policy
+from kinetics_jax.policies import Dense, Policy, parse_policy, policy_to_dict
 from kinetics_jax.records.sample_record import MAX_COUNT
 from kinetics_jax.scaling.traces.rows import Row, Rows
-from kinetics_jax.scaling.traces.spreadsheet_text import from_cell
+from kinetics_jax.scaling.traces.spreadsheet_text import from_cell, to_cell
 from kinetics_jax.scaling.traces.text_lines import Lines
-from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP
+from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP, Trials
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
+_WRITTEN = (
+    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
+)
 _COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy")
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
@@ -59,6 +62,30 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             temperature=fields.optional("temperature", _non_negative, math.nan),
         )
         rows.add(lines, row)
+
+
+def write_csv(trials: Trials, stream: TextIO) -> None:
+    """Write a table as ``read_csv`` reads it; no text of it is a formula to a spreadsheet."""
+    policies = [to_cell(policy_text(policy)) for policy in trials.policies]
+    names = (trials.source, trials.model, trials.dataset, trials.problem_id, trials.trial)
+    columns = (
+        *([to_cell(text) for text in column] for column in names),
+        trials.generated_tokens.tolist(),
+        trials.correct.astype(int).tolist(),
+        ["" if cap == UNKNOWN_CAP else cap for cap in trials.max_tokens.tolist()],
+        ["" if math.isnan(value) else f"{value:g}" for value in trials.temperature],
+        ["" if math.isnan(tokens) else int(tokens) for tokens in trials.prompt_tokens],
+        [policies[i] for i in trials.policy],
+    )
+    stream.write(_WRITTEN + "\n")
+    csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
+
+
+def policy_text(policy: Policy) -> str:
+    """The policy as ``policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
+    fields = policy_to_dict(policy)
+    name = fields.pop("name")
+    return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
 
 
 def _check_header(header: list[str], lines: Lines) -> None:

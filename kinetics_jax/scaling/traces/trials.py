@@ -1,20 +1,15 @@
 """The trials table: one row a finished sample, in columns, from whichever engine and format."""
 
-import csv
 import dataclasses
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy, policy_to_dict
-from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
+from kinetics_jax.policies import Policy
 
-_CSV_HEADER = (
-    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
-)
 UNKNOWN_CAP = -1
 """``max_tokens`` of a row whose generation cap was not recorded."""
 
@@ -88,35 +83,9 @@ class Trials:
         filled = np.where(np.isnan(filled), tokens, np.rint(filled))
         return dataclasses.replace(self, prompt_tokens=filled)
 
-    def write_csv(self, stream: TextIO) -> None:
-        """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
-        policies = [to_cell(policy_text(policy)) for policy in self.policies]
-        writer = csv.writer(stream, lineterminator="\n")
-        stream.write(_CSV_HEADER + "\n")
-        caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
-        temperatures = ["" if np.isnan(t) else f"{t:g}" for t in self.temperature]
-        prompts = ["" if np.isnan(tokens) else int(tokens) for tokens in self.prompt_tokens]
-        numbers = (
-            self.generated_tokens.tolist(),
-            self.correct.astype(int).tolist(),
-            caps,
-            temperatures,
-            prompts,
-        )
-        names = (self.source, self.model, self.dataset, self.problem_id, self.trial)
-        texts = ([to_cell(text) for text in column] for column in names)
-        writer.writerows(zip(*texts, *numbers, [policies[i] for i in self.policy], strict=True))
-
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs"))
 """Names of the arrays of ``Trials``."""
-
-
-def policy_text(policy: Policy) -> str:
-    """The policy as ``policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
-    fields = policy_to_dict(policy)
-    name = fields.pop("name")
-    return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
 
 
 def _fill_with_group_mean(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
