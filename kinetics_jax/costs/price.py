@@ -1,4 +1,4 @@
-"""``price``: what a question costs, given a model, a policy, lengths, trials and a chip."""
+"""``price``: what a request costs, given a model, a policy, lengths, trials and a chip."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from kinetics_jax.chips.chip import Chip, get_chip
 from kinetics_jax.costs.cost import Cost
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
-from kinetics_jax.costs.question import Question
+from kinetics_jax.costs.request import Request
 from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
@@ -75,12 +75,12 @@ def price(
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={shown(terms)} must be 'all', or 'paper' with mode='exact'")
     full = mode == "exact" and terms == "all"
-    ask = _question(model, policy, prompt_tokens, generated_tokens, trials)
+    request = _request(model, policy, prompt_tokens, generated_tokens, trials)
     if not full and not policy.in_paper:
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
     chip = get_chip(chip)
     if full:
-        return _exact(ask, chip, _serving(options), overlap, intensity)
+        return _exact(request, chip, _serving(options), overlap, intensity)
     params = options.pop("params", None)
     if given := sorted(name for name, value in options.items() if value is not None):
         raise InputError(
@@ -88,7 +88,7 @@ def price(
         )
     count = summed_terms if mode == "exact" else _PUBLISHED[mode]
     return Cost(
-        terms=count(ask, ask.model.paper_params if params is None else _params(params)),
+        terms=count(request, request.model.paper_params if params is None else _params(params)),
         chip=chip,
         mode=mode,
         overlap=overlap,
@@ -97,23 +97,23 @@ def price(
     )
 
 
-def _question(
+def _request(
     model: ModelConfig | str, policy: Policy, prompt_tokens: Any, generated_tokens: Any, trials: Any
-) -> Question:
+) -> Request:
     """What is asked, checked."""
     model = presets[model] if isinstance(model, str) else model
     for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
         if not isinstance(value, kind):
             raise InputError(f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax")
     policy.check_layers(model.num_layers)
-    ask = Question(
+    request = Request(
         model,
         policy,
         prompt=_whole("prompt_tokens", prompt_tokens, 0, MAX_TOKENS).astype(np.int64),
         generated=_whole("generated_tokens", generated_tokens, 0, MAX_TOKENS).astype(np.int64),
         trials=_whole("trials", trials, 1, MAX_TRIALS),
     )
-    shapes = [np.shape(x) for x in (ask.prompt, ask.generated, ask.trials)]
+    shapes = [np.shape(x) for x in (request.prompt, request.generated, request.trials)]
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
@@ -121,15 +121,15 @@ def _question(
             f"prompt_tokens {shapes[0]}, generated_tokens {shapes[1]} and trials {shapes[2]} do not "
             "broadcast together"
         ) from None
-    return ask
+    return request
 
 
-def _exact(ask: Question, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
-    longest = float(np.max(ask.context, initial=1))
-    num_chips = chips_per_copy(ask.model, chip, longest, serving)
-    batch = decode_batch(ask.model, chip, ask.context, num_chips, serving)
+def _exact(request: Request, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
+    longest = float(np.max(request.context, initial=1))
+    num_chips = chips_per_copy(request.model, chip, longest, serving)
+    batch = decode_batch(request.model, chip, request.context, num_chips, serving)
     return Cost(
-        terms=exact_terms(Workload(ask, serving, num_chips, batch)),
+        terms=exact_terms(Workload(request, serving, num_chips, batch)),
         chip=chip,
         mode="exact",
         overlap=overlap,

@@ -28,7 +28,7 @@ class LineLog:
     """The lines that one process appends to ``folder``, whose other files it leaves alone."""
 
     def __init__(self, folder: PathLike, stem: str, *, process: int = 0, processes: int = 1) -> None:
-        """Opens (and makes) the file of this process; mends what a kill left at its end.
+        """Opens (and makes) the file of this process; repairs what a kill left at its end.
 
         A last line without its newline is completed if it is whole JSON, whoever wrote it, else dropped.
         Nothing else of a file is ever changed.

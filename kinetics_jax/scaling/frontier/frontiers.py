@@ -115,8 +115,8 @@ def paper_frontier(
 def cost_grid(span: Study | tuple[float, float], points: int = 100) -> Floats:
     """Costs evenly spaced in their logarithm, [points], from the lowest to the highest.
 
-    A study's span goes from the cheapest configuration of its cheapest question to the dearest of its
-    dearest one, so that at the right end every choice is open.
+    A study's span goes from the cheapest configuration of its cheapest question to the most
+    expensive of its most expensive one, so that at the right end every choice is open.
 
     Raises:
         InputError: a span that is not 0 < low < high, or fewer than two points.
@@ -128,7 +128,7 @@ def cost_grid(span: Study | tuple[float, float], points: int = 100) -> Floats:
     if not 0 < low < high < np.inf or points < 2:
         raise InputError(f"a log grid needs 0 < low < high and 2 points or more, got {span}, {points}")
     grid = np.geomspace(low, high, points)
-    grid[0], grid[-1] = low, high  # exactly, so that the dearest configuration still fits
+    grid[0], grid[-1] = low, high  # exactly, so that the most expensive configuration still fits
     return grid
 
 
