@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.best_model import follow_best_model
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing, choose_and_score
-from kinetics_jax.scaling.frontier.frontiers import SMOOTHING, Frontier, check_costs
+from kinetics_jax.scaling.frontier.frontiers import SMOOTHING, StudyFrontier, check_costs, frontier_of
 from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.statistics.intervals import Interval, bootstrap_weights, interval
@@ -30,7 +30,7 @@ class FrontierBootstrap:
 
     costs: Floats
     models: tuple[str, ...]
-    frontier: Frontier
+    frontier: StudyFrontier
     """From the questions as they are."""
     accuracy: Floats
     """[1+R, G]"""
@@ -86,7 +86,5 @@ def bootstrap_frontier(
     weights = np.concatenate([np.full((1, count), 1.0 / count), bootstrap_weights(count, resamples, seed)])
     scored = choose_and_score(study, grid, weights, flavour=flavour, choice=choice, splits=splits, seed=seed)
     found = follow_best_model(scored, smoothing)
-    names = np.array(study.models, dtype=object)[found.model_share[0].argmax(axis=1)]
-    curves = dict(zip(study.models, found.curves[0], strict=True))
-    itself = Frontier(grid, found.accuracy[0], names, found.reached[0], curves, flavour)
+    itself = frontier_of(study, grid, found, flavour)
     return FrontierBootstrap(grid, study.models, itself, found.accuracy, found.model_share, found.optima)

@@ -137,7 +137,7 @@ def model_curves(study: Study, costs: ArrayLike, *, choice: Sharing = "question"
 
     This is what ``paper_frontier`` takes.
     """
-    found = _walk(study, check_costs(costs), "paper", choice, splits=1, seed=0, smoothing=1)
+    found = _follow(study, check_costs(costs), "paper", choice, splits=1, seed=0, smoothing=1)
     return dict(zip(study.models, found.curves[0], strict=True))
 
 
@@ -146,8 +146,8 @@ def study_frontier(
 ) -> StudyFrontier:
     """The paper's frontier of a study, with the optimal trials, lengths and KV budgets along it."""
     grid = check_costs(costs)
-    found = _walk(study, grid, "paper", choice, splits=1, seed=0, smoothing=smoothing)
-    return StudyFrontier(**_fields(study, grid, found, "paper"))
+    found = _follow(study, grid, "paper", choice, splits=1, seed=0, smoothing=smoothing)
+    return frontier_of(study, grid, found, "paper")
 
 
 def held_out_frontier(
@@ -182,9 +182,9 @@ def held_out_frontier(
     grid = check_costs(costs)
     if choice == "question":
         study = for_halves(study)
-    found = _walk(study, grid, "held_out", choice, splits=splits, seed=seed, smoothing=smoothing)
+    found = _follow(study, grid, "held_out", choice, splits=splits, seed=seed, smoothing=smoothing)
     paper = study_frontier(study, grid, choice=choice, smoothing=smoothing)
-    return HeldOutFrontier(**_fields(study, grid, found, "held_out"), paper=paper)
+    return HeldOutFrontier(**vars(frontier_of(study, grid, found, "held_out")), paper=paper)
 
 
 def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
@@ -207,28 +207,29 @@ def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
     return np.where(demand < 0, np.nan, demand)
 
 
-def _walk(
+def frontier_of(study: Study, costs: Floats, found: Followed, flavour: str) -> StudyFrontier:
+    """The frontier that was found for the first of the weightings."""
+    share = found.model_share[0]
+    return StudyFrontier(
+        costs=costs,
+        accuracy=found.accuracy[0],
+        model=np.array(study.models, dtype=object)[share.argmax(axis=1)],
+        reached=found.reached[0],
+        curves=dict(zip(study.models, found.curves[0], strict=True)),
+        flavour=flavour,
+        spent=found.spent[0],
+        model_share=share,
+        models=study.models,
+        optima={name: values[0] for name, values in found.optima.items()},
+    )
+
+
+def _follow(
     study: Study, grid: Floats, flavour: Flavour, choice: Sharing, *, splits: int, seed: int, smoothing: int
 ) -> Followed:
     even = np.full((1, len(study.questions)), 1.0 / len(study.questions))
     found = choose_and_score(study, grid, even, flavour=flavour, choice=choice, splits=splits, seed=seed)
     return follow_best_model(found, smoothing)
-
-
-def _fields(study: Study, grid: Floats, found: Followed, flavour: str) -> dict[str, Any]:
-    share = found.model_share[0]
-    return {
-        "costs": grid,
-        "accuracy": found.accuracy[0],
-        "model": np.array(study.models, dtype=object)[share.argmax(axis=1)],
-        "reached": found.reached[0],
-        "curves": dict(zip(study.models, found.curves[0], strict=True)),
-        "flavour": flavour,
-        "spent": found.spent[0],
-        "model_share": share,
-        "models": study.models,
-        "optima": {name: values[0] for name, values in found.optima.items()},
-    }
 
 
 def check_costs(costs: ArrayLike) -> Floats:
