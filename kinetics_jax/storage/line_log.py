@@ -54,7 +54,7 @@ class LineLog:
             self._path = os.path.join(os.fspath(self.folder), f"{self._name}.jsonl")
             self._file = _open_locked(self._path)
             try:
-                self._mend_end()
+                self._repair_end()
             except BaseException:
                 self.close()
                 raise
@@ -103,7 +103,7 @@ class LineLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _mend_end(self) -> None:
+    def _repair_end(self) -> None:
         assert self._file is not None
         size = os.fstat(self._file).st_size
         whole = _end_of_last_line(self._file, size)

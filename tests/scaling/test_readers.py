@@ -195,7 +195,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_with_file_line_and_mend(write, name):
+def test_bad_input_is_one_line_with_file_line_and_advice(write, name):
     lines, words = BAD[name]
     path = write(*lines)
     with pytest.raises(InputError, match=words) as caught:
@@ -203,7 +203,7 @@ def test_bad_input_is_one_line_with_file_line_and_mend(write, name):
     text = str(caught.value)
     assert text.startswith(f"{path}:")
     assert "\n" not in text
-    assert text.count(". ") >= 1  # what, then how to mend it
+    assert text.count(". ") >= 1  # what, then how to fix it
 
 
 PLAIN = f"{HEADER}\n{ROW}\n{ROW.replace('p1', 'p2')}\n"
