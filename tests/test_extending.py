@@ -15,7 +15,7 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.policies import UnknownPolicy, find_policy
 from kinetics_jax.policies.base import registry
 from kinetics_jax.records.sample import Sample
-from kinetics_jax.scaling import LawOptions, find_results, read_trials
+from kinetics_jax.scaling import LawOptions, find_results, read_trials, write_csv
 from kinetics_jax.storage.line_log import read_lines
 from kinetics_jax.sweep.shorter_caps import cut
 
@@ -99,7 +99,7 @@ def test_its_log_is_read_without_the_policy_the_model_and_the_task(folder, tmp_p
     shape = trials.shape_of("mine")
     assert (shape.num_layers, shape.name) == (3, "mine")
     with open(tmp_path / "trials.csv", "w", newline="") as stream:
-        trials.write_csv(stream)
+        write_csv(trials, stream)
     again = read_trials(tmp_path / "trials.csv")
     assert again.policies == trials.policies
     assert again.shape_of("mine") == shape

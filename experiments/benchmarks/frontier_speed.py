@@ -6,7 +6,6 @@ The study is simulated: 6 models × 6 policies × 30 questions × 32 trials × 1
 notebook does: for each cost, question and configuration a comparison, in Python.
 """
 
-import functools
 import json
 import os
 import platform
@@ -25,6 +24,7 @@ from kinetics_jax.scaling import (
     bootstrap_frontier,
     build_study,
     cost_grid,
+    fit_optimum,
     held_out_frontier,
     model_curves,
     paper_frontier,
@@ -101,7 +101,10 @@ def main(argv: list[str]) -> None:
     """Run every timing once, print it, write JSON if asked."""
     del argv
     cells = simulated_cells()
-    priced = functools.partial(price, chip="b200")
+
+    def priced(*request: Any) -> Any:
+        return price(*request, chip="b200").eflops
+
     search: Search = "grid" if _SEARCH.value == "grid" else "both"
     build_s, study = seconds(lambda: build_study(cells, priced, search=search))
     grid = cost_grid(study)
@@ -112,7 +115,7 @@ def main(argv: list[str]) -> None:
     resamples = _RESAMPLES.value
     paper_s, _ = seconds(lambda: bootstrap_frontier(study, grid, resamples=resamples))
     held_s, boot = seconds(lambda: bootstrap_frontier(study, grid, flavour="held_out", resamples=resamples))
-    fit_s, _ = seconds(lambda: boot.fit("tokens"))
+    fit_s, _ = seconds(lambda: fit_optimum(boot, "tokens"))
     figures = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),

@@ -8,6 +8,7 @@ needs no accuracy: KV trend, Φ, contours, capacity and batch per chip.
 """
 
 import dataclasses
+import functools
 import os
 import re
 import signal
@@ -31,7 +32,7 @@ from kinetics_jax.costs import get_chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.report import check_out_dir, summary_table, write_results
-from kinetics_jax.scaling import Trials, read_trials
+from kinetics_jax.scaling import Trials, read_trials, write_csv
 from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.scaling.law.one_law import LawOptions
 
@@ -85,7 +86,7 @@ def run(config: ConfigDict) -> Any:
             settings={name: value for name, value in config.to_dict().items() if name != "jobs"},
             on_progress=progress,
         )
-    extra = {"trials.csv": trials.write_csv} if trials is not None else {}
+    extra = {"trials.csv": functools.partial(write_csv, trials)} if trials is not None else {}
     write_results(results, out, extra_files=extra)
     print(summary_table(results))
     return out

@@ -25,7 +25,7 @@ class Term:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-    """The price of one question (or of an array of them) on one kind of chip.
+    """The price of one request (or of an array of them) on one kind of chip.
 
     ``terms`` maps each part's name to its ``Term``; all other figures are computed from it.
     """
@@ -67,7 +67,7 @@ class Cost:
         """Equivalent FLOPs (paper eq. 3) under the overlap model.
 
         ``sum``: C_comp + I·C_mem, nothing overlaps (the paper). ``max``: the larger of the two over
-        the whole question (App. A.1). ``roofline``: the larger of the two within each term, summed.
+        the whole request (App. A.1). ``roofline``: the larger of the two within each term, summed.
         Interconnect bytes weigh peak ÷ link bandwidth and are treated as a third resource.
         """
         if self.overlap == "sum":
@@ -79,7 +79,7 @@ class Cost:
 
     @property
     def seconds(self) -> np.ndarray:
-        """Chip-seconds: how long one chip is busy with the question (eFLOPs ÷ its peak)."""
+        """Chip-seconds: how long one chip is busy with the request (eFLOPs ÷ its peak)."""
         return self.eflops / self.peak_flops
 
     @property

@@ -1,4 +1,4 @@
-"""``price``: what a question costs, given a model, a policy, lengths, trials and a chip."""
+"""``price``: what a request costs, given a model, a policy, lengths, trials and a chip."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from kinetics_jax.chips.chip import Chip, get_chip
 from kinetics_jax.costs.cost import Cost
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
-from kinetics_jax.costs.question import Question
+from kinetics_jax.costs.request import Request
 from kinetics_jax.costs.serving import Serving, chips_per_copy, decode_batch
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
@@ -34,12 +34,10 @@ def price(
     *,
     chip: Chip | str | Path,
     mode: str = "exact",
-    batch: float | None = None,
     overlap: str = "sum",
     terms: str = "all",
-    params: float | None = None,
     intensity: float | None = None,
-    **serving: Any,
+    **options: Any,
 ) -> Cost:
     """Price ``trials`` samples of one prompt. Arrays broadcast: one price per element.
 
@@ -55,18 +53,15 @@ def price(
       chip: a ``Chip``, a name of ``chips``, or a path to a chip file (.toml).
       mode: ``exact`` charges what an engine does (``costs.exact``); ``paper`` is the paper's
         equations as printed; ``reference`` its released scripts, bug for bug.
-      batch: sequences decoded together, which share the weight reads (full exact mode); what fits
-        the chip's HBM unless given.
       overlap: ``sum``, ``max`` or ``roofline``; see ``Cost.eflops``.
       terms: with ``mode="exact"``: ``all``, or ``paper`` to sum only the paper's own terms, exactly,
         step by step, with the paper's params and I.
-      params: P of the linear term in ``paper``, ``reference`` and ``terms="paper"``; the paper's own
-        figure for the model unless given (``ModelConfig.paper_params``).
       intensity: I in FLOP/byte; from the chip unless given: peak of ``compute_dtype`` ÷ bandwidth in
         ``exact``, and the paper's (FP8 peak against BF16 bytes, 562.5 on B200) in the other modes.
-      **serving: the other fields of ``Serving`` for the full exact mode: ``weight_dtype``,
-        ``kv_dtype``, ``compute_dtype``, ``tensor_parallel``, ``share_prefix``, ``prefill``,
-        ``oracle_search``, ``hbm_fraction``.
+      **options: what only one kind of terms reads. All terms in exact mode: the fields of ``Serving``
+        (``batch``, ``weight_dtype``, ``kv_dtype``, ``compute_dtype``, ``tensor_parallel``,
+        ``share_prefix``, ``prefill``, ``oracle_search``, ``hbm_fraction``). The paper's terms:
+        ``params``, P of the linear term (``ModelConfig.paper_params`` unless given).
 
     Returns:
       A ``Cost``: ``compute_flops``, ``memory_bytes``, ``eflops``, ``seconds``, ``dollars``, ``terms``.
@@ -75,46 +70,25 @@ def price(
       InputError: unknown model, chip, mode or option; lengths that are negative, NaN or not whole;
         an option that the mode does not read; a model that does not fit.
     """
-    model = presets[model] if isinstance(model, str) else model
-    for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
-        if not isinstance(value, kind):
-            raise InputError(f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax.spec")
-    chip = get_chip(chip)
     if mode not in MODES:
         raise InputError(f"mode={shown(mode)} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={shown(terms)} must be 'all', or 'paper' with mode='exact'")
-    policy.check_layers(model.num_layers)
-    if not policy.in_paper and (mode != "exact" or terms == "paper"):
+    full = mode == "exact" and terms == "all"
+    request = _request(model, policy, prompt_tokens, generated_tokens, trials)
+    if not full and not policy.in_paper:
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
-    serving["batch"] = batch
-    ask = Question(
-        model,
-        policy,
-        prompt=_whole("prompt_tokens", prompt_tokens, 0, MAX_TOKENS).astype(np.int64),
-        generated=_whole("generated_tokens", generated_tokens, 0, MAX_TOKENS).astype(np.int64),
-        trials=_whole("trials", trials, 1, MAX_TRIALS),
-    )
-    shapes = [np.shape(x) for x in (ask.prompt, ask.generated, ask.trials)]
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise InputError(
-            f"prompt_tokens {shapes[0]}, generated_tokens {shapes[1]} and trials {shapes[2]} do not "
-            "broadcast together"
-        ) from None
-    if mode == "exact" and terms == "all":
-        if params is not None:
-            raise InputError("params is read by the paper's terms only; exact counts the model's own")
-        return _exact(ask, chip, _serving(serving), overlap, intensity)
-    given = sorted(name for name, value in serving.items() if value is not None)
-    if given:
+    chip = get_chip(chip)
+    if full:
+        return _exact(request, chip, _serving(options), overlap, intensity)
+    params = options.pop("params", None)
+    if given := sorted(name for name, value in options.items() if value is not None):
         raise InputError(
             f"{', '.join(given)}: not read in mode={mode!r}, terms={terms!r} (exact, all terms only)"
         )
     count = summed_terms if mode == "exact" else _PUBLISHED[mode]
     return Cost(
-        terms=count(ask, model.paper_params if params is None else _params(params)),
+        terms=count(request, request.model.paper_params if params is None else _params(params)),
         chip=chip,
         mode=mode,
         overlap=overlap,
@@ -123,12 +97,39 @@ def price(
     )
 
 
-def _exact(ask: Question, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
-    longest = float(np.max(ask.context, initial=1))
-    num_chips = chips_per_copy(ask.model, chip, longest, serving)
-    batch = decode_batch(ask.model, chip, ask.context, num_chips, serving)
+def _request(
+    model: ModelConfig | str, policy: Policy, prompt_tokens: Any, generated_tokens: Any, trials: Any
+) -> Request:
+    """What is asked, checked."""
+    model = presets[model] if isinstance(model, str) else model
+    for name, value, kind in (("model", model, ModelConfig), ("policy", policy, Policy)):
+        if not isinstance(value, kind):
+            raise InputError(f"{name}={shown(value)} must be a {kind.__name__} of kinetics_jax")
+    policy.check_layers(model.num_layers)
+    request = Request(
+        model,
+        policy,
+        prompt=_whole("prompt_tokens", prompt_tokens, 0, MAX_TOKENS).astype(np.int64),
+        generated=_whole("generated_tokens", generated_tokens, 0, MAX_TOKENS).astype(np.int64),
+        trials=_whole("trials", trials, 1, MAX_TRIALS),
+    )
+    shapes = [np.shape(x) for x in (request.prompt, request.generated, request.trials)]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise InputError(
+            f"prompt_tokens {shapes[0]}, generated_tokens {shapes[1]} and trials {shapes[2]} do not "
+            "broadcast together"
+        ) from None
+    return request
+
+
+def _exact(request: Request, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
+    longest = float(np.max(request.context, initial=1))
+    num_chips = chips_per_copy(request.model, chip, longest, serving)
+    batch = decode_batch(request.model, chip, request.context, num_chips, serving)
     return Cost(
-        terms=exact_terms(Workload(ask, serving, num_chips, batch)),
+        terms=exact_terms(Workload(request, serving, num_chips, batch)),
         chip=chip,
         mode="exact",
         overlap=overlap,
@@ -140,6 +141,8 @@ def _exact(ask: Question, chip: Chip, serving: Serving, overlap: str, intensity:
 
 
 def _serving(options: dict[str, Any]) -> Serving:
+    if options.pop("params", None) is not None:
+        raise InputError("params is read by the paper's terms only; exact counts the model's own")
     known = [field.name for field in dataclasses.fields(Serving)]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from kinetics_jax.costs.question import Question
+from kinetics_jax.costs.request import Request
 from kinetics_jax.policies import Policy
 
 _MIN_TABLE = 1 << 15
@@ -30,15 +30,15 @@ def _tables(policy: Policy, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 class StepSums:
-    """Sums over the steps of a question's samples of what a policy reads, per KV head.
+    """Sums over the steps of a request's samples of what a policy reads, per KV head.
 
     ``reads`` and ``summaries`` are of one sample; the ``distinct_…`` ones are of all N, with what the
     samples share of the prompt read once if ``share_prefix``.
     """
 
-    def __init__(self, policy: Policy, ask: Question, share_prefix: bool = True) -> None:
-        self._policy, self._ask, self._share = policy, ask, share_prefix
-        self._end = ask.context
+    def __init__(self, policy: Policy, request: Request, share_prefix: bool = True) -> None:
+        self._policy, self._ask, self._share = policy, request, share_prefix
+        self._end = request.context
         size = max(_MIN_TABLE, 1 << int(np.max(self._end, initial=0)).bit_length())
         self._reads, self._summaries, self._skipped = _tables(policy, size)
 

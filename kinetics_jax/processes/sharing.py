@@ -1,6 +1,6 @@
 """Processes that share work and end with the process that asked for it, whatever ends that.
 
-Workers of ``concurrent.futures`` alone outlive a parent that was killed: they wait for work for good. Here
+Workers of ``concurrent.futures`` alone outlive a parent that was killed: they wait for work for ever. Here
 each holds one end of a pipe whose other end is the parent's only, and ends when that is gone.
 """
 
@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -21,7 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -> Iterator[R]:
+def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -> Generator[R, None, None]:
     """``map`` on up to ``jobs`` new processes, results in order.
 
     Close the iterator where it is not read to its end: that and any exception end the processes at once.
@@ -29,30 +29,30 @@ def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -
     Raises ``InputError`` where a process is killed from outside.
     """
     context = multiprocessing.get_context("spawn")
-    leash, held = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(min(jobs, len(work)), context, initializer=_follow, initargs=(leash,))
+    child_end, own_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(jobs, len(work)), context, initializer=_follow, initargs=(child_end,))
     try:
         yield from pool.map(function, work)
     except BrokenProcessPool:
         raise InputError(
-            "a process that shared the work was killed, perhaps for want of memory: use fewer (--jobs)"
+            "a process that shared the work was killed, perhaps for lack of memory: use fewer (--jobs)"
         ) from None
     except BaseException:
-        held.close()  # what is at work ends without being waited for
+        own_end.close()  # what is at work ends without being waited for
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        held.close()
-        leash.close()
+        own_end.close()
+        child_end.close()
 
 
-def _follow(leash: Connection) -> None:
+def _follow(parent: Connection) -> None:
     """In a worker: end when the parent has gone or let go; leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(leash: Connection) -> None:
+def _end_with(parent: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
-        leash.recv_bytes()
+        parent.recv_bytes()
     os._exit(1)

@@ -1,14 +1,14 @@
-"""Laws of the same traces belong together: one group, one law per chip. Also which rule leads."""
+"""Laws of the same traces belong together: one group, one law per chip."""
 
 import dataclasses
 import re
 from collections.abc import Iterable
 
 from kinetics_jax.report.words import printable
-from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
+from kinetics_jax.scaling.law.results import Law, Results
 
 RULES = {"held_out": "held-out rule", "paper": "paper’s rule"}
-"""What the flavours of a frontier are called; the first one a law has is the one that leads."""
+"""What the flavours of a frontier are called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +59,6 @@ def group_laws(results: Results) -> tuple[Group, ...]:
         )
         for stem, laws in zip(stems, found.values(), strict=True)
     )
-
-
-def leading(law: Law) -> FrontierResult:
-    """The frontier to believe: held-out where there is one."""
-    for flavour in RULES:
-        if flavour in law.frontiers:
-            return law.frontiers[flavour]
-    return next(iter(law.frontiers.values()))
 
 
 def rule(flavour: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinetics_jax.report import words
-from kinetics_jax.report.groups import group_laws, leading
+from kinetics_jax.report.groups import group_laws
 from kinetics_jax.scaling.law.results import Law, Results
 
 MAX_LINES = 25
@@ -74,7 +74,7 @@ def _law_table(results: Results, width: int, room: int) -> list[str]:
 
 def _row(law: Law) -> tuple[str, ...]:
     """Name, chip, solved at the highest cost, what the paper's rule adds, bands."""
-    lead = leading(law)
+    lead = law.best_frontier
     known = lead.accuracy[np.isfinite(lead.accuracy)]
     solved = words.percent(float(known[-1])) if known.size else words.MISSING
     added = words.MISSING if law.optimism is None else f"{law.optimism.value:+.1f}"
@@ -89,7 +89,7 @@ def _name(law: Law) -> str:
 
 
 def _bands(law: Law) -> str:
-    bands = leading(law).bands
+    bands = law.best_frontier.bands
     if not bands:
         return "nothing fits these costs"
     upto = [

@@ -15,32 +15,17 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
-from kinetics_jax.scaling.law.results import Estimate, FrontierResult, Law, Results, ShapeResults, SparseGain
+from kinetics_jax.scaling.law.result_parts import SparseGain
+from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
+from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
 from kinetics_jax.shapes import ModelConfig
 
 VERSION = 1
-COLUMNS = (
-    "dataset",
-    "source",
-    "projected_policy",
-    "chip",
-    "cost_mode",
-    "overlap",
-    "flavour",
-    "choice",
-    "cost_eflops",
-    "chip_seconds",
-    "dollars",
-    "accuracy",
-    "low",
-    "high",
-    "model",
-    "trials",
-    "length",
-    "tokens",
-    "kv_budget",
-    "dense_share",
+_HEADER = (
+    "dataset,source,projected_policy,chip,cost_mode,overlap,flavour,choice,cost_eflops,chip_seconds,dollars,"
+    "accuracy,low,high,model,trials,length,tokens,kv_budget,dense_share\n"
 )
 CAPACITY_UNITS = {
     "num_chips": "chips per copy (0: does not fit)",
@@ -58,6 +43,7 @@ CELL_UNITS = {
     "accuracy": "share in [0, 1]",
     "mean_tokens": "tokens",
 }
+_CURVE = {"form": "y = a·x^b + c", "x": "tera-eFLOPs per question"}
 _OPTIMA = {
     "tokens": "generated tokens per question",
     "trials": "trials",
@@ -98,7 +84,7 @@ def write_frontier_csv(results: Results, stream: TextIO) -> None:
     No text is a formula to a spreadsheet.
     """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    stream.write(_HEADER)
     for law in results.laws:
         texts = (law.dataset, law.source, law.projected_policy, law.chip, law.cost_mode, law.overlap)
         names = [to_cell(text) for text in texts]
@@ -226,15 +212,8 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         "optima": {name: _of(unit, getattr(result, name)) for name, unit in _OPTIMA.items()},
         "fits": result.fits,
         "curves": {
-            name: {
-                "form": "y = a·x^b + c",
-                "x": "tera-eFLOPs per question",
-                "y": _OPTIMA.get(name),
-                "a": a,
-                "b": b,
-                "c": c,
-            }
-            for name, (a, b, c) in result.curves.items()
+            name: {**_CURVE, "y": _OPTIMA.get(name), **dict(zip("abc", curve, strict=True))}
+            for name, curve in result.curves.items()
         },
     }
 

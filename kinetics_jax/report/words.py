@@ -2,10 +2,17 @@
 
 import math
 
-from kinetics_jax.scaling.law.results import Estimate
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_QUANTITIES = {
+    "dense_share": "share of dense attention",
+    "kv_budget": "KV budget",
+    "length": "generation length",
+    "tokens": "generated tokens",
+}
+_STATISTICS = {"b": "exponent b", "per_doubling": "factor per doubling of cost"}
 _SECONDS = ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (3600.0, "h"), (86400.0, "d"))
 
 
@@ -83,3 +90,9 @@ def interval(estimate: Estimate) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 question``, ``30 questions``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def fit(name: str) -> str:
+    """A fit by name, such as ``tokens.b``: generated tokens: exponent b."""
+    quantity, _, statistic = name.partition(".")
+    return f"{_QUANTITIES.get(quantity, quantity)}: {_STATISTICS.get(statistic, statistic)}"

@@ -23,7 +23,7 @@ _READ = 64
 
 
 def impostor(path: pathlib.Path) -> str | None:
-    """Why ``path`` cannot be the file it is named for, as "is a …: mend"; None where it well may be.
+    """Why ``path`` cannot be the file it is named for, as "is a …: how to fix it"; None where it well may be.
 
     Ask where reading it has failed, or is about to: the signs are those of no JSON, safetensors or
     GGUF file. A file that cannot be opened is not judged.

@@ -28,7 +28,7 @@ class LineLog:
     """The lines that one process appends to ``folder``, whose other files it leaves alone."""
 
     def __init__(self, folder: PathLike, stem: str, *, process: int = 0, processes: int = 1) -> None:
-        """Opens (and makes) the file of this process; mends what a kill left at its end.
+        """Opens (and makes) the file of this process; repairs what a kill left at its end.
 
         A last line without its newline is completed if it is whole JSON, whoever wrote it, else dropped.
         Nothing else of a file is ever changed.
@@ -54,7 +54,7 @@ class LineLog:
             self._path = os.path.join(os.fspath(self.folder), f"{self._name}.jsonl")
             self._file = _open_locked(self._path)
             try:
-                self._mend_end()
+                self._repair_end()
             except BaseException:
                 self.close()
                 raise
@@ -103,7 +103,7 @@ class LineLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _mend_end(self) -> None:
+    def _repair_end(self) -> None:
         assert self._file is not None
         size = os.fstat(self._file).st_size
         whole = _end_of_last_line(self._file, size)

@@ -22,7 +22,7 @@ from typing import Any
 
 from kinetics_jax._version import __version__
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.traces.trials import policy_text
+from kinetics_jax.scaling.traces.csv_format import policy_text
 from kinetics_jax.storage import Place, place
 from kinetics_jax.storage.line_log import LineLog, PathLike, is_object_store
 from kinetics_jax.sweep.digests import FileDigests

@@ -10,7 +10,7 @@ from typing import Any
 from kinetics_jax.costs import get_chip
 from kinetics_jax.engine.sample_log import iterate_samples, merged_samples
 from kinetics_jax.report import summary_table, write_results
-from kinetics_jax.scaling import read_trials
+from kinetics_jax.scaling import read_trials, write_csv
 from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.storage import Place, place
 from kinetics_jax.storage.line_log import PathLike, is_object_store
@@ -118,9 +118,8 @@ def write_report(
         on_progress=on_progress,
         settings=settings,
     )
-    write_results(
-        results, os.path.join(os.fspath(root), REPORT), extra_files={"trials.csv": trials.write_csv}
-    )
+    extra = {"trials.csv": functools.partial(write_csv, trials)}
+    write_results(results, os.path.join(os.fspath(root), REPORT), extra_files=extra)
     return summary_table(results)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_jax.costs import Serving, chips, feasible_batch, price
-from kinetics_jax.costs.question import Question
+from kinetics_jax.costs.request import Request
 from kinetics_jax.costs.step_sums import StepSums
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, Quest, RandomSelect, SlidingWindow, StridedBlockTopK, TopK
@@ -78,8 +78,8 @@ def test_sharing_the_prompt_never_costs_more_and_sparse_never_reads_more(policy,
 @settings(max_examples=60, deadline=None)
 @given(policies, st.integers(0, 200), st.integers(0, 200), st.integers(1, 9))
 def test_step_sums_equal_a_loop_over_steps(policy, prompt, length, n):
-    ask = Question(presets["qwen3-8b"], policy, np.array(prompt), np.array(length), np.array(n))
-    sums = StepSums(policy, ask)
+    request = Request(presets["qwen3-8b"], policy, np.array(prompt), np.array(length), np.array(n))
+    sums = StepSums(policy, request)
     reads = shared = summaries = 0.0
     for t in range(length):
         read = policy.kv_reads(np.array(prompt + t))
@@ -171,9 +171,9 @@ def test_the_batch_is_what_fits():
 @pytest.mark.parametrize("mode", ["exact", "paper", "reference"])
 def test_huge_products_do_not_wrap(policy, mode):
     """10⁵ trials of 32K tokens on the largest model: beyond 64-bit integers in several terms."""
-    ask = {"chip": "b200", "mode": mode}
-    one = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), 1, **ask)
-    many = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), np.array([100_000]), **ask)
+    request = {"chip": "b200", "mode": mode}
+    one = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), 1, **request)
+    many = price("qwen3-235b-a22b", policy, 300, np.array([32_768]), np.array([100_000]), **request)
     for cost in (one, many):
         assert np.all(cost.compute_flops > 0)
         assert np.all(cost.memory_bytes > 0)
@@ -249,7 +249,7 @@ def test_dollars_and_seconds():
     ],
 )
 def test_bad_input_is_one_clear_line(change, message):
-    ask = {
+    request = {
         "model": "qwen3-8b",
         "policy": Dense(),
         "prompt_tokens": 10,
@@ -259,7 +259,7 @@ def test_bad_input_is_one_clear_line(change, message):
         **change,
     }
     with pytest.raises(InputError, match=message) as caught:
-        price(**ask)
+        price(**request)
     assert "\n" not in str(caught.value)
 
 

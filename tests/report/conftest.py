@@ -9,17 +9,10 @@ import pytest
 
 from kinetics_jax.costs import chips
 from kinetics_jax.report.figures import Drawing, draw_all
-from kinetics_jax.scaling.law.results import (
-    Band,
-    CellSummary,
-    Claim,
-    Estimate,
-    FrontierResult,
-    Law,
-    Results,
-    SparseGain,
-)
+from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, SparseGain
+from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 HOSTILE = "<script>alert('x')</script>&\"$\\frac{$\x1b[31m\u202e"
 """A name that would break markup, mathtext, terminals and the order of letters, were it let through."""

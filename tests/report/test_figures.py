@@ -12,7 +12,7 @@ from kinetics_jax.report.figures.frontier import draw_frontier
 from kinetics_jax.report.figures.optima import constants, draw_optima
 from kinetics_jax.report.figures.palette import NOTHING, Palette
 from kinetics_jax.report.figures.style import _log_ticks, runs, visible_costs
-from kinetics_jax.report.groups import group_laws, leading
+from kinetics_jax.report.groups import group_laws
 
 
 def texts(svg):
@@ -105,7 +105,7 @@ def test_what_never_changes_is_said_and_not_drawn(results_maker, law_maker):
     results = results_maker([dataclasses.replace(law, frontiers=flat)])
     group = group_laws(results)[0]
     assert draw_optima(group, Palette(results), "x") is None
-    said = constants(leading(group.first))
+    said = constants(group.first.best_frontier)
     assert "Trials: 4 throughout." in said
     assert "Attention: dense throughout." in said
 

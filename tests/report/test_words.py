@@ -5,8 +5,8 @@ import math
 import pytest
 
 from kinetics_jax.report import words
-from kinetics_jax.report.groups import group_laws, leading
-from kinetics_jax.scaling.law.results import Estimate
+from kinetics_jax.report.groups import group_laws
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_laws_of_the_same_traces_are_one_group(results_maker, law_maker):
 
 
 def test_held_out_leads_whatever_the_order(law_maker):
-    assert leading(law_maker(flavours=("paper", "held_out"))).flavour == "held_out"
-    assert leading(law_maker(flavours=("paper",))).flavour == "paper"
+    assert law_maker(flavours=("paper", "held_out")).best_frontier.flavour == "held_out"
+    assert law_maker(flavours=("paper",)).best_frontier.flavour == "paper"

@@ -1,7 +1,5 @@
 """What the scaling tests share: simulated cells and a price with a closed form."""
 
-import types
-
 import numpy as np
 import pytest
 
@@ -13,13 +11,14 @@ PARAMS = {"0.6B": 0.6, "14B": 14.0, "32B": 32.0, "4B": 4.0, "8B": 8.0}
 
 @pytest.fixture(scope="session")
 def price():
-    """Linear in params, with the prompt's KV read once for all trials: cost(size, …).cost."""
+    """Linear in params, with the prompt's KV read once for all trials: cost(model or its size, …)."""
 
-    def cost(size, policy, prompt_tokens, generated_tokens, trials=1):
+    def cost(model, policy, prompt_tokens, generated_tokens, trials=1):
+        size = PARAMS.get(model, model)
         reads = np.minimum(policy.kv_budget or np.inf, generated_tokens / 2)
         shared_prompt = 0.5 * prompt_tokens * generated_tokens
         per_trial = generated_tokens * (size * 100 + reads)
-        return types.SimpleNamespace(cost=trials * per_trial + shared_prompt)
+        return trials * per_trial + shared_prompt
 
     return cost
 

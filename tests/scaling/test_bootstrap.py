@@ -10,10 +10,13 @@ from kinetics_jax.scaling import (
     bootstrap_weights,
     build_study,
     cost_grid,
+    fit_optimum,
     fit_power_law,
     held_out_frontier,
     interval,
     paper_frontier,
+    saturation_cost,
+    size_threshold,
     study_frontier,
 )
 
@@ -29,9 +32,7 @@ def study(make_cell, price, params):
             for policy in (Dense(), TopK(64), TopK(256), TopK(1024))
         )
     ]
-    return build_study(
-        cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000), resolve=params.__getitem__
-    )
+    return build_study(cells, price, trials=(1, 2, 4, 8), lengths=(2_000, 6_000))
 
 
 def test_weights_are_resamples_of_the_questions():
@@ -97,14 +98,7 @@ def test_interval_covers_the_truth_as_often_as_it_says(make_cell, price, params)
     covered = []
     for seed in range(120):
         rates = np.random.default_rng(seed).beta(1, 1, 40)
-        study = build_study(
-            [make_cell("4B", rates, 8, seed)],
-            price,
-            measure="cost",
-            trials=(1,),
-            lengths=(),
-            resolve=params.__getitem__,
-        )
+        study = build_study([make_cell("4B", rates, 8, seed)], price, trials=(1,), lengths=())
         found = bootstrap_frontier(study, [study.cost.max()], resamples=200, seed=seed, smoothing=1)
         ends = found.accuracy_interval(0.9)
         covered.append(ends.low[0] <= 0.5 <= ends.high[0])
@@ -115,35 +109,35 @@ def test_model_share_and_threshold(study):
     grid = cost_grid(study, 30)
     found = bootstrap_frontier(study, grid, resamples=100)
     np.testing.assert_allclose(found.model_share().sum(axis=1), 1.0)
-    threshold = found.threshold({"0.6B": 0.6, "4B": 4.0, "14B": 14.0})
+    threshold = size_threshold(found, {"0.6B": 0.6, "4B": 4.0, "14B": 14.0})
     assert sum(threshold.share.values()) == pytest.approx(1.0)
     assert threshold.interval.low <= threshold.params <= threshold.interval.high
     assert threshold.share[threshold.model] > 0.3
     with pytest.raises(InputError, match="no parameter count for 14B"):
-        found.threshold({"0.6B": 0.6, "4B": 4.0})
+        size_threshold(found, {"0.6B": 0.6, "4B": 4.0})
 
 
 def test_fit_gives_a_law_with_intervals(study):
     grid = cost_grid(study, 60)
     found = bootstrap_frontier(study, grid, resamples=60)
-    law = found.fit("tokens")
+    law = fit_optimum(found, "tokens")
     assert law.b.low <= law.law.b <= law.b.high
     assert law.per_doubling.low == pytest.approx(2**law.b.low, rel=1e-3)
     assert law.extrapolation is not None
-    assert law.extrapolation.boundary < found.saturation_cost()
+    assert law.extrapolation.boundary < saturation_cost(found)
     assert law.failed <= 5
-    part = found.fit("length", span=(grid[20], grid[40]), space="log")
+    part = fit_optimum(found, "length", span=(grid[20], grid[40]), space="log")
     want = fit_power_law(grid[20:41], found.optima["length"][0, 20:41], space="log")
     assert part.law == want
-    assert found.optimum_interval("trials").low.shape == grid.shape
+    assert interval(found.optima["trials"][1:]).low.shape == grid.shape
 
 
 def test_fit_refuses_what_is_not_there(study):
     found = bootstrap_frontier(study, cost_grid(study, 30), resamples=5)
     with pytest.raises(InputError, match="quantity 'words' must be one of tokens"):
-        found.fit("words")
+        fit_optimum(found, "words")
     with pytest.raises(InputError, match="distinct x"):
-        found.fit("tokens", span=(1e-9, 1e-8))
+        fit_optimum(found, "tokens", span=(1e-9, 1e-8))
 
 
 @pytest.mark.parametrize(("questions", "resamples"), [(1, 10), (10, 0)])

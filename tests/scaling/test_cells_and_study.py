@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import types
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from kinetics_jax.scaling import (
     model_curves,
     read_trials,
 )
+from kinetics_jax.scaling.frontier.halves import for_halves, split_samples
 from kinetics_jax.scaling.statistics import pass_at_k
 
 LENGTHS = (2_000, 5_000, 9_000)
@@ -31,9 +31,7 @@ TRIALS = (1, 2, 4)
 
 @pytest.fixture
 def study_of(price, params):
-    return functools.partial(
-        build_study, price=price, measure="cost", trials=TRIALS, lengths=LENGTHS, resolve=params.__getitem__
-    )
+    return functools.partial(build_study, price=price, trials=TRIALS, lengths=LENGTHS)
 
 
 def test_cells_part_what_is_not_iid_and_pad_what_is_ragged(tmp_path):
@@ -79,7 +77,7 @@ def test_expected_cost_averages_prices_of_cut_traces(study_of, make_cell, price,
     study = study_of([cell], search="grid")
     for c, setting in enumerate(study.settings):
         cut = np.minimum(cell.generated_tokens, setting.length or np.inf)
-        each = price(params["4B"], Dense(), 100.0, cut, setting.trials).cost
+        each = price(params["4B"], Dense(), 100.0, cut, setting.trials)
         np.testing.assert_allclose(study.cost[:, c], each.mean(axis=1), rtol=1e-14)
         solved = cell.correct & (cell.generated_tokens <= (setting.length or np.inf))
         want = pass_at_k(8, solved.sum(axis=1), setting.trials)
@@ -125,7 +123,10 @@ def test_published_expected_costs(reference_rows):
             np.ones_like(lengths, bool),
             np.array([float(inputs["context_length"])]),
         )
-        priced = functools.partial(real_price, chip="b200", mode="reference")
+
+        def priced(*request):
+            return real_price(*request, chip="b200", mode="reference").eflops
+
         study = build_study([cell], priced, trials=(1, inputs["num_trials"]), lengths=())
         at = [s.trials for s in study.settings].index(inputs["num_trials"])
         assert study.cost[0, at] / 1e12 == pytest.approx(sum(want), rel=1e-12)
@@ -147,10 +148,10 @@ def test_curves_are_algorithms_1_and_2(make_cell, price, params, drawn, where):
     ]
 
     def cost(policy, task, lengths, trials):
-        return price(params["4B"], policy, 100.0, lengths, trials).cost
+        return price(params["4B"], policy, 100.0, lengths, trials)
 
     held = {c.policy: list(zip(c.generated_tokens, c.correct, strict=True)) for c in cells}
-    build = functools.partial(build_study, cells, price, measure="cost", resolve=params.__getitem__)
+    build = functools.partial(build_study, cells, price)
     best_of_n = build(trials=TRIALS, search="best_of_n")
     long_cot = build(trials=(1,), lengths=LENGTHS, search="long_cot")
     # A limit that equals a cost to the last bit would ask in which order the mean was summed.
@@ -180,13 +181,13 @@ def test_only_questions_that_all_cells_have_take_part(study_of, make_cell):
 
 def test_halves_share_no_sample_and_keep_ranks_together(study_of, make_cell):
     study = study_of([make_cell(samples=7), make_cell("8B", samples=7), make_cell("32B", samples=4)])
-    first, second = study.halves(np.random.default_rng(0))
-    for a, b, block in zip(first, second, study.blocks, strict=True):
+    first, second = split_samples(study, np.random.default_rng(0))
+    for a, b, block in zip(first, second, study.cells, strict=True):
         assert not (a & b).any()
         assert ((a | b) == block.samples_qs).all()
         assert (a.sum(axis=1) == block.samples_qs.shape[1] // 2).all()
     np.testing.assert_array_equal(first[0], first[1])
-    assert study.for_halves().trials.max() == 2
+    assert for_halves(study).trials.max() == 2
 
 
 @pytest.mark.parametrize(
@@ -211,11 +212,11 @@ def test_what_cannot_be_a_study_is_refused(study_of, make_cell, price):
     with pytest.raises(InputError, match="with_prompt_tokens"):
         study_of([make_cell(prompt_tokens=np.full(8, np.nan))])
     with pytest.raises(UnknownNameError, match="unknown model"):
-        build_study([make_cell("no-such-model")], price, measure="cost")
+        build_study([make_cell("no-such-model")], functools.partial(real_price, chip="b200"))
     with pytest.raises(InputError, match="not finite"):
-        study_of([make_cell()], price=lambda *a: types.SimpleNamespace(cost=np.nan))
+        study_of([make_cell()], price=lambda *a: np.nan)
     with pytest.raises(InputError, match='choice="shared"'):
-        study_of([make_cell(samples=1)]).for_halves()
+        for_halves(study_of([make_cell(samples=1)]))
     with pytest.raises(InputError, match="no configuration is left"):
         study_of([make_cell()]).where(lambda setting: False)
     with pytest.raises(InputError, match="no question 'zz'"):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import Choice, pick_model, running_best, smooth, take
+from kinetics_jax.scaling.frontier.best_configuration import Choice, take
+from kinetics_jax.scaling.frontier.best_model import pick_model, running_best
+from kinetics_jax.scaling.statistics.smoothing import smooth
 
 COSTS = st.integers(1, 12).map(float)
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])

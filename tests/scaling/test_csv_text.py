@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kinetics_jax.scaling import read_trials
+from kinetics_jax.scaling import read_trials, write_csv
 from kinetics_jax.scaling.traces.spreadsheet_text import from_cell, to_cell
 
 FORMULAS = (
@@ -70,7 +70,7 @@ def test_a_trials_csv_of_ours_holds_no_formula_and_comes_back(tmp_path, name):
     assert (first.source[0], first.dataset[0], first.problem_id[0], first.trial[0]) == (name,) * 4
     again = tmp_path / "out.csv"
     with open(again, "w", newline="") as out:
-        first.write_csv(out)
+        write_csv(first, out)
     for row in list(csv.reader(io.StringIO(again.read_text(), newline="")))[1:]:
         for cell in row:
             number = cell.replace(".", "", 1).lstrip("+-").replace("e-", "", 1).isdigit()

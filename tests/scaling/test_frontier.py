@@ -17,6 +17,7 @@ from kinetics_jax.scaling import (
     paper_frontier,
     study_frontier,
 )
+from kinetics_jax.scaling.frontier.halves import for_halves
 
 UNIT = npst.arrays(float, (3, 12), elements=st.floats(0, 1))
 COSTS = np.geomspace(1, 50, 12)
@@ -33,9 +34,7 @@ def study(make_cell, price, params):
             (name, policy) for name in skill for policy in (Dense(), TopK(256))
         )
     ]
-    return build_study(
-        cells, price, measure="cost", trials=(1, 2, 4, 8), lengths=(2_000, 6_000), resolve=params.__getitem__
-    )
+    return build_study(cells, price, trials=(1, 2, 4, 8), lengths=(2_000, 6_000))
 
 
 def published(reference_rows, name, series):
@@ -135,9 +134,7 @@ def test_choosing_per_question_is_at_least_as_good_as_one_choice_for_all(study):
 def test_frontier_does_not_see_the_order_of_questions(make_cell, price, params):
     cells = [make_cell("4B", np.linspace(0, 1, 9), seed=1), make_cell("8B", np.linspace(0, 1, 9), seed=2)]
     turned = [cell.restrict(cell.questions[::-1]) for cell in cells]
-    first, second = (
-        build_study(c, price, measure="cost", resolve=params.__getitem__) for c in (cells, turned)
-    )
+    first, second = (build_study(c, price) for c in (cells, turned))
     grid = cost_grid(first, 30)
     np.testing.assert_allclose(
         study_frontier(first, grid).accuracy, study_frontier(second, grid).accuracy, atol=1e-12
@@ -182,20 +179,13 @@ def equal_skill(make_cell, price, seed, samples, configurations=5, questions=30)
     """Configurations that differ in nothing but their luck; returns the study and the true accuracy."""
     rates = np.random.default_rng(seed).beta(0.7, 0.7, questions)
     cells = [make_cell("4B", rates, samples, 1_000 * seed + i, TopK(64 + i)) for i in range(configurations)]
-    study = build_study(
-        cells,
-        lambda _, policy, *rest: price(1.0, Dense(), *rest),
-        measure="cost",
-        trials=(1,),
-        lengths=(),
-        resolve=str,
-    )
+    study = build_study(cells, lambda _, policy, *rest: price(1.0, Dense(), *rest), trials=(1,), lengths=())
     return study, rates.mean()
 
 
 @pytest.mark.parametrize(("samples", "low", "high"), [(32, 0.05, 0.08), (8, 0.09, 0.15)])
 def test_null_held_out_is_unbiased_and_the_papers_rule_flatters(make_cell, price, samples, low, high):
-    """Facts §7.2: best of 5 equal configurations gains 6–8 points of 32 trials, 10–15 of 8."""
+    """Best of 5 equal configurations gains 6–8 points of 32 trials, 10–15 of 8."""
     held_out, paper = [], []
     for seed in range(40):
         study, truth = equal_skill(make_cell, price, seed, samples)
@@ -213,9 +203,7 @@ def test_null_holds_for_the_choice_of_model_too(make_cell, price):
     for seed in range(40):
         rates = np.random.default_rng(seed).beta(0.7, 0.7, 20)
         cells = [make_cell(f"m{i}", rates, 8, 100 * seed + i) for i in range(6)]
-        study = build_study(
-            cells, lambda _, *rest: price(1.0, *rest), measure="cost", trials=(1,), lengths=(), resolve=str
-        )
+        study = build_study(cells, lambda _, *rest: price(1.0, *rest), trials=(1,), lengths=())
         found = held_out_frontier(study, cost_grid(study, 10), splits=10, smoothing=1)
         bias.append((found.accuracy[-1] - rates.mean(), found.paper.accuracy[-1] - rates.mean()))
     held_out, paper = np.mean(bias, axis=0)
@@ -240,7 +228,7 @@ def test_held_out_compares_like_with_like(study):
     found = held_out_frontier(study, grid, splits=5)
     assert found.flavour == "held_out"
     np.testing.assert_allclose(found.optimism, found.paper.accuracy - found.accuracy)
-    want = study_frontier(study.for_halves(), grid)
+    want = study_frontier(for_halves(study), grid)
     np.testing.assert_allclose(found.paper.accuracy, want.accuracy)
     np.testing.assert_allclose(found.model_share.sum(axis=1), 1.0)
     assert (found.accuracy >= 0).all()
@@ -272,7 +260,7 @@ def test_held_out_refuses(study, change, words):
 
 def test_too_few_samples_or_questions_say_what_to_do(make_cell, price, params):
     def build(cell):
-        return build_study([cell], price, measure="cost", resolve=params.__getitem__)
+        return build_study([cell], price)
 
     with pytest.raises(InputError, match='use choice="shared"'):
         held_out_frontier(build(make_cell(samples=1)), [1.0, 2.0])

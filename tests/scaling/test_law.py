@@ -12,7 +12,7 @@ from kinetics_jax.policies import BlockTopK
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
 from kinetics_jax.scaling.law.one_law import LawOptions, find_law
-from kinetics_jax.scaling.law.sentences import best_frontier, cost_to_reach, settled
+from kinetics_jax.scaling.law.sentences import cost_to_reach, settled
 from kinetics_jax.scaling.law.without_traces import shape_results
 from kinetics_jax.scaling.traces.comparable import comparable_families
 
@@ -49,19 +49,19 @@ def law(trials):
 
 
 def test_a_family_keeps_what_can_be_compared(tmp_path):
-    a = read_trials(table(tmp_path / "a.csv"))
-    b = read_trials(table(tmp_path / "b.csv", {"Llama-9-1B": (0.5, 100)}, source="other"))
-    c = read_trials(table(tmp_path / "c.csv", questions=4, source="tiny"))
-    families, skipped = comparable_families(type(a).concatenate([a, b, c]))
+    a = table(tmp_path / "a.csv")
+    b = table(tmp_path / "b.csv", {"Llama-9-1B": (0.5, 100)}, source="other")
+    c = table(tmp_path / "c.csv", questions=4, source="tiny")
+    families, skipped = comparable_families(read_trials([a, b, c]))
     assert [(f.source, f.models) for f in families] == [("sim", tuple(SKILL))]
     assert any("no shape is known for Llama-9-1B" in reason for reason in skipped)
     assert any("4 common questions" in reason for reason in skipped)
 
 
 def test_a_cell_with_few_questions_does_not_shrink_the_others(tmp_path):
-    whole = read_trials(table(tmp_path / "a.csv"))
-    thin = read_trials(table(tmp_path / "b.csv", {"Qwen3-8B": (0.6, 2000)}, questions=10))
-    (family,), skipped = comparable_families(type(whole).concatenate([whole, thin]))
+    whole = table(tmp_path / "a.csv")
+    thin = table(tmp_path / "b.csv", {"Qwen3-8B": (0.6, 2000)}, questions=10)
+    (family,), skipped = comparable_families(read_trials([whole, thin]))
     assert len(family.cells[0].questions) == 24
     assert any("Qwen3-8B" in reason and "10 questions" in reason for reason in skipped)
 
@@ -69,7 +69,7 @@ def test_a_cell_with_few_questions_does_not_shrink_the_others(tmp_path):
 def test_the_law_finds_the_order_of_sizes(law):
     """Bigger models are better and dearer here, so the best size rises with cost."""
     assert law.models == ("Qwen3-0.6B", "Qwen3-4B", "Qwen3-14B")
-    frontier = best_frontier(law)
+    frontier = law.best_frontier
     assert frontier.flavour == "held_out"
     sizes = [law.sizes[law.models.index(band.model)] for band in frontier.bands if band.support > 0.5]
     assert sizes == sorted(sizes)
@@ -106,9 +106,9 @@ def test_projection_prices_dense_traces_sparsely(trials, law):
     (family,), _ = comparable_families(trials)
     projected = find_law(family, chips.b200, FAST, project=BlockTopK(16, 16))
     assert projected.projected_policy == "block top-k 16×16"
-    target = 0.95 * best_frontier(law).accuracy.max()
+    target = 0.95 * law.best_frontier.accuracy.max()
     assert cost_to_reach(projected, target) < cost_to_reach(law, target)
-    assert np.nanmin(best_frontier(projected).dense_share) < 0.5
+    assert np.nanmin(projected.best_frontier.dense_share) < 0.5
 
 
 def test_modes_agree_on_who_is_dear(trials):
@@ -163,16 +163,16 @@ def test_greedy_traces_choose_one_configuration_for_all(tmp_path):
     (family,), _ = comparable_families(greedy)
     assert any("one independent sample" in note for note in family.notes)
     found = find_law(family, chips.b200, FAST)
-    assert best_frontier(found).choice == "shared"
-    assert set(np.unique(best_frontier(found).trials[np.isfinite(best_frontier(found).trials)])) == {1.0}
+    assert found.best_frontier.choice == "shared"
+    assert set(np.unique(found.best_frontier.trials[np.isfinite(found.best_frontier.trials)])) == {1.0}
 
 
 def test_sparse_traces_have_an_optimal_budget(tmp_path):
-    dense = read_trials(table(tmp_path / "d.csv", {"Qwen3-8B": (0.6, 6000)}))
-    sparse = read_trials(table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"'))
-    (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
+    dense = table(tmp_path / "d.csv", {"Qwen3-8B": (0.6, 6000)})
+    sparse = table(tmp_path / "s.csv", {"Qwen3-8B": (0.6, 6000)}, policy='"block_topk(16,16)"')
+    (family,), _ = comparable_families(read_trials([dense, sparse]))
     found = find_law(family, chips.b200, FAST)
-    frontier = best_frontier(found)
+    frontier = found.best_frontier
     assert np.nanmax(frontier.kv_budget) == 256
     assert frontier.dense_share[settled(found)] < 0.5
 
@@ -203,7 +203,7 @@ def test_nothing_left_is_an_error(tmp_path):
 
 
 def test_shapes_reproduce_the_papers_trend():
-    """Facts §2.5: KV per doubling of parameters, 1.189 and 1.465 in linear space, 1.150 and 1.626 in log."""
+    """KV per doubling of parameters, 1.189 and 1.465 in linear space, 1.150 and 1.626 in log."""
     shapes = shape_results([chips.b200, chips.tpu_v5e])
     trend = {name: estimate.value for name, estimate in shapes.kv_trend.items()}
     assert trend["Qwen3, linear"] == pytest.approx(1.189, abs=0.01)

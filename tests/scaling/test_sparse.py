@@ -20,9 +20,9 @@ WORSE = {"Qwen3-0.6B": (0.1, 6000), "Qwen3-4B": (0.2, 6000)}
 
 
 def law_of(folder, sparse_skill, policy="block_topk(16, 16)"):
-    dense = read_trials(table(folder / "dense.csv", LONG))
-    sparse = read_trials(table(folder / "sparse.csv", sparse_skill, policy=f'"{policy}"', seed=1))
-    (family,), _ = comparable_families(type(dense).concatenate([dense, sparse]))
+    dense = table(folder / "dense.csv", LONG)
+    sparse = table(folder / "sparse.csv", sparse_skill, policy=f'"{policy}"', seed=1)
+    (family,), _ = comparable_families(read_trials([dense, sparse]))
     return find_law(family, chips.b200, FAST)
 
 
@@ -60,10 +60,10 @@ def test_a_target_that_is_never_reached_costs_infinitely_much():
 
 
 def test_what_was_measured_is_not_projected(tmp_path):
-    dense = read_trials(table(tmp_path / "dense.csv", LONG))
-    sparse = read_trials(table(tmp_path / "sparse.csv", LONG, policy='"topk(256)"', seed=1))
-    both = type(dense).concatenate([dense, sparse])
-    for trials, projected in ((dense, ["", "block top-k 16×16"]), (both, [""])):
+    dense = table(tmp_path / "dense.csv", LONG)
+    sparse = table(tmp_path / "sparse.csv", LONG, policy='"topk(256)"', seed=1)
+    both = read_trials([dense, sparse])
+    for trials, projected in ((read_trials(dense), ["", "block top-k 16×16"]), (both, [""])):
         found = find_results(trials, [chips.b200], FAST, project=BlockTopK(16, 16))
         assert [law.projected_policy for law in found.laws] == projected
         assert any("is not projected" in reason for reason in found.skipped) == (trials is both)

@@ -238,7 +238,7 @@ def test_output_and_files_are_limited(confined):
     assert "Too many open files" in outcome.message
 
 
-def test_a_missing_sandbox_is_refused_with_the_mend(monkeypatch):
+def test_a_missing_sandbox_is_refused_with_what_to_do(monkeypatch):
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
     unavailable.cache_clear()
     try:

@@ -18,8 +18,9 @@ from kinetics_jax.report.figures.style import (
     log_axis,
     visible_costs,
 )
-from kinetics_jax.report.groups import Group, leading
-from kinetics_jax.scaling.law.results import Band, Law
+from kinetics_jax.report.groups import Group
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import Law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ MOST_ROWS = 60
 def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, title: str) -> Drawing:
     """One bar per law, grouped by traces; x is chip-seconds of each law's own chip."""
     laws = [law for group in groups for _, law in group.rows]
-    names = palette.by_size(tuple({b.model for law in laws for b in leading(law).bands}))
+    names = palette.by_size(tuple({b.model for law in laws for b in law.best_frontier.bands}))
     legend = 0.22 * -(-len(names) // 4)
     body = ROW * len(laws) + HEADING * len(groups)
     height = MARGINS + body + legend
@@ -86,13 +87,13 @@ _CAPTION = (
 
 
 def _span(laws: Sequence[Law]) -> tuple[float, float]:
-    shown = [visible_costs(law) for law in laws if leading(law).bands]
+    shown = [visible_costs(law) for law in laws if law.best_frontier.bands]
     edges = [cost / law.peak_flops for law in laws for cost in visible_costs(law)] if shown else []
     return (min(edges) / 1.1, max(edges) * 1.1) if edges else (0.1, 10.0)
 
 
 def _bar(axes: "Axes", y: float, law: Law, palette: Palette) -> None:
-    bands = leading(law).bands
+    bands = law.best_frontier.bands
     low, high = np.log10(axes.get_xlim())
     for i, band in enumerate(bands):
         following = bands[i + 1].start if i + 1 < len(bands) else band.end

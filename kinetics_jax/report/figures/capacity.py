@@ -4,7 +4,7 @@ import numpy as np
 
 from kinetics_jax.report import words
 from kinetics_jax.report.figures.style import Drawing, canvas, finish, heading, legend_text
-from kinetics_jax.scaling.law.results import Capacity, ShapeResults
+from kinetics_jax.scaling.law.shape_results import Capacity, ShapeResults
 
 
 def draw_capacity(shapes: ShapeResults) -> Drawing:

@@ -23,7 +23,7 @@ from kinetics_jax.report.figures.style import (
     twin_tera,
     visible_costs,
 )
-from kinetics_jax.report.groups import Group, leading
+from kinetics_jax.report.groups import Group
 from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ DOTTED, PROJECTED, DENSE = (0, (1.2, 1.0)), (0, (5, 1.5, 1.2, 1.5)), (0, (4, 2))
 def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
     """The frontiers of a group's first law; with several models, the share of resamples below."""
     law = group.first
-    lead = leading(law)
+    lead = law.best_frontier
     shares = len(law.models) > 1
     height = 5.6 if shares else 4.2
     with canvas(height) as figure:
@@ -91,7 +91,7 @@ def _gap(axes: "Axes", law: Law) -> None:
 def _projections(axes: "Axes", group: Group) -> None:
     """What the traces would cost under another policy, if it changed no answer; on the same chip only."""
     for law in _shown_projections(group):
-        lead = leading(law)
+        lead = law.best_frontier
         shown = np.where(np.nan_to_num(lead.accuracy) > 0, lead.accuracy, np.nan)
         axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=PROJECTED, zorder=6)
 

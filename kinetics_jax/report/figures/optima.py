@@ -17,7 +17,7 @@ from kinetics_jax.report.figures.style import (
     power_of_two_axis,
     visible_costs,
 )
-from kinetics_jax.report.groups import Group, leading, rule
+from kinetics_jax.report.groups import Group, rule
 from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
     None where none of them changes; ``constants`` then says it all.
     """
     law = group.first
-    lead = leading(law)
+    lead = law.best_frontier
     names = [name for name in QUANTITIES if _varies(lead, name)]
     if not names:
         return None

@@ -20,7 +20,7 @@ from kinetics_jax.report.figures.style import (
     log_axis,
     padded,
 )
-from kinetics_jax.scaling.law.results import ShapeResults
+from kinetics_jax.scaling.law.shape_results import ShapeResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

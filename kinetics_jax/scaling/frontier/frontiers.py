@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import Choice, Floats, Ints, running_best, smooth, take
-from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST, Flavour, Sharing, Walk, passes, walk
+from kinetics_jax.scaling.frontier.best_configuration import Choice, Floats, Ints, take
+from kinetics_jax.scaling.frontier.best_model import Followed, follow_best_model, running_best
+from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST, Flavour, Sharing, choose_and_score
+from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
+from kinetics_jax.scaling.statistics.smoothing import smooth
 
 SMOOTHING = 3
 """Grid points that the reference averages each model's curve over."""
@@ -112,8 +115,8 @@ def paper_frontier(
 def cost_grid(span: Study | tuple[float, float], points: int = 100) -> Floats:
     """Costs evenly spaced in their logarithm, [points], from the lowest to the highest.
 
-    A study's span goes from the cheapest configuration of its cheapest question to the dearest of its
-    dearest one, so that at the right end every choice is open.
+    A study's span goes from the cheapest configuration of its cheapest question to the most
+    expensive of its most expensive one, so that at the right end every choice is open.
 
     Raises:
         InputError: a span that is not 0 < low < high, or fewer than two points.
@@ -125,7 +128,7 @@ def cost_grid(span: Study | tuple[float, float], points: int = 100) -> Floats:
     if not 0 < low < high < np.inf or points < 2:
         raise InputError(f"a log grid needs 0 < low < high and 2 points or more, got {span}, {points}")
     grid = np.geomspace(low, high, points)
-    grid[0], grid[-1] = low, high  # exactly, so that the dearest configuration still fits
+    grid[0], grid[-1] = low, high  # exactly, so that the most expensive configuration still fits
     return grid
 
 
@@ -134,7 +137,7 @@ def model_curves(study: Study, costs: ArrayLike, *, choice: Sharing = "question"
 
     This is what ``paper_frontier`` takes.
     """
-    found = _walk(study, check_costs(costs), "paper", choice, splits=1, seed=0, smoothing=1)
+    found = _follow(study, check_costs(costs), "paper", choice, splits=1, seed=0, smoothing=1)
     return dict(zip(study.models, found.curves[0], strict=True))
 
 
@@ -143,8 +146,8 @@ def study_frontier(
 ) -> StudyFrontier:
     """The paper's frontier of a study, with the optimal trials, lengths and KV budgets along it."""
     grid = check_costs(costs)
-    found = _walk(study, grid, "paper", choice, splits=1, seed=0, smoothing=smoothing)
-    return StudyFrontier(**_fields(study, grid, found, "paper"))
+    found = _follow(study, grid, "paper", choice, splits=1, seed=0, smoothing=smoothing)
+    return frontier_of(study, grid, found, "paper")
 
 
 def held_out_frontier(
@@ -178,10 +181,10 @@ def held_out_frontier(
     """
     grid = check_costs(costs)
     if choice == "question":
-        study = study.for_halves()
-    found = _walk(study, grid, "held_out", choice, splits=splits, seed=seed, smoothing=smoothing)
+        study = for_halves(study)
+    found = _follow(study, grid, "held_out", choice, splits=splits, seed=seed, smoothing=smoothing)
     paper = study_frontier(study, grid, choice=choice, smoothing=smoothing)
-    return HeldOutFrontier(**_fields(study, grid, found, "held_out"), paper=paper)
+    return HeldOutFrontier(**vars(frontier_of(study, grid, found, "held_out")), paper=paper)
 
 
 def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
@@ -204,28 +207,29 @@ def largest_token_demand(study: Study, frontier: Frontier) -> Floats:
     return np.where(demand < 0, np.nan, demand)
 
 
-def _walk(
-    study: Study, grid: Floats, flavour: Flavour, choice: Sharing, *, splits: int, seed: int, smoothing: int
-) -> Walk:
-    even = np.full((1, len(study.questions)), 1.0 / len(study.questions))
-    found = passes(study, grid, even, flavour=flavour, choice=choice, splits=splits, seed=seed)
-    return walk(found, smoothing)
-
-
-def _fields(study: Study, grid: Floats, found: Walk, flavour: str) -> dict[str, Any]:
+def frontier_of(study: Study, costs: Floats, found: Followed, flavour: str) -> StudyFrontier:
+    """The frontier that was found for the first of the weightings."""
     share = found.model_share[0]
-    return {
-        "costs": grid,
-        "accuracy": found.accuracy[0],
-        "model": np.array(study.models, dtype=object)[share.argmax(axis=1)],
-        "reached": found.reached[0],
-        "curves": dict(zip(study.models, found.curves[0], strict=True)),
-        "flavour": flavour,
-        "spent": found.spent[0],
-        "model_share": share,
-        "models": study.models,
-        "optima": {name: values[0] for name, values in found.optima.items()},
-    }
+    return StudyFrontier(
+        costs=costs,
+        accuracy=found.accuracy[0],
+        model=np.array(study.models, dtype=object)[share.argmax(axis=1)],
+        reached=found.reached[0],
+        curves=dict(zip(study.models, found.curves[0], strict=True)),
+        flavour=flavour,
+        spent=found.spent[0],
+        model_share=share,
+        models=study.models,
+        optima={name: values[0] for name, values in found.optima.items()},
+    )
+
+
+def _follow(
+    study: Study, grid: Floats, flavour: Flavour, choice: Sharing, *, splits: int, seed: int, smoothing: int
+) -> Followed:
+    even = np.full((1, len(study.questions)), 1.0 / len(study.questions))
+    found = choose_and_score(study, grid, even, flavour=flavour, choice=choice, splits=splits, seed=seed)
+    return follow_best_model(found, smoothing)
 
 
 def check_costs(costs: ArrayLike) -> Floats:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.frontier.best_under_limit import TIE
+from kinetics_jax.scaling.frontier.best_model import TIE
 from kinetics_jax.scaling.frontier.frontiers import Frontier
 
 
@@ -62,7 +62,7 @@ def cost_ratio(worse: Frontier, better: Frontier, accuracy: float) -> float:
 
 
 def segments(frontier: Frontier) -> list[Segment]:
-    """The frontier from cheap to dear as stretches of one model each."""
+    """The frontier from cheap to expensive as stretches of one model each."""
     changes = np.flatnonzero(frontier.model[1:] != frontier.model[:-1]) + 1
     starts = [0, *changes.tolist()]
     ends = [*(changes - 1).tolist(), len(frontier.model) - 1]

@@ -1,7 +1,7 @@
 """The paper's Algorithms 1 and 2 (App. D.2) as they are printed, task by task.
 
-They are the readable meaning of what ``study`` and ``passes`` do for whole grids of costs at once, and
-are tested against them. A task's samples are held per KV budget.
+They are the readable meaning of what ``study`` and ``choose_and_score`` do for whole grids of costs at
+once, and are tested against them. A task's samples are held per KV budget.
 """
 
 from collections.abc import Callable, Mapping, Sequence

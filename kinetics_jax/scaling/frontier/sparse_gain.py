@@ -4,12 +4,12 @@ Axes: R resamples · G costs of the grid.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from kinetics_jax.scaling.frontier.best_under_limit import Floats
-from kinetics_jax.scaling.frontier.bootstrap import bootstrap_frontier
-from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
+from kinetics_jax.scaling.frontier.best_configuration import Floats
+from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
 from kinetics_jax.scaling.frontier.study import Study
 
@@ -21,6 +21,8 @@ ENOUGH = 0.95
 class Comparison:
     """Row 0 is the questions as they are, the others are resamples of them, the same for both."""
 
+    flavour: str
+    """Rule of choosing."""
     dense: Floats
     """Accuracy with dense configurations alone, [1+R, G]."""
     sparse: Floats
@@ -30,39 +32,31 @@ class Comparison:
     """Dense's cost over sparse's for ``ENOUGH`` of dense's best; 0 where sparse never does, [1+R]."""
 
 
-def compare(
-    study: Study, costs: Floats, *, flavour: Flavour, choice: Sharing, resamples: int, splits: int, seed: int
-) -> Comparison | None:
+def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Comparison | None:
     """Both frontiers over the models that have dense and sparse configurations; None where no model has.
 
     Args:
-      study: priced in the unit of ``costs``.
-      costs: limits a question, rising, [G].
-      flavour: rule of choosing.
-      choice: a configuration per question, or one for all.
-      resamples: of the questions, the same for both frontiers.
-      splits: random halves of the held-out rule.
-      seed: of resamples and splits.
+      study: of both kinds of configurations.
+      resampled: its frontier, such as a partial ``bootstrap_frontier``; the same resamples for both kinds.
     """
-    by_kind: dict[bool, set[str]] = {True: set(), False: set()}
+    models: dict[bool, set[str]] = {True: set(), False: set()}
     for setting in study.settings:
-        by_kind[setting.policy.kv_budget is None].add(setting.model)
-    if not by_kind[True] & by_kind[False]:
+        models[setting.policy.kv_budget is None].add(setting.model)
+    both = models[True] & models[False]
+    if not both:
         return None
-    both = by_kind[True] & by_kind[False]
 
-    def accuracy(dense: bool) -> Floats:
-        part = study.where(lambda s: s.model in both and (s.policy.kv_budget is None) == dense)
-        return bootstrap_frontier(
-            part, costs, flavour=flavour, choice=choice, resamples=resamples, splits=splits, seed=seed
-        ).accuracy
+    def frontier(dense: bool) -> FrontierBootstrap:
+        return resampled(study.where(lambda s: s.model in both and (s.policy.kv_budget is None) == dense))
 
-    dense, sparse = accuracy(True), accuracy(False)
+    first = frontier(True)
+    dense, sparse, costs = first.accuracy, frontier(False).accuracy, first.costs
     best = np.maximum(dense[0], sparse[0])
     counts = best > NOTHING * best.max()
     gain = 100 * (sparse - dense)[:, counts].mean(axis=1) if counts.any() else 0 * dense[:, 0]
     target = ENOUGH * dense.max(axis=1)
-    return Comparison(dense, sparse, gain, _cost(costs, dense, target) / _cost(costs, sparse, target))
+    cheaper = _cost(costs, dense, target) / _cost(costs, sparse, target)
+    return Comparison(first.frontier.flavour, dense, sparse, gain, cheaper)
 
 
 def _cost(costs: Floats, accuracy: Floats, target: Floats) -> Floats:

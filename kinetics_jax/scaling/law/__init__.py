@@ -4,7 +4,9 @@
 """
 
 from kinetics_jax.scaling.law.all_laws import find_results
-from kinetics_jax.scaling.law.one_law import LawOptions, find_law
-from kinetics_jax.scaling.law.results import Claim, Law, Results
+from kinetics_jax.scaling.law.one_law import find_law
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.result_parts import Claim
+from kinetics_jax.scaling.law.results import Law, Results
 
 __all__ = ["Claim", "Law", "LawOptions", "Results", "find_law", "find_results"]

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax._version import __version__
-from kinetics_jax.costs import Chip, price
+from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.processes.sharing import map_in_processes
-from kinetics_jax.scaling.law.one_law import LawOptions, find_law
-from kinetics_jax.scaling.law.paper_claims import claims, claims_answer
+from kinetics_jax.scaling.law.one_law import find_law
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.paper_claims import attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.results import Law, Results
-from kinetics_jax.scaling.law.sentences import answers, shape_answers
-from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.law.sentences import answers
+from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
 from kinetics_jax.scaling.traces.trials import Trials
 
@@ -84,22 +85,20 @@ def find_results(
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
-    verdicts = claims(laws, _attention_share(families, chips[0], options)) if laws else ()
+    verdicts = claims(laws, attention_share(families, chips[0], options.cost_mode)) if laws else ()
+    said = list(answers(laws))
+    if said and verdicts:  # the first answer also says what does not hold, so that nobody reads on without
+        said[0] += f" {claims_answer(verdicts)}"
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*_with_verdicts(answers(laws), claims_answer(verdicts)), *shape_answers(shapes)),
+        answers=(*said, *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
         skipped=(*skipped, *measured, *dict.fromkeys(refused)),
         settings=dict(settings or {}),
         versions=versions(),
     )
-
-
-def _with_verdicts(said: tuple[str, ...], verdicts: str) -> tuple[str, ...]:
-    """The first answer also says what does not hold, so that nobody reads on without it."""
-    return (f"{said[0]} {verdicts}", *said[1:]) if said and verdicts else said
 
 
 def versions() -> dict[str, str]:
@@ -131,23 +130,16 @@ def _find_all(
 ) -> tuple[list[Law], list[str]]:
     """Laws in the order of the tasks, and why any task has none."""
     laws, refused = [], []
-    if jobs > 1 and len(tasks) > 1:
-        with contextlib.closing(map_in_processes(_find, tasks, jobs)) as results:  # type: ignore[type-var]
-            found = list(_counted(results, len(tasks), on_progress))
-    else:
-        found = list(_counted(map(_find, tasks), len(tasks), on_progress))
-    for task, law in zip(tasks, found, strict=True):
-        if isinstance(law, Law):
-            laws.append(law)
-        else:
-            refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
+    several = min(jobs, len(tasks)) > 1
+    found = map_in_processes(_find, tasks, jobs) if several else (_find(task) for task in tasks)
+    with contextlib.closing(found):
+        for done, (task, law) in enumerate(zip(tasks, found, strict=True), 1):
+            on_progress(done, len(tasks))
+            if isinstance(law, Law):
+                laws.append(law)
+            else:
+                refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
     return laws, refused
-
-
-def _counted(found: Any, total: int, on_progress: Callable[[int, int], None]) -> Any:
-    for done, one in enumerate(found, 1):
-        on_progress(done, total)
-        yield one
 
 
 def _find(task: Task) -> Law | str:
@@ -157,27 +149,3 @@ def _find(task: Task) -> Law | str:
         return find_law(family, chip, options, project=project)
     except InputError as error:
         return str(error)
-
-
-def _attention_share(
-    families: Sequence[Family], chip: Chip, options: LawOptions
-) -> tuple[float, float] | None:
-    """Least and largest mean share of attention and search in the eFLOPs of a cell."""
-    shares = []
-    for family in families:
-        for cell in family.cells:
-            try:
-                cost = price(
-                    family.shapes[cell.model],
-                    cell.policy,
-                    cell.prompt_tokens[:, None],
-                    cell.generated_tokens,
-                    1,
-                    chip=chip,
-                    mode=options.cost_mode,
-                )
-            except InputError:  # does not fit this chip; its law says so in its place
-                continue
-            share = cost.share("attention") + cost.share("search")
-            shares.append(float(share[cell.present].mean()))
-    return (min(shares), max(shares)) if shares else None

@@ -6,26 +6,52 @@ A family counts once, on its first chip: chips share the traces.
 import itertools
 from collections.abc import Sequence
 
-from kinetics_jax.scaling.law.results import Claim, Law
-from kinetics_jax.scaling.law.sentences import best_frontier, main_bands, source_name
+from kinetics_jax.costs import Chip, price
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling.law.choices import main_bands, source_name
+from kinetics_jax.scaling.law.result_parts import Claim
+from kinetics_jax.scaling.law.results import Law
+from kinetics_jax.scaling.traces.comparable import Family
 
 
-def claims(laws: Sequence[Law], attention_share: tuple[float, float] | None) -> tuple[Claim, ...]:
+def claims(laws: Sequence[Law], share: tuple[float, float] | None) -> tuple[Claim, ...]:
     """Every claim that is looked at.
 
     Args:
       laws: all laws found.
-      attention_share: least and largest mean share of attention in the eFLOPs of a cell, if known.
+      share: ``attention_share``, if known.
     """
     first = {(x.dataset, x.source): x for x in reversed(laws) if not x.projected_policy}
     real = [law for law in laws if law in first.values()]
     return (
-        _attention_claim(attention_share),
+        _attention_claim(share),
         _size_claim(real),
         _token_claim(real),
         _bias_claim(real),
         _sparse_claim(real),
     )
+
+
+def attention_share(families: Sequence[Family], chip: Chip, mode: str) -> tuple[float, float] | None:
+    """Least and largest mean share of attention and search in the eFLOPs of a cell."""
+    shares = []
+    for family in families:
+        for cell in family.cells:
+            try:
+                cost = price(
+                    family.shapes[cell.model],
+                    cell.policy,
+                    cell.prompt_tokens[:, None],
+                    cell.generated_tokens,
+                    1,
+                    chip=chip,
+                    mode=mode,
+                )
+            except InputError:  # does not fit this chip; its law says so in its place
+                continue
+            share = cost.share("attention") + cost.share("search")
+            shares.append(float(share[cell.present].mean()))
+    return (min(shares), max(shares)) if shares else None
 
 
 def claims_answer(found: Sequence[Claim]) -> str:
@@ -68,7 +94,7 @@ def _size_claim(laws: Sequence[Law]) -> Claim:
     for law in laws:
         if len(set(law.sizes)) < 2:
             continue
-        bands = main_bands(best_frontier(law).bands)
+        bands = main_bands(law.best_frontier.bands)
         sizes = [law.sizes[law.models.index(band.model)] for band in bands]
         rising = all(a <= b for a, b in itertools.pairwise(sizes)) and len(set(sizes)) > 1
         rise += rising
@@ -95,7 +121,7 @@ def _token_claim(laws: Sequence[Law]) -> Claim:
     claim = "optimal tokens grow as cost^0.80 (1.74× per doubling; Qwen3-8B, AIME24, sparse, Fig. 7)"
     known = []
     for law in laws:
-        fits = best_frontier(law).fits
+        fits = law.best_frontier.fits
         fit, miss = fits.get("tokens.b"), fits.get("tokens.miss")
         if fit and miss and miss.value < 0.5 and fit.low is not None and fit.high is not None:
             known.append((fit.value, fit.low <= 0.80 <= fit.high))

@@ -1,89 +1,19 @@
 """Results as data: what a law run found, ready for law.json, tables, figures and words.
 
-Nothing here computes; ``law.py`` and ``shapes.py`` fill these in and ``kinetics_jax.report`` draws them.
+Nothing here computes; ``one_law`` fills these in and ``kinetics_jax.report`` draws them.
 Axes: G costs of the grid · M models. NaN stands for "nothing fits this cost" and becomes null in JSON.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.statistics.intervals import Estimate
 
-from kinetics_jax.shapes import ModelConfig
-
-Floats = NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its unit and, where it was estimated from questions, its interval."""
-
-    value: float
-    unit: str
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.95
-    """Coverage of [low, high]."""
-    note: str = ""
-    """What to know before trusting it; empty where there is nothing."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CellSummary:
-    """One group of i.i.d. trials that went into a law."""
-
-    source: str
-    model: str
-    policy: str
-    variant: str
-    max_tokens: int | None
-    questions: int
-    samples: int
-    accuracy: float
-    mean_tokens: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class SparseGain:
-    """What sparse attention gives over dense at equal cost, both chosen by one rule."""
-
-    flavour: str
-    dense: Floats
-    """Accuracy with dense configurations alone, [G]."""
-    sparse: Floats
-    """The same of sparse ones."""
-    gain: Estimate
-    """Points of accuracy, mean over the costs at which either solves something."""
-    cheaper: Estimate
-    """Dense's cost over sparse's for 95 % of the best that dense solves; 0: sparse never does."""
-
-
-class Claim(NamedTuple):
-    """One of the paper's claims, set against traces."""
-
-    short: str
-    """In a few words."""
-    claim: str
-    finding: str
-    verdict: str
-    """``holds``, ``mixed``, ``fails`` or ``untested``."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Band:
-    """A stretch of cost over which one model is the best choice."""
-
-    model: str
-    start: float
-    """Cost in eFLOPs per question at which it takes over."""
-    end: float
-    """Cost at which the next one does, or the end of the grid."""
-    start_accuracy: float
-    end_accuracy: float
-    support: float
-    """Mean share of bootstrap resamples in which this model is chosen there, in [0, 1]."""
+TERA = 1e12
+"""eFLOPs of a tera-eFLOP, the unit that laws are fitted in, as the paper's are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,6 +88,11 @@ class Law:
     """What a reader must know about these traces before believing the law."""
 
     @property
+    def best_frontier(self) -> FrontierResult:
+        """The frontier to believe: held out where there is one, else the paper's."""
+        return self.frontiers.get("held_out") or self.frontiers["paper"]
+
+    @property
     def seconds(self) -> Floats:
         """The grid in chip-seconds, [G]."""
         return self.costs / self.peak_flops
@@ -166,55 +101,6 @@ class Law:
     def dollars(self) -> Floats | None:
         """The grid in US dollars, [G], or None where the chip has no public price."""
         return None if self.usd_per_hour is None else self.seconds * self.usd_per_hour / 3600
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What one copy of a model needs and holds on one chip."""
-
-    chip: str
-    model: str
-    num_chips: int
-    """Chips per copy; 0 where it does not fit any scale-up domain."""
-    batch: int
-    """Sequences of ``context`` tokens whose KV fits beside the weights."""
-    context: int
-    weight_gb: float
-    kv_gb_per_sequence: float
-    dense_seconds: float
-    """Chip-seconds of one dense sample of that context."""
-    sparse_seconds: float
-    """The same with block top-k of budget 1,024."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ShapeResults:
-    """What follows from shapes and chips alone: no trace, no accuracy."""
-
-    intensity: float
-    """The paper's I, FLOP/byte, that Φ and the contours are drawn for."""
-    chip: str
-    """Chip that ``intensity`` is of."""
-    models: tuple[ModelConfig, ...]
-    phi_lengths: Floats
-    """Generated tokens at which Φ is given, [n]."""
-    phi: Floats
-    """Attention's eFLOPs over the weights', [M, n]."""
-    overtakes: Floats
-    """Generated tokens at which attention equals the weights (Φ = 1), [M]."""
-    tenfold: Floats
-    """Generated tokens at which Φ = 10, [M]."""
-    kv_gib_per_32k: Floats
-    """KV cache of 32,768 BF16 tokens in GiB, [M]."""
-    kv_trend: Mapping[str, Estimate]
-    """Exponent and per-doubling factor of KV size against parameters, by fit space and family."""
-    kv_fit: tuple[float, float]
-    """(a, b) of KV GiB = a·(billion parameters)^b, dense Qwen3, least squares in linear space."""
-    iso_flops: Mapping[float, Floats]
-    """Constant FLOPs → tokens per model, [M]."""
-    iso_eflops: Mapping[float, Floats]
-    """Constant attention eFLOPs → tokens per model, [M] (Fig. 6c's closed form)."""
-    capacity: tuple[Capacity, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

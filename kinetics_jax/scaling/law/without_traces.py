@@ -1,6 +1,6 @@
 """What needs no traces: Φ, KV trend, iso-cost contours, and what fits on which chip.
 
-Axes: M models. Everything follows from shapes (``kinetics_jax.spec``) and chips (``kinetics_jax.costs``).
+Axes: M models. Everything follows from shapes (``kinetics_jax.shapes``) and chips (``kinetics_jax.costs``).
 """
 
 import dataclasses
@@ -17,8 +17,9 @@ from kinetics_jax.costs.laws import (
 )
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense
-from kinetics_jax.scaling.law.results import Capacity, Estimate, ShapeResults
+from kinetics_jax.scaling.law.shape_results import Capacity, ShapeResults
 from kinetics_jax.scaling.statistics.fits import fit_power_law
+from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.shapes import ModelConfig, presets
 
 QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b"))
@@ -100,3 +101,27 @@ def _capacity(chip: Chip, model: ModelConfig) -> Capacity:
     return dataclasses.replace(
         row, num_chips=num_chips, batch=int(batch), dense_seconds=dense, sparse_seconds=sparse
     )
+
+
+def shape_answers(shapes: ShapeResults) -> tuple[str, ...]:
+    """What shapes alone say, in words: where attention overtakes, how KV grows, what sparsity saves."""
+    small, large = int(np.argmax(shapes.phi[:, -1])), int(np.argmin(shapes.phi[:, -1]))
+    linear, log = (shapes.kv_trend[f"Qwen3, {space}"].value for space in ("linear", "log"))
+    said = [
+        f"With the paper's I = {shapes.intensity:.4g} FLOP/byte ({shapes.chip}), attention costs as "
+        f"much as the weights after {shapes.overtakes[small]:,.0f} generated tokens "
+        f"({shapes.models[small].name}) to {shapes.overtakes[large]:,.0f} "
+        f"({shapes.models[large].name}); KV per token grows {linear:.2f}× per doubling of parameters by "
+        f"the paper's fit, {log:.2f}× by log–log."
+    ]
+    for chip in dict.fromkeys(row.chip for row in shapes.capacity):
+        rows = [row for row in shapes.capacity if row.chip == chip and row.num_chips]
+        if rows:
+            gains = {row.model: row.dense_seconds / row.sparse_seconds for row in rows}
+            most, least = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
+            said.append(
+                f"On {chip}, block top-k of budget 1,024 would cut a {rows[0].context:,}-token sample's "
+                f"modelled cost {gains[most]:.1f}× ({most}) to {gains[least]:.1f}× ({least}), weight "
+                "reads at the batch that fits included."
+            )
+    return tuple(said)

@@ -7,15 +7,19 @@ from kinetics_jax.scaling.statistics.fits import (
     fit_exponentiated_power_law,
     fit_power_law,
 )
+from kinetics_jax.scaling.statistics.intervals import Interval, bootstrap_weights, interval
 from kinetics_jax.scaling.statistics.pass_at_k import BetaBinomial, fit_beta_binomial, pass_at_k
 
 __all__ = [
     "BetaBinomial",
     "ExponentiatedPowerLaw",
+    "Interval",
     "PowerLaw",
+    "bootstrap_weights",
     "extrapolation_error",
     "fit_beta_binomial",
     "fit_exponentiated_power_law",
     "fit_power_law",
+    "interval",
     "pass_at_k",
 ]

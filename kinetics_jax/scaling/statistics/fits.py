@@ -227,7 +227,7 @@ def fit_exponentiated_power_law(
 
 @dataclasses.dataclass(frozen=True)
 class Extrapolation:
-    """How well a law fitted to the cheap part predicts the dear part."""
+    """How well a law fitted to the cheap part predicts the expensive part."""
 
     boundary: float
     """Largest x that was fitted."""

@@ -44,6 +44,19 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     return -np.expm1(log_failure)
 
 
+def pass_at_k_table(
+    count_q: NDArray[np.int64], solved_qc: NDArray[np.int64], trials_c: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """``pass_at_k`` of C configurations on Q questions, looked up in one table a distinct count: [Q, C]."""
+    coverage_qc = np.empty(solved_qc.shape)
+    distinct, column_c = np.unique(trials_c, return_inverse=True)
+    for count in np.unique(count_q):
+        table = pass_at_k(count, np.arange(count + 1)[:, None], distinct)
+        rows = count_q == count
+        coverage_qc[rows] = table[solved_qc[rows], column_c]
+    return coverage_qc
+
+
 @dataclasses.dataclass(frozen=True)
 class BetaBinomial:
     """Solve rates of questions as a Beta(alpha, beta) distribution, to extend pass@k beyond n.

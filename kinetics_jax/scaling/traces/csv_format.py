@@ -1,4 +1,4 @@
-"""A trials CSV: from lines to rows.
+"""A trials CSV: from lines to rows, and from a table to lines.
 
 What programs and spreadsheets write in their own ways and cannot be mistaken is read (TRUE, 1.0, spaces,
 quotes); what could mean two things (1,500, yes, semicolons and decimal commas) is refused.
@@ -6,21 +6,25 @@ quotes); what could mean two things (1,500, yes, semicolons and decimal commas) 
 
 import csv
 import itertools
+import json
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Dense, Policy, policy_from_stored
+from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_dict
 from kinetics_jax.records.stored import MAX_COUNT, read_object
-from kinetics_jax.scaling.traces.json_formats import Rows
-from kinetics_jax.scaling.traces.spreadsheet_text import from_cell
+from kinetics_jax.scaling.traces.rows import Row, Rows
+from kinetics_jax.scaling.traces.spreadsheet_text import from_cell, to_cell
 from kinetics_jax.scaling.traces.text_lines import Lines
-from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP
+from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP, Trials
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
+_WRITTEN = (
+    "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
+)
 _COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "shape")
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
@@ -40,26 +44,52 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
     policies: dict[str, Policy] = {"": Dense()}
     for cells in table:
         if len(cells) != width:
-            raise lines.error(f"{len(cells)} fields where the header has {width}", lines.mend())
-        row = _Row({name: cell.strip() for name, cell in zip(header, cells, strict=True)}, lines)
-        text = row.get("policy")
+            raise lines.error(f"{len(cells)} fields where the header has {width}", lines.advice())
+        fields = _Fields({name: cell.strip() for name, cell in zip(header, cells, strict=True)}, lines)
+        text = fields.get("policy")
         if text not in policies:
-            policies[text] = row.parse("policy", policy_from_stored)
-        rows.add(
-            lines,
-            source=row.get("source") or stem,
-            model=row.name("model"),
+            policies[text] = fields.parse("policy", policy_from_stored)
+        row = Row(
+            source=fields.get("source") or stem,
+            model=fields.name("model"),
+            dataset=fields.name("dataset"),
+            problem_id=fields.name("problem_id"),
+            trial=fields.get("trial"),
             policy=policies[text],
-            dataset=row.name("dataset"),
-            problem_id=row.name("problem_id"),
-            trial=row.get("trial"),
-            prompt_tokens=row.optional("prompt_tokens", _count, math.nan),
-            generated_tokens=row.parse("gen_tokens", _count),
-            correct=row.parse("correct", _boolean),
-            max_tokens=row.optional("max_tokens", _positive_count, UNKNOWN_CAP),
-            temperature=row.optional("temperature", _non_negative, math.nan),
-            shape=row.optional("shape", _object, None),
+            prompt_tokens=fields.optional("prompt_tokens", _count, math.nan),
+            generated_tokens=fields.parse("gen_tokens", _count),
+            correct=fields.parse("correct", _boolean),
+            max_tokens=fields.optional("max_tokens", _positive_count, UNKNOWN_CAP),
+            temperature=fields.optional("temperature", _non_negative, math.nan),
+            shape=fields.optional("shape", _object, None),
         )
+        rows.add(lines, row)
+
+
+def write_csv(trials: Trials, stream: TextIO) -> None:
+    """Write a table as ``read_csv`` reads it; no text of it is a formula to a spreadsheet."""
+    policies = [to_cell(policy_text(policy)) for policy in trials.policies]
+    shapes = {model: json.dumps(shape) for model, shape in trials.shapes.items()}
+    names = (trials.source, trials.model, trials.dataset, trials.problem_id, trials.trial)
+    columns = (
+        *([to_cell(text) for text in column] for column in names),
+        trials.generated_tokens.tolist(),
+        trials.correct.astype(int).tolist(),
+        ["" if cap == UNKNOWN_CAP else cap for cap in trials.max_tokens.tolist()],
+        ["" if math.isnan(value) else f"{value:g}" for value in trials.temperature],
+        ["" if math.isnan(tokens) else int(tokens) for tokens in trials.prompt_tokens],
+        [policies[i] for i in trials.policy],
+        *([[shapes.get(model, "") for model in trials.model]] if shapes else []),
+    )
+    stream.write(f"{_WRITTEN},shape\n" if shapes else f"{_WRITTEN}\n")
+    csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
+
+
+def policy_text(policy: Policy) -> str:
+    """The policy as ``policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
+    fields = policy_to_dict(policy)
+    name = fields.pop("name")
+    return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
 
 
 def _check_header(header: list[str], lines: Lines) -> None:
@@ -93,7 +123,7 @@ def _csv_rows(first: str, lines: Lines) -> Iterator[list[str]]:
             where = f"not CSV ({error})"
             if begin < lines.number:  # a quote that nothing closes swallows what follows
                 where += f" in the row that begins on line {begin}"
-            raise lines.error(where, lines.mend()) from None
+            raise lines.error(where, lines.advice()) from None
         end = lines.number
         if not any(cell.strip() for cell in cells):
             continue
@@ -106,7 +136,7 @@ def _csv_rows(first: str, lines: Lines) -> Iterator[list[str]]:
         yield cells
 
 
-class _Row:
+class _Fields:
     """The fields of one CSV row, with errors that name the column."""
 
     def __init__(self, fields: dict[str, str], lines: Lines) -> None:
@@ -124,7 +154,7 @@ class _Row:
         try:
             return parser(self._fields[column])
         except InputError as error:
-            raise self._lines.error(f"{column}: {error}", self._lines.mend()) from None
+            raise self._lines.error(f"{column}: {error}", self._lines.advice()) from None
 
     def optional(self, column: str, parser: Callable[[str], Any], unknown: Any) -> Any:
         return self.parse(column, parser) if self._fields.get(column) else unknown

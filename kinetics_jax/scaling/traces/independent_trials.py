@@ -87,16 +87,8 @@ def group_cells(trials: Trials) -> list[Cell]:
     caps = [None if cap == UNKNOWN_CAP else cap for cap in trials.max_tokens.tolist()]
     temperatures = [None if math.isnan(t) else t for t in trials.temperature.tolist()]
     rows_of: dict[tuple[Any, ...], list[int]] = {}
-    keys = zip(
-        trials.dataset,
-        trials.source,
-        trials.model,
-        trials.policy.tolist(),
-        caps,
-        trials.variant,
-        temperatures,
-        strict=True,
-    )
+    texts = (trials.dataset, trials.source, trials.model)
+    keys = zip(*texts, trials.policy.tolist(), caps, trials.variant, temperatures, strict=True)
     for row, key in enumerate(keys):
         rows_of.setdefault(key, []).append(row)
     cells = [_cell(trials, key, rows) for key, rows in rows_of.items()]
@@ -105,17 +97,9 @@ def group_cells(trials: Trials) -> list[Cell]:
 
 def _order(cell: Cell) -> tuple[Any, ...]:
     budget = None if isinstance(cell.policy, UnknownPolicy) else cell.policy.kv_budget
-    return (
-        cell.dataset,
-        cell.source,
-        cell.model,
-        budget is not None,
-        budget or 0,
-        cell.policy.label,
-        cell.max_tokens or 0,
-        cell.variant,
-        cell.temperature or 0.0,
-    )
+    policy = (budget is not None, budget or 0, cell.policy.label)
+    rest = (cell.max_tokens or 0, cell.variant, cell.temperature or 0.0)
+    return (cell.dataset, cell.source, cell.model, *policy, *rest)
 
 
 def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:

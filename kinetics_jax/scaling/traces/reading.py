@@ -1,7 +1,7 @@
 """Read trials from files of any of three formats, told apart by what is in them.
 
-Whatever is wrong with a file is an InputError of one line that opens with FILE:LINE and ends with the
-mend. Files are read line by line and hashed on the way, so junk fails at its first line.
+Whatever is wrong with a file is an InputError of one line that opens with FILE:LINE and ends with how to
+fix it. Files are read line by line and hashed on the way, so junk fails at its first line.
 """
 
 import json
@@ -11,8 +11,10 @@ from typing import Any
 
 from kinetics_jax.checks import shown
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.traces import csv_format as trials_csv
-from kinetics_jax.scaling.traces import json_formats as formats
+from kinetics_jax.scaling.traces.csv_format import read_csv
+from kinetics_jax.scaling.traces.published_format import read_published
+from kinetics_jax.scaling.traces.record_format import read_records
+from kinetics_jax.scaling.traces.rows import Rows
 from kinetics_jax.scaling.traces.text_lines import KINDS, Lines
 from kinetics_jax.scaling.traces.trials import InputFile, Trials
 
@@ -28,8 +30,8 @@ def read_trials(
 ) -> Trials:
     """Every finished sample in the files, as one table.
 
-    Three formats, UTF-8, plain or gzipped: sample records (JSON Lines, ``spec.SampleRecord``), a trials CSV
-    (columns model, dataset, problem_id, trial, gen_tokens, correct; optionally source, max_tokens,
+    Three formats, UTF-8, plain or gzipped: sample records (JSON Lines, ``records.SampleRecord``), a trials
+    CSV (columns model, dataset, problem_id, trial, gen_tokens, correct; optionally source, max_tokens,
     temperature, prompt_tokens, policy) and the published Kinetics generations (JSON Lines whose first
     line is metadata). A byte-order mark, blank lines and either system's line ends do not matter.
 
@@ -42,7 +44,7 @@ def read_trials(
 
     Raises:
         InputError: a missing or empty file, a format that is none of the three, a torn last line, a
-            bad value, or a sample that is there twice. The text is ``FILE:LINE: what. mend``.
+            bad value, or a sample that is there twice. The text is ``FILE:LINE: what. How to fix it``.
     """
     files = [paths] if isinstance(paths, str | os.PathLike) else paths
     if not isinstance(files, Iterable) or isinstance(files, bytes):
@@ -54,16 +56,14 @@ def read_trials(
         raise InputError(f"paths: {shown(wrong[0])} is no path of a file")
     if tokenizer is not None and not callable(getattr(tokenizer, "encode", None)):
         raise InputError(f"tokenizer={shown(tokenizer)} must have a method encode(text)")
-    rows = formats.Rows()
+    rows = Rows()
     inputs = []
     for rows.file, path in enumerate(files):
         inputs.append(_read_file(os.fspath(path), rows, model, dataset, tokenizer))
     return rows.to_trials(inputs)
 
 
-def _read_file(
-    path: str, rows: formats.Rows, model: str | None, dataset: str | None, tokenizer: Any
-) -> InputFile:
+def _read_file(path: str, rows: Rows, model: str | None, dataset: str | None, tokenizer: Any) -> InputFile:
     before = len(rows)
     with Lines(path) as lines:
         first = lines.first()
@@ -71,16 +71,16 @@ def _read_file(
             fields = _json_object(first, lines)
             if any(name.startswith("attn_") for name in fields) and "problem_id" not in fields:
                 kind = "kinetics"
-                formats.read_kinetics(lines, fields, rows, model, dataset, tokenizer)
+                read_published(lines, fields, rows, model, dataset, tokenizer)
             elif "problem_id" in fields:
                 kind = "records"
-                formats.read_records(first, lines, rows)
+                read_records(first, lines, rows)
             else:
                 keys = ", ".join(list(fields)[:6])
                 raise lines.error(f"a JSON object with {keys or 'no fields'}", f"expected {KINDS}")
         else:
             kind = "csv"
-            trials_csv.read_csv(first, lines, rows)
+            read_csv(first, lines, rows)
         if len(rows) == before:
             raise lines.error("no sample follows the first line", "is the run still empty?")
         return InputFile(path, lines.sha256(), kind, len(rows) - before)
@@ -90,7 +90,7 @@ def _json_object(text: str, lines: Lines) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):  # not JSON, too many digits, or nested too deeply
-        raise lines.error("opens like JSON but is not a whole JSON object", lines.mend()) from None
+        raise lines.error("opens like JSON but is not a whole JSON object", lines.advice()) from None
     if not isinstance(fields, dict):
         raise lines.error("not a JSON object", f"expected {KINDS}")
     return fields

@@ -67,10 +67,10 @@ class Lines:
     def first(self) -> str:
         """The first line that is not blank."""
         begin = self._first_bytes()
-        for signature, what, mend in _FORMATS:
+        for signature, what, advice in _FORMATS:
             if begin.startswith(signature):
                 self.number = 1
-                raise self.error(what, mend)
+                raise self.error(what, advice)
         for line in self._read(FIRST_LINE_BYTES):
             if line.strip():
                 return line
@@ -114,15 +114,15 @@ class Lines:
         except OSError as error:
             raise self.error(error.strerror or "cannot be read", "give a readable file") from None
 
-    def error(self, what: str, mend: str) -> InputError:
+    def error(self, what: str, advice: str) -> InputError:
         """An error at the line last given out."""
-        return InputError(f"{self.path}:{self.number}: {what}. {mend[:1].upper()}{mend[1:]}")
+        return InputError(f"{self.path}:{self.number}: {what}. {advice[:1].upper()}{advice[1:]}")
 
-    def mend(self) -> str:
+    def advice(self) -> str:
         """What to do about a record that is not whole."""
         if self.torn:
             return "the last line is torn: delete it, or resume the run, which writes it anew"
-        return "mend or delete the line"
+        return "correct or delete the line"
 
     def sha256(self) -> str:
         """SHA-256 of the whole file, once all lines are read."""

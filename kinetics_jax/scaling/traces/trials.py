@@ -1,18 +1,15 @@
 """The trials table: one row a finished sample, in columns, from whichever engine and format."""
 
-import csv
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy, policy_to_dict
-from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
+from kinetics_jax.policies import Policy
 from kinetics_jax.shapes import ModelConfig, presets
 
 UNKNOWN_CAP = -1
@@ -87,26 +84,6 @@ class Trials:
         """The rows of a boolean mask or an index array."""
         return dataclasses.replace(self, **{name: getattr(self, name)[keep] for name in COLUMNS})
 
-    @staticmethod
-    def concatenate(parts: Sequence["Trials"]) -> "Trials":
-        """All rows of several tables, in order. Policies that are equal become one."""
-        if not parts:
-            raise InputError("no trials to put together: give at least one table")
-        policies = tuple(dict.fromkeys(policy for part in parts for policy in part.policies))
-        columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS}
-        columns["policy"] = np.concatenate([_recode(part, policies) for part in parts])
-        before = np.cumsum([0, *(len(part.inputs) for part in parts[:-1])])
-        columns["file"] = np.concatenate(
-            [part.file + start for part, start in zip(parts, before, strict=True)]
-        )
-        inputs = tuple(file for part in parts for file in part.inputs)
-        shapes: dict[str, Mapping[str, Any]] = {}
-        for part in parts:
-            for model, shape in part.shapes.items():
-                if shapes.setdefault(model, shape) != shape:
-                    raise InputError(f"two shapes are called {model}; rename one of the models")
-        return Trials(**columns, policies=policies, inputs=inputs, shapes=shapes)
-
     def with_prompt_tokens(self, default: float) -> "Trials":
         """Unknown prompt lengths filled in, so that every row can be priced.
 
@@ -123,64 +100,9 @@ class Trials:
         filled = np.where(np.isnan(filled), tokens, np.rint(filled))
         return dataclasses.replace(self, prompt_tokens=filled)
 
-    def write_csv(self, stream: TextIO) -> None:
-        """Write the table as the trials CSV that ``read_trials`` reads; no text of it is a formula."""
-        policies = [to_cell(policy_text(policy)) for policy in self.policies]
-        shapes = {model: json.dumps(shape) for model, shape in self.shapes.items()}
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            [
-                "source",
-                "model",
-                "dataset",
-                "problem_id",
-                "trial",
-                "gen_tokens",
-                "correct",
-                "max_tokens",
-                "temperature",
-                "prompt_tokens",
-                "policy",
-                *(["shape"] if self.shapes else []),
-            ]
-        )
-        caps = ["" if cap == UNKNOWN_CAP else cap for cap in self.max_tokens.tolist()]
-        temperatures = ["" if np.isnan(t) else f"{t:g}" for t in self.temperature]
-        prompts = ["" if np.isnan(tokens) else int(tokens) for tokens in self.prompt_tokens]
-        texts = (
-            [to_cell(text) for text in column]
-            for column in (self.source, self.model, self.dataset, self.problem_id, self.trial)
-        )
-        writer.writerows(
-            zip(
-                *texts,
-                self.generated_tokens.tolist(),
-                self.correct.astype(int).tolist(),
-                caps,
-                temperatures,
-                prompts,
-                [policies[i] for i in self.policy],
-                *([[shapes.get(model, "") for model in self.model]] if shapes else []),
-                strict=True,
-            )
-        )
-
 
 COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs", "shapes"))
 """Names of the arrays of ``Trials``."""
-
-
-def policy_text(policy: Policy) -> str:
-    """The policy as ``spec.policies.parse_policy`` reads it, such as ``topk(k=512,local=0)``."""
-    fields = policy_to_dict(policy)
-    name = fields.pop("name")
-    return f"{name}({','.join(f'{k}={v!r}' for k, v in fields.items())})" if fields else name
-
-
-def _recode(part: Trials, policies: tuple[Policy, ...]) -> NDArray[np.int64]:
-    """The policy column of ``part`` as indices into another list of policies."""
-    codes = np.array([policies.index(policy) for policy in part.policies], dtype=np.int64)
-    return codes[part.policy]
 
 
 def _fill_with_group_mean(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def benchmark(
         max_tokens: default cap on generated tokens.
 
     Raises:
-        InputError: the problems cannot be read; the text says where and how to mend it.
+        InputError: the problems cannot be read; the text says where and how to fix it.
     """
     found: Iterator[tuple[str, rows.Row]]
     if path is None:

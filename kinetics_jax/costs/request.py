@@ -13,7 +13,7 @@ from kinetics_jax.shapes import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class Request:
     """N samples of L generated tokens to a prompt of L_in tokens (any shapes that broadcast)."""
 
     model: ModelConfig

@@ -1,0 +1,146 @@
+"""What a bootstrap says of laws: the power law of an optimal quantity, and the size that is a threshold.
+
+Axes: R resamples · G costs.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kinetics_jax.errors import InputError
+from kinetics_jax.scaling.frontier.best_configuration import Floats
+from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
+from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST
+from kinetics_jax.scaling.frontier.frontiers import Frontier
+from kinetics_jax.scaling.frontier.gaps_and_thresholds import threshold_model
+from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
+from kinetics_jax.scaling.statistics.fits import Extrapolation, PowerLaw, extrapolation_error, fit_power_law
+from kinetics_jax.scaling.statistics.intervals import Interval, interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """The model size up to which growing the model is the better buy."""
+
+    model: str
+    """From the questions as they are."""
+    params: float
+    interval: Interval
+    """Of the parameters."""
+    share: Mapping[str, float]
+    """Share of resamples that name each model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitInterval:
+    """A power law fitted to the frontier of every resample."""
+
+    law: PowerLaw
+    """From the questions as they are."""
+    a: Interval
+    b: Interval
+    per_doubling: Interval
+    extrapolation: Extrapolation | None
+    """Error beyond the cheaper 60 % of the points; None with fewer than 5 points."""
+    failed: int
+    """Resamples that no law could be fitted to, or that do not determine one."""
+
+
+def size_threshold(boot: FrontierBootstrap, params: Mapping[str, float], level: float = 0.95) -> Threshold:
+    """The size at which growing the model stops being the better buy, with its interval.
+
+    Args:
+        boot: frontiers of several models.
+        params: parameters of each model.
+        level: of the interval.
+
+    Raises:
+        InputError: a model without parameters.
+    """
+    if missing := [name for name in boot.models if name not in params]:
+        raise InputError(f"no parameter count for {missing[0]}: give one for every model")
+    names = np.array(boot.models, dtype=object)
+    found = [
+        threshold_model(Frontier(boot.costs, accuracy, names[model], model, {}, "bootstrap"))
+        for accuracy, model in zip(boot.accuracy, boot.model, strict=True)
+    ]
+    share = {name: found[1:].count(name) / (len(found) - 1) for name in boot.models}
+    sizes = np.array([params[name] for name in found[1:]])
+    return Threshold(found[0], params[found[0]], interval(sizes, level), share)
+
+
+def saturation_cost(boot: FrontierBootstrap) -> float:
+    """The cost from which more buys nothing: accuracy is within 0.1 % of its maximum."""
+    accuracy = boot.accuracy[0]
+    return float(boot.costs[np.argmax(accuracy >= accuracy.max() * (1 - NEAR_BEST))])
+
+
+def fit_optimum(
+    boot: FrontierBootstrap,
+    quantity: str = "tokens",
+    *,
+    span: tuple[float, float] | None = None,
+    level: float = 0.95,
+    train_share: float = 0.6,
+    **how: Any,
+) -> FitInterval:
+    """A power law of an optimal quantity against cost, refitted on every resample.
+
+    Args:
+        boot: the frontier of every resample.
+        quantity: one of ``choose_and_score.QUANTITIES``, or ``accuracy``.
+        span: costs that are fitted, ends included; None: up to ``saturation_cost``, since beyond
+            it the optimum stands still whatever the law.
+        level: of the intervals.
+        train_share: share of the points that the extrapolation is made from.
+        **how: ``offset`` and ``space`` of ``fit_power_law``.
+
+    Raises:
+        InputError: the frontier has too few points for a law.
+    """
+    rows = _quantity({**boot.optima, "accuracy": boot.accuracy}, quantity)
+    low, high = span or (0.0, saturation_cost(boot))
+    inside = (boot.costs >= low) & (boot.costs <= high)
+    costs, rows = boot.costs[inside], rows[:, inside]
+    x, y = _known(costs, rows[0])
+    law = fit_power_law(x, y, **how)
+    a, b = _fit_rows(costs, rows[1:], how)
+    if not b.size:
+        raise InputError(f"no resample determines a law of {quantity}: fix the offset")
+    ahead = None
+    if len(x) >= 5 and (y != 0).all():
+        ahead = extrapolation_error(x, y, lambda u, v: fit_power_law(u, v, **how), train_share)
+    return FitInterval(
+        law, interval(a, level), interval(b, level), interval(2.0**b, level), ahead, len(rows) - 1 - len(b)
+    )
+
+
+def _quantity(optima: Mapping[str, Floats], name: str) -> Floats:
+    try:
+        return optima[name]
+    except KeyError:
+        raise InputError(f"quantity {name!r} must be one of {', '.join(optima)}") from None
+
+
+def _known(costs: Floats, row: Floats) -> tuple[Floats, Floats]:
+    known = np.isfinite(row)
+    return costs[known], row[known]
+
+
+def _fit_rows(costs: Floats, rows: Floats, how: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """(a, b) of the rows that determine a law; the paper's kind of fit is done for all rows at once."""
+    if how.get("space", "linear") == "linear" and how.get("offset", 0.0) != "free":
+        a, b = fit_power_laws(costs, rows, how.get("offset", 0.0))
+        return a[np.isfinite(b)], b[np.isfinite(b)]
+    laws = [law for law in (_fit_row(costs, row, how) for row in rows) if law is not None]
+    return np.array([law.a for law in laws]), np.array([law.b for law in laws])
+
+
+def _fit_row(costs: Floats, row: Floats, how: Mapping[str, Any]) -> PowerLaw | None:
+    try:
+        law = fit_power_law(*_known(costs, row), **how)
+    except InputError:  # too few costs at which anything fits: counted as failed
+        return None
+    return law if law.identifiable else None

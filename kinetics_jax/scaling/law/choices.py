@@ -1,0 +1,58 @@
+"""What a law says to choose, before it is put into words: the model for a cost, and where it settles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinetics_jax.scaling.law.result_parts import Band
+from kinetics_jax.scaling.law.results import Law
+
+
+def main_bands(bands: Sequence[Band]) -> list[Band]:
+    """Bands wider than a few percent of the whole range; neighbours of one model are joined."""
+    if not bands:
+        return []
+    whole = np.log(bands[-1].end / bands[0].start) or 1.0
+    wide = [b for b in bands if np.log(b.end / b.start) >= 0.04 * whole] or [max(bands, key=_width)]
+    joined = [wide[0]]
+    for band in wide[1:]:
+        last = joined[-1]
+        if band.model == last.model:
+            joined[-1] = Band(
+                model=last.model,
+                start=last.start,
+                end=band.end,
+                start_accuracy=last.start_accuracy,
+                end_accuracy=band.end_accuracy,
+                support=min(last.support, band.support),
+            )
+        else:
+            joined.append(band)
+    return joined
+
+
+def _width(band: Band) -> float:
+    return float(np.log(band.end / band.start))
+
+
+def source_name(law: Law) -> str:
+    """The source of a law without its folder and version."""
+    return law.source.split("@")[0].split("/")[-1]
+
+
+def seconds(value: float) -> str:
+    """Chip-seconds for a person: two significant digits."""
+    return f"{value:.2g} s" if value >= 0.01 else f"{value * 1e3:.2g} ms"
+
+
+def settled(law: Law) -> int:
+    """First grid index from which accuracy stays within half a point of where it ends."""
+    accuracy = law.best_frontier.accuracy
+    away = np.flatnonzero(np.abs(accuracy - accuracy[-1]) > 0.005)
+    return int(away[-1]) + 1 if away.size else 0
+
+
+def cost_to_reach(law: Law, accuracy: float) -> float:
+    """Least cost of the grid at which the frontier reaches an accuracy; inf where it never does."""
+    reached = np.flatnonzero(law.best_frontier.accuracy >= accuracy)
+    return float(law.costs[reached[0]]) if reached.size else float("inf")
