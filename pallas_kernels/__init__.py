@@ -1,5 +1,6 @@
 """Pallas kernels for block-top-k sparse decode attention. Knows nothing of models, policies or flags."""
 
+from pallas_kernels._back_ends import register_back_end
 from pallas_kernels.errors import (
     ArgumentError,
     KernelError,
@@ -10,14 +11,14 @@ from pallas_kernels.errors import (
     UnsupportedError,
 )
 from pallas_kernels.explain import Explanation, explain
-from pallas_kernels.kv_append.api import Appended, kv_append
-from pallas_kernels.linear.api import linear
-from pallas_kernels.look_up.api import look_up
+from pallas_kernels.kv_append.api import Appended, KvAppend, kv_append
+from pallas_kernels.linear.api import Linear, linear
+from pallas_kernels.look_up.api import LookUp, look_up
 from pallas_kernels.lse import combine_partials
-from pallas_kernels.page_scores.api import page_scores
-from pallas_kernels.paged_attention.api import paged_attention
-from pallas_kernels.prefix_attention.api import prefix_attention
-from pallas_kernels.select_pages.api import select_pages
+from pallas_kernels.page_scores.api import PageScores, page_scores
+from pallas_kernels.paged_attention.api import PagedAttention, paged_attention
+from pallas_kernels.prefix_attention.api import PrefixAttention, prefix_attention
+from pallas_kernels.select_pages.api import SelectPages, select_pages
 from pallas_kernels.self_test import self_test
 from pallas_kernels.stored import BF16_BITS, narrow, widen
 
@@ -27,8 +28,15 @@ __all__ = [
     "ArgumentError",
     "Explanation",
     "KernelError",
+    "KvAppend",
     "LibtpuError",
+    "Linear",
+    "LookUp",
     "NotDifferentiableError",
+    "PageScores",
+    "PagedAttention",
+    "PrefixAttention",
+    "SelectPages",
     "SelfTestError",
     "UnknownImplementationError",
     "UnsupportedError",
@@ -41,6 +49,7 @@ __all__ = [
     "page_scores",
     "paged_attention",
     "prefix_attention",
+    "register_back_end",
     "select_pages",
     "self_test",
     "widen",

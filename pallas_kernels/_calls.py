@@ -7,20 +7,18 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
 from jax.extend.core import jaxpr_as_fun
 
 from pallas_kernels import _tpu, tuning
+from pallas_kernels._back_ends import PLATFORMS, BackEnd, ours
 from pallas_kernels.errors import UnsupportedError
 
-PLATFORMS = {"tpu": "tpu", "gpu": "cuda", "cpu": "cpu"}  # back end → what JAX calls its platform
 STRICT = "PALLAS_KERNELS_STRICT"
 """Where this environment variable is set, a kernel that cannot be traced is an error, not a fallback."""
 
@@ -38,96 +36,107 @@ def our_rules() -> Iterator[None]:
         yield
 
 
-def back_end_module(op: str, back_end: str) -> ModuleType:
-    """``pallas_kernels.<op>.<back_end>``."""
-    return importlib.import_module(f"pallas_kernels.{op}.{back_end}")
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Call:
     """Everything of a call but its arrays; hashable."""
 
     op: str
-    kernels: tuple[str, ...]
-    """The kernels that the op has; where one cannot run, XLA does."""
+    tried: tuple[BackEnd, ...]
+    """What may run it, in order."""
     differentiable: bool
-    names: tuple[str, ...]
-    """Argument names of the arrays, in order."""
-    options: tuple[tuple[str, Any], ...]
+    structure: jax.tree_util.PyTreeDef
+    """The op's typed call without its arrays."""
     refused: tuple[tuple[str, str], ...]
-    """Kernels whose check refuses the call, and its reason."""
-    named: str | None
-    """The kernel that the caller named; then no other may run."""
+    """Back ends whose check refuses the call, and its reason."""
     chip: str
     """The device kind that the call was traced for; `tuning` asks for it."""
     tuned: tuning.Overrides
 
-    def run(self, back_end: str) -> jax.stages.Wrapped:
+    @property
+    def xla(self) -> BackEnd:
+        """The path of every platform, which says what the results are."""
+        return ours(self.op, "xla")
+
+    def run(self, back_end: BackEnd) -> jax.stages.Wrapped:
         """The back end's function of the arrays in order, to be traced with whatever surrounds the call."""
         return _function(self, back_end)
 
     def results(self, avals: Avals) -> Any:
         """What the op returns, as `jax.ShapeDtypeStruct`s."""
-        return _traced(self, "xla", avals).out_info
+        return _traced(self, self.xla, avals).out_info
 
-    def program(self, back_end: str, avals: Avals) -> Callable[..., list[jax.Array]]:
+    def program(self, back_end: BackEnd, avals: Avals) -> Callable[..., list[jax.Array]]:
         """The back end's function of the arrays in order → its results as a list, traced already."""
         return jaxpr_as_fun(_traced(self, back_end, avals).jaxpr)
 
-    def choose(self, platform: str, avals: Avals) -> tuple[str, dict[str, str]]:
+    def choose(self, platform: str, avals: Avals) -> tuple[BackEnd, dict[str, str]]:
         """The back end that runs the call on JAX's ``platform``, and why those before it do not.
 
         Raises:
-            UnsupportedError: the caller named a kernel, and it cannot run there.
+            UnsupportedError: none of those that the caller named can run there.
             LibtpuError: it is a TPU's kernel, and the TPU's compiler is known to get those wrong.
 
         """
-        reasons = dict(self.refused)
-        why: str | None = None
-        for kernel in (self.named,) if self.named else self.kernels:
-            if PLATFORMS[kernel] != platform:
+        refused = dict(self.refused)
+        reasons: dict[str, str] = {}
+        for back_end in self.tried:
+            if back_end.platform not in (None, _OURS.get(platform)):
                 continue
-            if kernel == "tpu" and kernel not in reasons:
+            if back_end.platform == "tpu" and back_end.name not in refused:
                 _tpu.require_sound_libtpu()
-            why = reasons.get(kernel) or _obstacle(self, kernel, avals)
+            why = refused.get(back_end.name) or _obstacle(self, back_end, avals)
             if why is None:
-                return kernel, {}
-            reasons[kernel] = why
-        if self.named:
-            where = f"it runs on {PLATFORMS[self.named]} only"
-            raise UnsupportedError(self.op, self.named, why or where)
-        return "xla", {k: why for k, why in reasons.items() if PLATFORMS[k] == platform}
+                return back_end, reasons
+            reasons[back_end.name] = why
+        raise passed_over(self.op, self.tried, refused | reasons)
+
+
+_OURS = {theirs: ours_ for ours_, theirs in PLATFORMS.items()}
+
+
+def passed_over(op: str, tried: tuple[BackEnd, ...], reasons: Mapping[str, str]) -> UnsupportedError:
+    """The error of a call that nothing of what the caller named can run; the others run elsewhere."""
+    said = [reasons.get(b.name) or f"it runs on {PLATFORMS[b.platform or 'cpu']} only" for b in tried]
+    if len(tried) == 1:
+        return UnsupportedError(op, tried[0].name, said[0])
+    each = "; ".join(f"{b.name}: {why}" for b, why in zip(tried, said, strict=True))
+    return UnsupportedError(op, ", ".join(b.name for b in tried), each)
 
 
 @functools.lru_cache(REMEMBERED)
-def _function(call: Call, back_end: str) -> jax.stages.Wrapped:
-    function = getattr(back_end_module(call.op, back_end), call.op)
-
+def _function(call: Call, back_end: BackEnd) -> jax.stages.Wrapped:
     def run(*arrays: jax.Array) -> Any:
         with our_rules(), tuning.restored(call.tuned):
-            return function(**dict(zip(call.names, arrays, strict=True)), **dict(call.options))
+            return back_end.run(jax.tree.unflatten(call.structure, arrays))
 
     run.__name__ = call.op
     return jax.jit(run, inline=True)
 
 
 @functools.lru_cache(REMEMBERED)
-def _traced(call: Call, back_end: str, avals: Avals) -> jax.stages.Traced:
+def _traced(call: Call, back_end: BackEnd, avals: Avals) -> jax.stages.Traced:
     """The back end's trace for arrays of these shapes, apart from any program, so that it serves them all."""
     return apart(lambda: _function(call, back_end).trace(*avals))
 
 
 @functools.lru_cache(REMEMBERED)
-def _obstacle(call: Call, kernel: str, avals: Avals) -> str | None:
-    """Why the kernel cannot be traced and lowered with this jax, or None."""
+def _obstacle(call: Call, back_end: BackEnd, avals: Avals) -> str | None:
+    """Why the kernel cannot be traced and lowered with this jax, or gives what the op does not; or None."""
+    if back_end.platform is None:
+        return None
     try:
-        traced = _traced(call, kernel, avals)
-        apart(lambda: traced.lower(lowering_platforms=(PLATFORMS[kernel],)))
+        traced = _traced(call, back_end, avals)
+        apart(lambda: traced.lower(lowering_platforms=(PLATFORMS[back_end.platform or ""],)))
     except Exception as error:  # whatever another jax raises is the reason, and is logged
         if os.environ.get(STRICT):
             raise
         return f"jax {jax.__version__} cannot trace it: {type(error).__name__}: {_first_line(error)}"
-    return None
+    got, want = (_leaves(info) for info in (traced.out_info, call.results(avals)))
+    return None if got == want else f"it returns {got}, and the op {want}"
+
+
+def _leaves(results: Any) -> str:
+    return ", ".join(f"{x.dtype}{list(x.shape)}" for x in jax.tree.leaves(results))
 
 
 def apart(work: Callable[[], _T]) -> _T:
@@ -149,14 +158,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or "no message").splitlines()[0][:200]
 
 
-def tell(call: Call, platform: str, reasons: dict[str, str]) -> None:
-    """Log a fall to XLA, once for each op and reason: a warning where an accelerator loses its kernel."""
-    for kernel, reason in reasons.items():
-        checked = kernel in dict(call.refused)
-        expected = platform == "cpu" and checked  # XLA is a CPU's usual back end
-        _log_once(logging.DEBUG if expected else logging.WARNING, call.op, kernel, platform, reason)
+def tell(call: Call, platform: str, chosen: BackEnd, reasons: dict[str, str]) -> None:
+    """Log what was passed over, once for each reason: a warning where an accelerator loses its kernel."""
+    for name, reason in reasons.items():
+        expected = platform == "cpu" and name in dict(call.refused)  # XLA is a CPU's usual back end
+        level = logging.DEBUG if expected else logging.WARNING
+        _log_once(level, call.op, platform, "XLA" if chosen == call.xla else chosen.name, name, reason)
 
 
 @functools.cache
-def _log_once(level: int, op: str, kernel: str, platform: str, reason: str) -> None:
-    _LOG.log(level, "%s on %s runs on XLA, not on its %s kernel: %s", op, platform, kernel, reason)
+def _log_once(level: int, op: str, platform: str, chosen: str, name: str, reason: str) -> None:
+    _LOG.log(level, "%s on %s runs on %s, not on its %s kernel: %s", op, platform, chosen, name, reason)

@@ -14,7 +14,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from pallas_kernels._calls import PLATFORMS, REMEMBERED, Avals, Call, our_rules, tell
+from pallas_kernels._back_ends import PLATFORMS
+from pallas_kernels._calls import REMEMBERED, Avals, Call, our_rules, tell
 from pallas_kernels.errors import NotDifferentiableError
 
 CALL = Primitive("pallas_kernels")
@@ -47,13 +48,13 @@ def _compiled(call: Call) -> Callable[..., Any]:
 def _describe(*avals: Any, call: Call) -> Any:
     """What XLA's path gives; it is traced with the arrays' partition, which the results then have too."""
     with jax.disable_jit(False):
-        return call.run("xla").trace(*avals).jaxpr.out_avals
+        return call.run(call.xla).trace(*avals).jaxpr.out_avals
 
 
 def _lower(platform: str, context: Any, *values: Any, call: Call) -> Any:
     avals = avals_of(context.avals_in)
     back_end, reasons = call.choose(platform, avals)
-    tell(call, platform, reasons)
+    tell(call, platform, back_end, reasons)
     plain = [jax.core.ShapedArray(x.shape, x.dtype) for x in avals]
     run = mlir.lower_fun(call.program(back_end, avals))
     with our_rules():
@@ -91,7 +92,7 @@ def _differentiate(primals: Sequence[jax.Array], tangents: Sequence[Any], *, cal
 
     def of_moving(*arrays: jax.Array) -> list[jax.Array]:
         changed = dict(zip(moving, arrays, strict=True))
-        return jax.tree.leaves(call.run("xla")(*(changed.get(i, x) for i, x in enumerate(primals))))
+        return jax.tree.leaves(call.run(call.xla)(*(changed.get(i, x) for i, x in enumerate(primals))))
 
     at, along = ([values[i] for i in moving] for values in (primals, tangents))
     return CALL.bind(*primals, call=call), jax.jvp(of_moving, at, along)[1]

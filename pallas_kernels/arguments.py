@@ -9,8 +9,8 @@ import dataclasses
 import math
 import numbers
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -20,23 +20,19 @@ from jax import lax
 from pallas_kernels.errors import ArgumentError, expect
 from pallas_kernels.stored import BF16_BITS
 
+_T = TypeVar("_T")
 LEAST, MOST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """What an array may hold: dtypes, and whether the argument may be left out (None)."""
+    """What an array may hold, by dtype."""
 
     dtypes: tuple[np.dtype, ...]
-    optional: bool = False
 
     def __str__(self) -> str:
         bits = {BF16_BITS: f"{BF16_BITS} (the bits of bfloat16)"}
         return " or ".join(bits.get(dtype, str(dtype)) for dtype in self.dtypes)
-
-    def or_none(self) -> "Numbers":
-        """The same, of an argument that may be left out."""
-        return dataclasses.replace(self, optional=True)
 
 
 def _numbers(*dtypes: Any) -> Numbers:
@@ -53,24 +49,39 @@ ROWS = _numbers(jnp.bfloat16, jnp.float32, jnp.float16)
 WEIGHTS = _numbers(jnp.bfloat16, BF16_BITS, jnp.float32, jnp.int8, jnp.float16)
 
 
-def take(op: str, table: Mapping[str, Numbers], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a call as its back ends may take them: `jax.Array`s by name, absent ones None.
+def array(numbers: Numbers, *, default: Any = dataclasses.MISSING) -> Any:
+    """A field of a typed call: an array that holds ``numbers``. One whose default is None may be absent."""
+    return dataclasses.field(metadata={"numbers": numbers}, default=default)
 
-    Args:
-        op: for messages.
-        table: what each argument may hold.
-        given: arrays of JAX or NumPy by argument name.
+
+def option(check: Callable[..., Any], *limits: Any, default: Any = dataclasses.MISSING) -> Any:
+    """A field that is no array but known when the call is traced: ``check(op, name, value, *limits)``."""
+    metadata = {"static": True, "check": check, "limits": limits}
+    return dataclasses.field(metadata=metadata, default=default)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(array, option))
+def typed_call(cls: type[_T]) -> type[_T]:
+    """Make a class the typed call of an op: a frozen dataclass, and a pytree of its arrays."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+
+
+def take(op: str, call: _T) -> _T:
+    """A typed call as back ends may take it: `jax.Array`s of the right dtypes, options checked.
 
     Raises:
-        ArgumentError: an argument is no array, is missing, or has a dtype that is not in the table.
+        ArgumentError: an argument is no array, is missing, or has a dtype that its field does not allow; an
+            option is not what its field says.
 
     """
-    return {
-        name: None
-        if given[name] is None and wanted.optional
-        else _take(op, _described(name), wanted, given[name])
-        for name, wanted in table.items()
-    }
+    taken: dict[str, Any] = {}
+    for field in dataclasses.fields(call):  # type: ignore[arg-type]  # a typed call is a dataclass
+        name, value, about = field.name, getattr(call, field.name), field.metadata
+        if "check" in about:
+            taken[name] = about["check"](op, name, value, *about["limits"])
+        elif value is not None or field.default is not None:
+            taken[name] = _take(op, _described(name), about["numbers"], value)
+    return dataclasses.replace(call, **taken)  # type: ignore[type-var]
 
 
 def _described(name: str) -> str:
@@ -150,18 +161,18 @@ def known_now(op: str, name: str, value: Any) -> None:
     )
 
 
-def score_scale(op: str, scale: Any, head_dim: int) -> float:
-    """The scale of the scores: the one given, or ``1/sqrt(head_dim)``.
+def score_scale(op: str, name: str, scale: Any) -> float | None:
+    """An option that scales scores: None, or a positive, finite number.
 
     Raises:
-        ArgumentError: it is not a positive, finite number that is known now.
+        ArgumentError: it is another thing, or only known when the program runs.
 
     """
     if scale is None:
-        return 1 / math.sqrt(head_dim)
+        return None
     if isinstance(scale, jax.core.Tracer):
         raise ArgumentError(
-            f"{op}: scale must be known when the call is traced; for one that is computed, multiply the "
+            f"{op}: {name} must be known when the call is traced; for one that is computed, multiply the "
             "query by it and give scale=1.0"
         )
     number = isinstance(scale, numbers.Real) or getattr(scale, "shape", None) == ()
@@ -169,5 +180,5 @@ def score_scale(op: str, scale: Any, head_dim: int) -> float:
         value = float(scale) if number and not isinstance(scale, bool) else math.nan
     except (TypeError, ValueError):  # a scalar array of something else
         value = math.nan
-    expect(0 < value < math.inf, op, f"scale is positive and finite, not {scale!r}")
+    expect(0 < value < math.inf, op, f"{name} is positive and finite, not {scale!r}")
     return value

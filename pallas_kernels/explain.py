@@ -7,7 +7,8 @@ from typing import Any
 import jax
 
 from pallas_kernels import _primitive
-from pallas_kernels._calls import PLATFORMS, Call
+from pallas_kernels._back_ends import PLATFORMS
+from pallas_kernels._calls import Call
 from pallas_kernels.errors import ArgumentError, KernelError
 from pallas_kernels.kv_append.api import kv_append
 from pallas_kernels.linear.api import linear
@@ -25,13 +26,15 @@ OPS: dict[str, Callable[..., Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What ``implementation=None`` (or a named kernel) does with a call; printed, it is a line a platform."""
+    """What ``implementation=None`` (or what is named) does with a call; printed, it is a line a platform."""
 
     op: str
     back_ends: Mapping[str, str | None]
     """By platform (``tpu``, ``gpu``, ``cpu``), what would run there; None: the call would raise."""
+    passed_over: Mapping[str, Mapping[str, str]]
+    """By platform, the back ends that were tried there before, and why each would not run."""
     reasons: Mapping[str, str]
-    """Why a platform's kernel would not run, where it would not."""
+    """By platform, the same in words, or why nothing of its own would run there."""
 
     def __str__(self) -> str:
         lines = [f"{self.op}:"]
@@ -51,7 +54,7 @@ def explain(op: str, *arrays: Any, **arguments: Any) -> Explanation:
 
     Raises:
         ArgumentError: there is no such op, or the call itself would be refused.
-        UnsupportedError: ``implementation`` names a kernel that refuses the call wherever it is lowered.
+        UnsupportedError: ``implementation`` names back ends that all refuse the call wherever it is lowered.
 
     """
     if op not in OPS:
@@ -66,17 +69,27 @@ def explain(op: str, *arrays: Any, **arguments: Any) -> Explanation:
     bound = [equation for equation in equations if equation.primitive is _primitive.CALL]
     if not bound:  # a path that is the same everywhere
         name = options["implementation"]
-        return Explanation(op, dict.fromkeys(PLATFORMS, name), {})
+        return Explanation(op, dict.fromkeys(PLATFORMS, name), {}, {})
     found: Call = bound[0].params["call"]
     avals = _primitive.avals_of([variable.aval for variable in bound[0].invars])
     back_ends: dict[str, str | None] = {}
+    passed: dict[str, dict[str, str]] = {}
     reasons: dict[str, str] = {}
     for platform, jax_name in PLATFORMS.items():
         try:
-            back_ends[platform], why = found.choose(jax_name, avals)
+            chosen, passed[platform] = found.choose(jax_name, avals)
+            back_ends[platform] = chosen.name
         except KernelError as error:
-            back_ends[platform], why = None, {platform: getattr(error, "reason", str(error))}
-        if back_ends[platform] == "xla":
-            reasons[platform] = why.get(platform, "the op has no kernel there")
-        reasons |= why
-    return Explanation(op, back_ends, reasons)
+            back_ends[platform], passed[platform] = None, {}
+            reasons[platform] = getattr(error, "reason", str(error))
+            continue
+        if passed[platform]:
+            reasons[platform] = _in_words(platform, passed[platform])
+        elif chosen.platform is None:
+            reasons[platform] = "the op has no kernel there"
+    return Explanation(op, back_ends, passed, reasons)
+
+
+def _in_words(platform: str, passed_over: Mapping[str, str]) -> str:
+    """The platform's own kernel needs no name."""
+    return "; ".join(why if name == platform else f"{name}: {why}" for name, why in passed_over.items())

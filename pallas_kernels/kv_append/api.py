@@ -1,54 +1,58 @@
 """New tokens → the paged cache, in place: the public function, its checks and its dispatch.
 
 Letters: B sequences · T new tokens · K KV heads · H head dim · p page size · P pages of a sequence ·
-R summary vectors of a page · M rows of summaries.
+R summary vectors of a page · m rows of summaries.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import dataclasses
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int, Int32, Real
 
-from pallas_kernels._dispatch import Op
-from pallas_kernels.arguments import FLOATS, PAGES, SINGLE, SUMMARIES, WHOLE, take
+from pallas_kernels._dispatch import Implementation, Op
+from pallas_kernels.arguments import FLOATS, PAGES, SINGLE, SUMMARIES, WHOLE, array, take, typed_call
 from pallas_kernels.errors import expect
 from pallas_kernels.paged_attention.api import check_pool
 
 OP = Op("kv_append", kernels=("tpu", "gpu", "cpu"))
-ARGUMENTS = {
-    "kv_pages": PAGES,
-    "key_btkh": FLOATS,
-    "value_btkh": FLOATS,
-    "page_table_bp": WHOLE,
-    "lengths_b": WHOLE,
-    "new_tokens_b": WHOLE.or_none(),
-    "summaries_mkrph": SUMMARIES.or_none(),
-    "rows_b": WHOLE.or_none(),
-    "kv_scales": SINGLE.or_none(),
-}
 
 
 class Appended(NamedTuple):
     """The cache after an append; parts that were not given stay None."""
 
-    kv_pages: jax.Array
-    summaries: jax.Array | None
-    kv_scales: jax.Array | None
+    kv_pages: Real[Array, "pages K 2 p Hs"]
+    summaries: Real[Array, "m K R P Hs"] | None
+    kv_scales: Float32[Array, "pages K 2"] | None
+
+
+@typed_call
+class KvAppend:
+    """A call of `kv_append`, which says what the fields are. Back ends always get counts and rows."""
+
+    kv_pages: Real[Array, "pages K 2 p Hs"] = array(PAGES)
+    key_btkh: Float[Array, "B T K H"] = array(FLOATS)
+    value_btkh: Float[Array, "B T K H"] = array(FLOATS)
+    page_table_bp: Int32[Array, "B P"] = array(WHOLE)
+    lengths_b: Int32[Array, " B"] = array(WHOLE)
+    new_tokens_b: Int32[Array, " B"] = array(WHOLE, default=None)
+    summaries_mkrph: Real[Array, "m K R P Hs"] | None = array(SUMMARIES, default=None)
+    rows_b: Int32[Array, " B"] = array(WHOLE, default=None)
+    kv_scales: Float32[Array, "pages K 2"] | None = array(SINGLE, default=None)
 
 
 def kv_append(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
+    kv_pages: Real[Array, "pages K 2 p Hs"],
+    key_btkh: Float[Array, "B T K H"],
+    value_btkh: Float[Array, "B T K H"],
+    page_table_bp: Int[Array, "B P"],
+    lengths_b: Int[Array, " B"],
     *,
-    new_tokens_b: jax.Array | None = None,
-    summaries_mkrph: jax.Array | None = None,
-    rows_b: jax.Array | None = None,
-    kv_scales: jax.Array | None = None,
-    implementation: str | None = None,
+    new_tokens_b: Int[Array, " B"] | None = None,
+    summaries_mkrph: Real[Array, "m K R P Hs"] | None = None,
+    rows_b: Int[Array, " B"] | None = None,
+    kv_scales: Float32[Array, "pages K 2"] | None = None,
+    implementation: Implementation = None,
 ) -> Appended:
     """Write the next ``T`` tokens of each sequence and update the summaries of the pages they touch.
 
@@ -70,10 +74,10 @@ def kv_append(
             the new tokens a sequence fits its P pages.
         new_tokens_b: ``[B]`` int32, how many of the T tokens are real; T for all when None. A sequence with 0
             is left alone.
-        summaries_mkrph: ``[M, K, R, P, Hs]``, as in `pallas_kernels.page_scores`; None = keep none.
-        rows_b: ``[B]`` int32, which of the M rows belongs to a sequence; ``arange(B)`` when None.
+        summaries_mkrph: ``[m, K, R, P, Hs]``, as in `pallas_kernels.page_scores`; None = keep none.
+        rows_b: ``[B]`` int32, which of the m rows belongs to a sequence; ``arange(B)`` when None.
         kv_scales: ``[P_total, K, 2]`` f32 with int8 and float8 pages.
-        implementation: None, or a name of ``OP.implementations``.
+        implementation: None, a back end, or several in the order to try (docs/kernels/back_ends.md).
 
     Returns:
         `Appended`: the pool, the summaries and the scales.
@@ -83,25 +87,15 @@ def kv_append(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    given = {
-        "kv_pages": kv_pages,
-        "key_btkh": key_btkh,
-        "value_btkh": value_btkh,
-        "page_table_bp": page_table_bp,
-        "lengths_b": lengths_b,
-        "new_tokens_b": new_tokens_b,
-        "summaries_mkrph": summaries_mkrph,
-        "rows_b": rows_b,
-        "kv_scales": kv_scales,
-    }
-    arrays = take(OP.name, ARGUMENTS, given)
-    _check(arrays)
-    B, T = arrays["key_btkh"].shape[:2]
-    if new_tokens_b is None:
-        arrays["new_tokens_b"] = jnp.full((B,), T, jnp.int32)
-    if rows_b is None:
-        arrays["rows_b"] = jnp.arange(B, dtype=jnp.int32)
-    return Appended(*OP(implementation, arrays))
+    given = (kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, summaries_mkrph)
+    call = take(OP.name, KvAppend(*given, rows_b, kv_scales))  # type: ignore[arg-type]
+    _check(call)
+    B, T = call.key_btkh.shape[:2]
+    if call.new_tokens_b is None:
+        call = dataclasses.replace(call, new_tokens_b=jnp.full((B,), T, jnp.int32))
+    if call.rows_b is None:
+        call = dataclasses.replace(call, rows_b=jnp.arange(B, dtype=jnp.int32))
+    return Appended(*OP(implementation, call))
 
 
 def touched_pages(T: int, page_size: int) -> int:
@@ -109,48 +103,34 @@ def touched_pages(T: int, page_size: int) -> int:
     return (T + page_size - 2) // page_size + 1
 
 
-def _check(arrays: Mapping[str, Any]) -> None:
+def _check(call: KvAppend) -> None:
     """Raise `ArgumentError` unless the shapes fit together."""
-    op, pool, key = OP.name, arrays["kv_pages"], arrays["key_btkh"]
-    check_pool(op, pool, arrays["kv_scales"])
+    pool, key, value, table = call.kv_pages, call.key_btkh, call.value_btkh, call.page_table_bp
+    check_pool(OP.name, pool, call.kv_scales)
     heads, stored = pool.shape[1], pool.shape[4]
     expect(
         key.ndim == 4 and key.shape[1] > 0 and key.shape[2] == heads and key.shape[3] <= stored,
-        op,
+        OP.name,
         f"keys are [B, T, {heads}, at most {stored}], not {key.shape}",
     )
-    value, B = arrays["value_btkh"], key.shape[0]
     expect(
         key.shape == value.shape and key.dtype == value.dtype,
-        op,
+        OP.name,
         f"keys {key.shape} {key.dtype} and values {value.shape} {value.dtype} differ",
     )
-    table = arrays["page_table_bp"]
-    expect(
-        table.ndim == 2 and table.shape[0] == B and table.shape[1] > 0,
-        op,
-        f"page table is [{B}, P], not {table.shape}",
-    )
+    B, tabled = key.shape[0], table.shape
+    fits = len(tabled) == 2 and tabled[0] == B and tabled[1] > 0
+    expect(fits, OP.name, f"page table is [{B}, P], not {tabled}")
     for name in ("lengths", "new_tokens", "rows"):
-        shape = getattr(arrays[f"{name}_b"], "shape", (B,))  # None is for all
-        expect(shape == (B,), op, f"{name} is [{B}], not {shape}")
-    if arrays["summaries_mkrph"] is not None:
-        _check_summaries(arrays["summaries_mkrph"].shape, B, arrays)
-
-
-def _check_summaries(shape: tuple[int, ...], rows: int, arrays: Mapping[str, Any]) -> None:
-    pool_shape, pages = arrays["kv_pages"].shape, arrays["page_table_bp"].shape[1]
+        shape = getattr(getattr(call, f"{name}_b"), "shape", (B,))  # None is for all
+        expect(shape == (B,), OP.name, f"{name} is [{B}], not {shape}")
+    if call.summaries_mkrph is None:
+        return
+    rows, *vectors = summaries = call.summaries_mkrph.shape
+    room = (heads, tabled[1], stored)
     expect(
-        len(shape) == 5
-        and shape[0] > 0
-        and shape[2] in (1, 2)
-        and (shape[1], *shape[3:]) == (pool_shape[1], pages, pool_shape[4]),
+        len(summaries) == 5 and rows > 0 and vectors[1] in (1, 2) and (vectors[0], *vectors[2:]) == room,
         OP.name,
-        f"summaries are [M, K, 1 or 2, P, Hs] = [M, {pool_shape[1]}, 1 or 2, {pages}, "
-        f"{pool_shape[4]}], not {shape}",
+        f"summaries are [M, K, 1 or 2, P, Hs] = [M, {heads}, 1 or 2, {room[1]}, {stored}], not {summaries}",
     )
-    expect(
-        arrays["rows_b"] is not None or shape[0] == rows,
-        OP.name,
-        f"without rows_b the summaries need {rows} rows",
-    )
+    expect(call.rows_b is not None or rows == B, OP.name, f"without rows_b the summaries need {B} rows")

@@ -12,7 +12,7 @@ R summary vectors of a page · r ROWS of a slice of a page · c: 0 is K, 1 is V.
 #            is the row new ? new : old ─► SMEM ─ TMA ─► HBM pool;  of K also Σ or min, max ─► summary
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jax.experimental import pallas as pl
 
 from pallas_kernels import _gpu
 from pallas_kernels._gpu import plgpu
-from pallas_kernels.kv_append.api import touched_pages
+from pallas_kernels.kv_append.api import KvAppend, touched_pages
 
 
 def slice_rows(page_size: int, stored: int) -> int:
@@ -30,20 +30,27 @@ def slice_rows(page_size: int, stored: int) -> int:
     return next(fitting, 16)
 
 
+class _Refs(NamedTuple):
+    """The kernel's arguments; the last two are updated in place."""
+
+    key_btkh: Any
+    value_btkh: Any
+    page_table_bp: Any
+    lengths_b: Any
+    new_tokens_b: Any
+    rows_b: Any
+    kv_pages: Any
+    summaries_mkrph: Any = None
+
+
 def append(
-    kv_pages: jax.Array,
-    summaries_mkrph: jax.Array | None,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    *,
-    T: int,
-    interpret: Any,
+    call: KvAppend, key_btkh: jax.Array, value_btkh: jax.Array, *, interpret: Any
 ) -> tuple[jax.Array, jax.Array | None]:
-    """The pool and the summaries after the append; of a chunk (T > 1) new token t stands at ``p + t``."""
+    """The pool and the summaries after the append of padded keys and values.
+
+    Of a chunk (T > 1) new token t stands at ``p + t``.
+    """
+    kv_pages, T = call.kv_pages, call.key_btkh.shape[1]
     K, p, H = kv_pages.shape[1], *kv_pages.shape[3:]
     B, dtype, r = key_btkh.shape[0], kv_pages.dtype, slice_rows(p, H)
     old = plgpu.SMEM((p // r if T == 1 else 2, r, H), dtype, transforms=_gpu.tiled(dtype))
@@ -55,11 +62,12 @@ def append(
         scratch["new"] = plgpu.SMEM((2, r, H), key_btkh.dtype)
         scratch["arrived"] = plgpu.Barrier(num_arrivals=4)
     pool = jax.new_ref(kv_pages)
-    summaries = None if summaries_mkrph is None else jax.new_ref(summaries_mkrph)
-    inputs = [key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b, pool]
+    summaries = None if call.summaries_mkrph is None else jax.new_ref(call.summaries_mkrph)
+    scalars = (call.page_table_bp, call.lengths_b, call.new_tokens_b, call.rows_b)
+    inputs = _Refs(key_btkh, value_btkh, *scalars, pool, summaries)
 
     def kv_append(*refs: Any, **buffers: Any) -> None:
-        _append_to_page(*refs, **buffers, T=T)
+        _append_to_page(_Refs(*refs), T, **buffers)
 
     plgpu.kernel(
         kv_append,
@@ -68,23 +76,12 @@ def append(
         scratch_types=scratch,
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
         **_gpu.interpret_options(interpret),
-    )(*inputs, *([] if summaries is None else [summaries]))
+    )(*(ref for ref in inputs if ref is not None))
     return jax.freeze(pool), None if summaries is None else jax.freeze(summaries)
 
 
-def _append_to_page(
-    key_btkh: Any,
-    value_btkh: Any,
-    page_table_bp: Any,
-    lengths_b: Any,
-    new_tokens_b: Any,
-    rows_b: Any,
-    kv_pages: Any,
-    summaries_mkrph: Any = None,
-    *,
-    T: int,
-    **buffers: Any,
-) -> None:
+def _append_to_page(refs: _Refs, T: int, **buffers: Any) -> None:
+    key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b, kv_pages, summaries_mkrph = refs
     p = kv_pages.shape[3]
     b, k, i = (lax.axis_index(name) for name in "bki")
     length = lengths_b[b]

@@ -7,49 +7,31 @@ R summary vectors of a page · c: 0 is K, 1 is V.
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.kv_append.api import touched_pages
+from pallas_kernels.kv_append.api import KvAppend, touched_pages
 from pallas_kernels.quantize import largest_code, requantize
 from pallas_kernels.stored import narrow, widen
 
 Cache = tuple[jax.Array, jax.Array | None, jax.Array | None]
 
 
-def kv_append(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    summaries_mkrph: jax.Array | None = None,
-    kv_scales: jax.Array | None = None,
-) -> Cache:
+def kv_append(call: KvAppend) -> Cache:
     """See `pallas_kernels.kv_append`."""
-    H, T, p = key_btkh.shape[3], key_btkh.shape[1], kv_pages.shape[3]
-    new_bkcth = jnp.stack([key_btkh, value_btkh], axis=1).transpose(0, 3, 1, 2, 4)
-    new_bkcth = jnp.pad(new_bkcth, [(0, 0)] * 4 + [(0, kv_pages.shape[4] - H)])
-    cache: Cache = (kv_pages, summaries_mkrph, kv_scales)
+    (_, T, _, H), (*_, p, stored) = call.key_btkh.shape, call.kv_pages.shape
+    new_bkcth = jnp.stack([call.key_btkh, call.value_btkh], axis=1).transpose(0, 3, 1, 2, 4)
+    new_bkcth = jnp.pad(new_bkcth, [(0, 0)] * 4 + [(0, stored - H)])
+    cache: Cache = (call.kv_pages, call.summaries_mkrph, call.kv_scales)
     for i in range(touched_pages(T, p)):
-        page_b = lengths_b // p + i
-        cache = _append_to_page(cache, new_bkcth, page_b, page_table_bp, lengths_b, new_tokens_b, rows_b)
+        cache = _append_to_page(call, cache, new_bkcth, call.lengths_b // p + i)
     return cache
 
 
-def _append_to_page(
-    cache: Cache,
-    new_bkcth: jax.Array,
-    page_b: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-) -> Cache:
+def _append_to_page(call: KvAppend, cache: Cache, new_bkcth: jax.Array, page_b: jax.Array) -> Cache:
     """Merge those of the new tokens that fall on page ``page_b`` of each sequence."""
     kv_pages, summaries, scales = cache
+    page_table_bp, lengths_b, rows_b = call.page_table_bp, call.lengths_b, call.rows_b
     T, p = new_bkcth.shape[3], kv_pages.shape[3]
     token_bp = page_b[:, None] * p + jnp.arange(p) - lengths_b[:, None]
-    fresh_bp = (token_bp >= 0) & (token_bp < jnp.minimum(new_tokens_b, T)[:, None])
+    fresh_bp = (token_bp >= 0) & (token_bp < jnp.minimum(call.new_tokens_b, T)[:, None])
     old_bp = token_bp < 0
     pick_bp = jnp.clip(token_bp, 0, T - 1)
     new_bkcph = jnp.take_along_axis(new_bkcth, pick_bp[:, None, None, :, None], axis=3)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.kv_append.api import touched_pages
+from pallas_kernels.kv_append.api import KvAppend, touched_pages
 from pallas_kernels.kv_append.reference import Cache
 from pallas_kernels.kv_append.tpu_kernel import LANES, Plan, kernel
 
@@ -23,27 +23,18 @@ IDS = 1 << 17  # page ids in scalar memory, half of it
 SLAB_ROWS = {4: 8, 2: 16, 1: 32}
 
 
-def check(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    summaries_mkrph: jax.Array | None = None,
-    kv_scales: jax.Array | None = None,
-) -> str | None:
+def check(call: KvAppend) -> str | None:
     """Why the kernel cannot run this call, or None."""
+    kv_pages, summaries_mkrph, T = call.kv_pages, call.summaries_mkrph, call.key_btkh.shape[1]
     p, stored = kv_pages.shape[3:]
     rows = SLAB_ROWS[kv_pages.dtype.itemsize]
     if stored % LANES:
         return f"pages must store a multiple of {LANES} numbers a head, not {stored} (pad with zeros)"
     if p % rows:
         return f"the page size must be a multiple of {rows} for {kv_pages.dtype} pages, not {p}"
-    B, P = page_table_bp.shape
-    if B * _fetched_ids(touched_pages(key_btkh.shape[1], p), P) > IDS:
-        return f"{B} sequences of {key_btkh.shape[1]} new tokens touch too many pages for scalar memory"
+    B, P = call.page_table_bp.shape
+    if B * _fetched_ids(touched_pages(T, p), P) > IDS:
+        return f"{B} sequences of {T} new tokens touch too many pages for scalar memory"
     if summaries_mkrph is not None:
         slab = SLAB_ROWS[summaries_mkrph.dtype.itemsize]
         if P % slab:
@@ -51,21 +42,11 @@ def check(
     return None
 
 
-def kv_append(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    summaries_mkrph: jax.Array | None = None,
-    kv_scales: jax.Array | None = None,
-    *,
-    interpret: Any = False,
-) -> Cache:
+def kv_append(call: KvAppend, *, interpret: Any = False) -> Cache:
     """See `pallas_kernels.kv_append`."""
-    T, total, p = key_btkh.shape[1], kv_pages.shape[0], kv_pages.shape[3]
+    kv_pages, summaries_mkrph, kv_scales = call.kv_pages, call.summaries_mkrph, call.kv_scales
+    page_table_bp, lengths_b, new_tokens_b = call.page_table_bp, call.lengths_b, call.new_tokens_b
+    T, total, p = call.key_btkh.shape[1], kv_pages.shape[0], kv_pages.shape[3]
     plan = Plan(
         page_size=p,
         touched=touched_pages(T, p),
@@ -76,8 +57,8 @@ def kv_append(
         decode=T == 1,
         scaled=kv_scales is not None,
     )
-    new = [_new_rows(plan, new, lengths_b, kv_pages.shape[4]) for new in (key_btkh, value_btkh)]
-    scalars = (lengths_b, lengths_b + new_tokens_b, rows_b)
+    new = [_new_rows(plan, new, lengths_b, kv_pages.shape[4]) for new in (call.key_btkh, call.value_btkh)]
+    scalars = (lengths_b, lengths_b + new_tokens_b, call.rows_b)
     table = jnp.pad(page_table_bp, [(0, 0), (0, -page_table_bp.shape[1] % LANES)])
     if not interpret:  # else XLA may move all of it to VMEM for the few entries that are read
         table = pltpu.with_memory_space_constraint(table, pltpu.HBM)

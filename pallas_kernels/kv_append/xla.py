@@ -9,50 +9,32 @@ import jax.numpy as jnp
 from jax import lax
 
 from pallas_kernels.kv_append import reference
+from pallas_kernels.kv_append.api import KvAppend
 from pallas_kernels.kv_append.reference import Cache, summarize
 from pallas_kernels.stored import narrow, widen
 
 
-def kv_append(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    summaries_mkrph: jax.Array | None = None,
-    kv_scales: jax.Array | None = None,
-) -> Cache:
+def kv_append(call: KvAppend) -> Cache:
     """See `pallas_kernels.kv_append`."""
-    given = (kv_pages, key_btkh, value_btkh, page_table_bp, lengths_b, new_tokens_b, rows_b)
-    if key_btkh.shape[1] > 1 or kv_scales is not None:
-        return reference.kv_append(*given, summaries_mkrph, kv_scales)
+    if call.key_btkh.shape[1] > 1 or call.kv_scales is not None:
+        return reference.kv_append(call)
     # A GPU launches a loop's every operation; whole pages of all sequences at once are few and in place.
-    return lax.platform_dependent(*given, summaries_mkrph, cuda=reference.kv_append, default=_append_rows)
+    return lax.platform_dependent(call, cuda=reference.kv_append, default=_append_rows)
 
 
-def _append_rows(
-    kv_pages: jax.Array,
-    key_btkh: jax.Array,
-    value_btkh: jax.Array,
-    page_table_bp: jax.Array,
-    lengths_b: jax.Array,
-    new_tokens_b: jax.Array,
-    rows_b: jax.Array,
-    summaries_mkrph: jax.Array | None,
-) -> Cache:
+def _append_rows(call: KvAppend) -> Cache:
     """One token of each sequence."""
-    p, stored = kv_pages.shape[3:]
-    new_bkch = jnp.stack([key_btkh[:, 0], value_btkh[:, 0]], axis=2)
-    new_bkch = narrow(new_bkch, kv_pages.dtype)
-    new_bkch = jnp.pad(new_bkch, [(0, 0)] * 3 + [(0, stored - key_btkh.shape[3])])
+    page_table_bp, lengths_b, rows_b = call.page_table_bp, call.lengths_b, call.rows_b
+    p, stored = call.kv_pages.shape[3:]
+    new_bkch = jnp.stack([call.key_btkh[:, 0], call.value_btkh[:, 0]], axis=2)
+    new_bkch = narrow(new_bkch, call.kv_pages.dtype)
+    new_bkch = jnp.pad(new_bkch, [(0, 0)] * 3 + [(0, stored - call.key_btkh.shape[3])])
 
     def append_one(
         b: jax.Array, cache: tuple[jax.Array, jax.Array | None]
     ) -> tuple[jax.Array, jax.Array | None]:
         pool, summaries = cache
-        active = (new_tokens_b[b] > 0) & (lengths_b[b] < page_table_bp.shape[1] * p)
+        active = (call.new_tokens_b[b] > 0) & (lengths_b[b] < page_table_bp.shape[1] * p)
         # An inactive sequence may be full: look at its last page, and write back what is there.
         position = jnp.where(active, lengths_b[b], jnp.maximum(lengths_b[b] - 1, 0))
         column, row = lax.div(position, p), lax.rem(position, p)
@@ -63,16 +45,16 @@ def _append_rows(
         new = jnp.where(active, new_bkch[b][None, :, :, None], old)
         pool = lax.dynamic_update_slice(pool, new, at)
         if summaries is not None:
-            M, K, R, _, _ = summaries.shape
+            rows, K, R, _, _ = summaries.shape
             key_kph = lax.dynamic_slice(pool, (page, 0, 0, 0, 0), (1, K, 1, p, stored))[:, :, 0]
             held = (jnp.arange(p) <= row)[None, None, :, None]
             fresh = summarize(widen(key_kph), held, R)[:, :, :, None]
             spot = (rows_b[b], 0, 0, column, 0)
             kept = lax.dynamic_slice(summaries, spot, fresh.shape)
-            known = active & (rows_b[b] >= 0) & (rows_b[b] < M)
+            known = active & (rows_b[b] >= 0) & (rows_b[b] < rows)
             fresh = jnp.where(known, narrow(fresh, summaries.dtype), kept)
             summaries = lax.dynamic_update_slice(summaries, fresh, spot)
         return pool, summaries
 
-    cache = lax.fori_loop(0, lengths_b.shape[0], append_one, (kv_pages, summaries_mkrph))
+    cache = lax.fori_loop(0, lengths_b.shape[0], append_one, (call.kv_pages, call.summaries_mkrph))
     return (*cache, None)

@@ -1,21 +1,33 @@
 """Few rows times a large weight: the public function, its checks and its dispatch.
 
-Letters: M rows · C summed numbers of a row · N results of a row.
+Letters: m rows · c summed numbers of a row · n results of a row.
 """
 
-import jax
+from jaxtyping import Array, Float, Float32, Real
 
-from pallas_kernels._dispatch import Op
-from pallas_kernels.arguments import ROWS, WEIGHTS, flag, take
+from pallas_kernels._dispatch import Implementation, Op
+from pallas_kernels.arguments import ROWS, WEIGHTS, array, flag, option, take, typed_call
 from pallas_kernels.errors import expect
 
 OP = Op("linear", kernels=("cpu",), differentiable=True)
-ARGUMENTS = {"x_mc": ROWS, "weight": WEIGHTS}
+
+
+@typed_call
+class Linear:
+    """A call of `linear`, which says what the fields are."""
+
+    x_mc: Float[Array, "m c"] = array(ROWS)
+    weight: Real[Array, "c n"] | Real[Array, "n c"] = array(WEIGHTS)
+    transposed: bool = option(flag, default=False)
 
 
 def linear(
-    x_mc: jax.Array, weight: jax.Array, *, transposed: bool = False, implementation: str | None = None
-) -> jax.Array:
+    x_mc: Float[Array, "m c"],
+    weight: Real[Array, "c n"] | Real[Array, "n c"],
+    *,
+    transposed: bool = False,
+    implementation: Implementation = None,
+) -> Float32[Array, "m n"]:
     """``x · weight``, summed in f32: a decode step's products, which reading the weight bounds.
 
     Args:
@@ -23,7 +35,7 @@ def linear(
         weight: ``[C, N]``, or ``[N, C]`` where ``transposed`` (an embedding read as a projection). f32, bf16,
             f16, int8 (the caller multiplies by its scales), or on CPUs `BF16_BITS`.
         transposed: see ``weight``.
-        implementation: None, or a name of ``OP.implementations``.
+        implementation: None, a back end, or several in the order to try (docs/kernels/back_ends.md).
 
     Returns:
         ``[M, N]`` f32.
@@ -33,14 +45,10 @@ def linear(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    arrays = take(OP.name, ARGUMENTS, {"x_mc": x_mc, "weight": weight})
-    x_mc, weight = arrays.values()
-    transposed = flag(OP.name, "transposed", transposed)
-    expect(x_mc.ndim == 2, OP.name, f"x is [M, C], not {x_mc.shape}")
-    want = f"[N, {x_mc.shape[1]}]" if transposed else f"[{x_mc.shape[1]}, N]"
-    expect(
-        weight.ndim == 2 and weight.shape[1 if transposed else 0] == x_mc.shape[1],
-        OP.name,
-        f"the weight is {want}, not {weight.shape}",
-    )
-    return OP(implementation, arrays, transposed=transposed)
+    call = take(OP.name, Linear(x_mc, weight, transposed))
+    rows, shape = call.x_mc.shape, call.weight.shape
+    expect(len(rows) == 2, OP.name, f"x is [M, C], not {rows}")
+    want = f"[N, {rows[1]}]" if call.transposed else f"[{rows[1]}, N]"
+    fits = len(shape) == 2 and shape[1 if call.transposed else 0] == rows[1]
+    expect(fits, OP.name, f"the weight is {want}, not {shape}")
+    return OP(implementation, call)

@@ -1,15 +1,15 @@
 """`page_scores` for Hopper and Blackwell (Mosaic GPU): multiply-add in f32, every summary read once.
 
 Letters: B sequences · N query heads · K KV heads · H head dim · P pages of a sequence · R summary vectors of
-a page · T = TILE pages of a tile · S tiles of a block.
+a page. A tile is TILE pages, a block some tiles.
 """
 
-#   HBM  summaries[row, k, r, pages] = [S·T, H], R times   one block (128 threads) = (b, k, S·T pages)
-#            │ TMA, all S tiles at once; tiles of pages that do not exist are not read
+#   HBM  summaries[row, k, r, pages] = [tiles · TILE, H], R times    a block (128 threads) = (b, k, its pages)
+#            │ TMA, all tiles at once; tiles of pages that do not exist are not read
 #            ▼
-#   SMEM  tiles[S, R, T, H] ─► regs: Σ_r Σ_h tile · query ─► scores [S·T], −inf past the end ─► HBM
+#   SMEM  tiles[tile, R, TILE, H] ─► regs: Σ_r Σ_h tile · query ─► scores, −inf past the end ─► HBM
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,22 +18,15 @@ from jax.experimental import pallas as pl
 
 from pallas_kernels import _gpu
 from pallas_kernels._gpu import plgpu
-from pallas_kernels.page_scores.api import scoring_query
+from pallas_kernels.page_scores.api import PageScores
 
 TILE = 64
 BLOCK_BYTES = 64 * 1024  # of summaries: three blocks share a multiprocessor
 
 
-def check(
-    query_bnh: jax.Array,
-    summaries_mkrph: jax.Array,
-    lengths_b: jax.Array,
-    rows_b: jax.Array,
-    *,
-    page_size: int,
-) -> str | None:
+def check(call: PageScores) -> str | None:
     """Why the kernel cannot run this call, or None."""
-    P, stored = summaries_mkrph.shape[3:]
+    P, stored = call.summaries_mkrph.shape[3:]
     if stored not in (64, 128, 256):
         return f"a summary holds {stored} numbers; it takes 64, 128 or 256"
     if P % TILE:
@@ -41,66 +34,60 @@ def check(
     return _gpu.refusal()
 
 
-def page_scores(
-    query_bnh: jax.Array,
-    summaries_mkrph: jax.Array,
-    lengths_b: jax.Array,
-    rows_b: jax.Array,
-    *,
-    page_size: int,
-    interpret: Any = False,
-) -> jax.Array:
+class _Refs(NamedTuple):
+    """The kernel's arguments, result and buffers."""
+
+    query_bkrh: Any
+    summaries_mkrph: Any
+    lengths_b: Any
+    rows_b: Any
+    scores_bkp: Any
+    tiles: Any
+    scores: Any
+    arrived: Any
+
+
+def page_scores(call: PageScores, *, interpret: Any = False) -> jax.Array:
     """See `pallas_kernels.page_scores`."""
+    summaries_mkrph = call.summaries_mkrph
     _, K, R, P, H = summaries_mkrph.shape
-    B, dtype = query_bnh.shape[0], summaries_mkrph.dtype
-    query_bkrh = scoring_query(query_bnh, K, R)
-    query_bkrh = jnp.pad(query_bkrh, [(0, 0)] * 3 + [(0, H - query_bnh.shape[2])])
-    S = _tiles(P, R * TILE * H * dtype.itemsize)
+    B, dtype = call.query_bnh.shape[0], summaries_mkrph.dtype
+    tiles = _tiles(P, R * TILE * H * dtype.itemsize)
 
     def page_scores(*refs: Any, **buffers: Any) -> None:
-        _score_block(*refs, **buffers, page_size=page_size)
+        _score_block(_Refs(*refs, **buffers), call.page_size)
 
     return plgpu.kernel(
         page_scores,
         out_type=jax.ShapeDtypeStruct((B, K, P), jnp.float32),
-        grid=(B, K, P // (S * TILE)),
+        grid=(B, K, P // (tiles * TILE)),
         grid_names=("b", "k", "g"),
         scratch_types={
-            "tiles": plgpu.SMEM((S, R, TILE, H), dtype, transforms=_gpu.tiled(dtype)),
-            "scores": plgpu.SMEM((S * TILE,), jnp.float32),
-            "arrived": plgpu.Barrier(num_arrivals=R, num_barriers=S),
+            "tiles": plgpu.SMEM((tiles, R, TILE, H), dtype, transforms=_gpu.tiled(dtype)),
+            "scores": plgpu.SMEM((tiles * TILE,), jnp.float32),
+            "arrived": plgpu.Barrier(num_arrivals=R, num_barriers=tiles),
         },
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
         **_gpu.interpret_options(interpret),
-    )(query_bkrh, summaries_mkrph, lengths_b, rows_b)
+    )(call.scoring_query(), summaries_mkrph, call.lengths_b, call.rows_b)
 
 
 def _tiles(P: int, tile_bytes: int) -> int:
-    """S: the most tiles, a power of two that divides the pages, that fit a block."""
+    """The most tiles, a power of two that divides the pages, that fit a block."""
     tiles = 1
     while P % (2 * tiles * TILE) == 0 and 2 * tiles * tile_bytes <= BLOCK_BYTES:
         tiles *= 2
     return tiles
 
 
-def _score_block(
-    query_bkrh: Any,
-    summaries_mkrph: Any,
-    lengths_b: Any,
-    rows_b: Any,
-    scores_bkp: Any,
-    *,
-    tiles: Any,
-    scores: Any,
-    arrived: Any,
-    page_size: int,
-) -> None:
-    S, R, _, H = tiles.shape
+def _score_block(refs: _Refs, page_size: int) -> None:
+    query_bkrh, summaries_mkrph, lengths_b, rows_b, scores_bkp, tiles, scores, arrived = refs
+    count, R, _, H = tiles.shape
     b, k, g = (lax.axis_index(name) for name in "bkg")
     row = rows_b[b]
     pages = lax.div(lengths_b[b] + (page_size - 1), jnp.int32(page_size))
     grid = plgpu.Layout.WGMMA
-    starts = [(g * S + tile) * TILE for tile in range(S)]
+    starts = [(g * count + tile) * TILE for tile in range(count)]
     for tile, start in enumerate(starts):
 
         @pl.when(start < pages)
@@ -129,5 +116,5 @@ def _score_block(
             target[...] = nothing_t
 
     plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(scores, scores_bkp.at[b, k, pl.ds(g * S * TILE, S * TILE)])
+    plgpu.copy_smem_to_gmem(scores, scores_bkp.at[b, k, pl.ds(g * count * TILE, count * TILE)])
     plgpu.wait_smem_to_gmem(0)

@@ -1,23 +1,23 @@
 """`page_scores` on TPU: the summaries of a sequence stream past its group-mean query.
 
-One grid step scores one sequence, in chunks of C pages for all KV heads, from a ring in VMEM into which the
+One grid step scores one sequence, in chunks of pages for all KV heads, from a ring in VMEM into which the
 next chunks, of this sequence and those after it, are on their way:
 
       summaries[row b] in HBM, one head: ████████████████░░░░░░░░   ░ pages that do not exist
-      chunks (b, 0) (b, 1) (b, 2) …      └─ C ──┘└─ C ──┘└ −inf ┘   (nothing read)
+      chunks (b, 0) (b, 1) (b, 2) …      └ chunk ┘└ chunk ┘└ −inf   (nothing read)
       ring   [b, 0][b, 1][b + 1, 0]      scored · on its way · on its way
 
-      two heads (or minimum and maximum) side by side in the lanes: [C, 2H]
-      [q₀ 0; 0 q₁] as high and low bf16 halves [4, 2H] · [C, 2H]ᵀ → scores [2, C]
+      two heads (or minimum and maximum) side by side in the lanes: [chunk, 2H]
+      [q₀ 0; 0 q₁] as high and low bf16 halves [4, 2H] · [chunk, 2H]ᵀ → scores [2, chunk]
 
 The halves share the weight tile, so pages rank as if the query were f32, at no cost. Letters: B sequences ·
-K KV heads · H head dim · P pages of a sequence · C pages of a chunk · R summary vectors of a page.
+K KV heads · H head dim · P pages of a sequence · R summary vectors of a page.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,21 +25,16 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from pallas_kernels.page_scores.api import PageScores
 from pallas_kernels.tuning import tuned
 
 LANES = 128
 TILE_ROWS = {4: 8, 2: 16}  # by bytes of a number
 
 
-def check(
-    query_bnh: jax.Array,
-    summaries_mkrph: jax.Array,
-    lengths_b: jax.Array,
-    rows_b: jax.Array,
-    *,
-    page_size: int,
-) -> str | None:
+def check(call: PageScores) -> str | None:
     """Why the kernel cannot run this call, or None."""
+    summaries_mkrph = call.summaries_mkrph
     P, stored = summaries_mkrph.shape[3:]
     rows = TILE_ROWS[summaries_mkrph.dtype.itemsize]
     if stored % LANES:
@@ -49,17 +44,9 @@ def check(
     return None
 
 
-def page_scores(
-    query_bnh: jax.Array,
-    summaries_mkrph: jax.Array,
-    lengths_b: jax.Array,
-    rows_b: jax.Array,
-    *,
-    page_size: int,
-    interpret: Any = False,
-    **tuning: int,
-) -> jax.Array:
+def page_scores(call: PageScores, *, interpret: Any = False, **tuning: int) -> jax.Array:
     """See `pallas_kernels.page_scores`; ``tuning`` overrides constants of the tuning table."""
+    query_bnh, summaries_mkrph = call.query_bnh, call.summaries_mkrph
     B, N, H = query_bnh.shape
     _, K, R, P, stored = summaries_mkrph.shape
     heads = 2 if R == 1 and K % 2 == 0 else 1  # that share a matrix
@@ -76,7 +63,7 @@ def page_scores(
         summaries = pltpu.with_memory_space_constraint(summaries, pltpu.HBM)
     scores = pl.pallas_call(
         functools.partial(
-            _kernel, page_size=page_size, heads=heads, kinds=R, assume_full=constants["assume_full"]
+            _kernel, page_size=call.page_size, heads=heads, kinds=R, assume_full=constants["assume_full"]
         ),
         grid_spec=pltpu.PrefetchScalarGridSpec(
             num_scalar_prefetch=2,
@@ -102,22 +89,35 @@ def page_scores(
         ),
         interpret=interpret,
         name="page_scores",
-    )(lengths_b, rows_b, query_bkgh, summaries)
+    )(call.lengths_b, call.rows_b, query_bkgh, summaries)
     return scores[..., :P]
 
 
 def _chunk(summaries: jax.Array, kib: int) -> int:
-    """C: all pages of a sequence, or as many lanes as fit ``kib``."""
+    """Pages of a chunk: all of a sequence, or as many lanes as fit ``kib``."""
     _, K, R, P, stored = summaries.shape
     fits = (kib << 10) // (K * R * stored * summaries.dtype.itemsize)
     return P if fits >= P else max(LANES, fits // LANES * LANES)
 
 
+class _Refs(NamedTuple):
+    """The kernel's arguments, result and buffers."""
+
+    lengths: Any
+    rows: Any
+    query: Any
+    source: Any
+    out: Any
+    ring: Any
+    sems: Any
+
+
 class _Copies:
     """The copies of the chunks of a core's sequences, one after another, into the ring."""
 
-    def __init__(self, refs: Sequence[Any], page_size: int) -> None:
-        self.lengths, self.rows, self.source, self.ring, self.sems = refs
+    def __init__(self, refs: _Refs, page_size: int) -> None:
+        self.lengths, self.rows, self.source = refs.lengths, refs.rows, refs.source
+        self.ring, self.sems = refs.ring, refs.sems
         self.page_size = page_size
         self.sequences = pl.num_programs(1)
         self.first = pl.program_id(0) * self.sequences
@@ -153,24 +153,13 @@ class _Copies:
             pl.when(exists & (i == last))(lambda: copy(rest))
 
 
-def _kernel(
-    lengths: Any,
-    rows: Any,
-    query: Any,
-    source: Any,
-    out: Any,
-    ring: Any,
-    sems: Any,
-    *,
-    page_size: int,
-    heads: int,
-    kinds: int,
-    assume_full: bool,
-) -> None:
+def _kernel(*arguments: Any, page_size: int, heads: int, kinds: int, assume_full: bool) -> None:
     """Score the pages of one sequence, with the next chunks, of this or the next one, on their way."""
-    copies = _Copies((lengths, rows, source, ring, sems), page_size)
+    refs = _Refs(*arguments)
+    out, ring = refs.out, refs.ring
+    copies = _Copies(refs, page_size)
     s = pl.program_id(1)
-    length = lengths[copies.first + s]
+    length = refs.lengths[copies.first + s]
     slots, chunk = ring.shape[0], ring.shape[2]
 
     @pl.when(s == 0)
@@ -178,7 +167,7 @@ def _kernel(
         for step in range(slots - 1):
             copies.start(jnp.int32(step))
 
-    query_rows = _scoring_rows(query[0].astype(jnp.float32), kinds, heads)
+    query_rows = _scoring_rows(refs.query[0].astype(jnp.float32), kinds, heads)
 
     def score(i: Any, nothing: None) -> None:
         step = s * copies.chunks + i
@@ -202,7 +191,7 @@ def _kernel(
 
 
 def _scoring_rows(query_kgh: jax.Array, kinds: int, heads: int) -> jax.Array:
-    """``[K, R·H]`` or ``[K, 2H]`` group means on the lanes of their summaries; see `api.scoring_query`."""
+    """``[K, R·H]`` or ``[K, 2H]`` group means on the lanes of their summaries; see `scoring_query`."""
     if kinds == 2:
         parts = (jnp.minimum(query_kgh, 0.0), jnp.maximum(query_kgh, 0.0))
         return jnp.concatenate([part.mean(axis=1) for part in parts], axis=1)

@@ -1,22 +1,21 @@
 """The Mosaic GPU kernel of `paged_attention`: a ring of tiles filled by TMA, online softmax, log-sum-exp.
 
-Letters: B sequences · K KV heads · G query rows of a head (padded) · M query rows of a block · H stored head
-dim · p page size · J listed pages · T = TILE tokens of a slot · S = STAGES ring slots · s parts of a list.
+Letters: B sequences · K KV heads · G query rows of a head (padded) · H stored head dim · p page size ·
+J listed pages · s parts of a list. A block holds some of a head's query rows; a slot of the ring TILE tokens.
 """
 
-#   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, M query rows, part)
-#            │ TMA, T/p pages or T of p tokens a slot
+#   HBM  kv_pages[page, head] = [K|V, p, H]           one block (128 threads) = (b, k, query rows, part)
+#            │ TMA, TILE/p pages or TILE of p tokens a slot
 #            ▼
-#   SMEM  keys[S, T, H]  values[S, T, H]  ◄─ slot t mod S is refilled with tile t + S once it is read
+#   SMEM  keys[STAGES, TILE, H]  values[…]  ◄─ a slot is refilled with a later tile once it is read
 #            │ ldmatrix            │
 #            ▼                     ▼
-#   regs  s = q·keysᵀ [M, T] → softmax (running max, sum) → weights (SMEM) ─► acc [M, H] += w·values
+#   regs  s = q·keysᵀ [rows, TILE] → softmax (running max, sum) → weights (SMEM) ─► acc [rows, H] += w·values
 #            └─ last tile of the part: out = acc / sum, lse = max + log sum ─► HBM
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +35,7 @@ LOG2_E = math.log2(math.e)
 
 
 def block_rows(query_rows: int, stored: int) -> int:
-    """M: the rows of the query that one block holds; the tensor cores take 16 a warp."""
+    """The rows of the query that one block holds; the tensor cores take 16 a warp."""
     most = 64 if stored <= 128 else 32
     return next(rows for rows in (16, 32, 64) if rows == most or query_rows <= rows)
 
@@ -46,65 +45,66 @@ def list_parts(blocks: int, J: int, page_size: int) -> int:
     return max(1, min(-(-BLOCKS_WANTED // blocks), J * page_size // (TILES_WORTH_A_BLOCK * TILE)))
 
 
-def attend(
-    query_bkgh: jax.Array,
-    kv_pages: jax.Array,
-    page_ids_bkj: jax.Array,
-    num_pages_bk: jax.Array,
-    fill_b: jax.Array,
-    scales: jax.Array | None,
-    *,
-    scale: float,
-    parts: int,
-    interpret: Any,
-) -> tuple[jax.Array, jax.Array]:
-    """``out [s, B, K, G, H]``, ``lse [s, B, K, G]``; G is a multiple of M, ``scales`` is ``[2, B·K·J]``."""
-    B, K, G, H = query_bkgh.shape
-    p, dtype, J = kv_pages.shape[3], kv_pages.dtype, page_ids_bkj.shape[2]
-    M = block_rows(G, H)
+class Inputs(NamedTuple):
+    """What the kernel reads; scales, one for each listed page, go with int8 and float8 pages."""
+
+    query_bkgh: Any
+    kv_pages: Any
+    page_ids: Any
+    """``[B·K·J]``, as the scales are."""
+    num_pages: Any
+    """``[B·K]``"""
+    fill_b: Any
+    key_scales: Any = None
+    value_scales: Any = None
+
+
+class _Buffers(NamedTuple):
+    """Shared memory and barriers."""
+
+    query: Any
+    keys: Any
+    values: Any
+    weights: Any
+    lse: Any
+    query_arrived: Any
+    keys_arrived: Any
+    values_arrived: Any
+    widened: Any = None
+
+
+def attend(inputs: Inputs, *, scale: float, parts: int, interpret: Any) -> tuple[jax.Array, jax.Array]:
+    """``out [s, B, K, G, H]``, ``lse [s, B, K, G]``; G is a multiple of a block's rows."""
+    (B, K, G, H), kv_pages = inputs.query_bkgh.shape, inputs.kv_pages
+    p, dtype, J = kv_pages.shape[3], kv_pages.dtype, inputs.page_ids.shape[0] // (B * K)
+    rows = block_rows(G, H)
     narrow = dtype.itemsize == 1
     copies = max(TILE // p, 1)
     bf16, f32 = jnp.bfloat16, jnp.float32
     partial = f32 if parts > 1 else bf16
     span = -(-J * p // (TILE * parts))  # tiles of a part
     matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16))
-    stages = STAGES if M < 64 else 2
+    stages = STAGES if rows < 64 else 2
     ring = plgpu.SMEM((stages, TILE, H), dtype, transforms=_gpu.tiled(dtype))
     arrived = plgpu.Barrier(num_arrivals=copies, num_barriers=stages)
     scratch: dict[str, Any] = {
-        "query": matrix((M, H), bf16),
+        "query": matrix((rows, H), bf16),
         "keys": ring,
         "values": ring,
-        "weights": matrix((M, TILE), bf16),
-        "lse": plgpu.SMEM((M,), f32),
+        "weights": matrix((rows, TILE), bf16),
+        "lse": plgpu.SMEM((rows,), f32),
         "query_arrived": plgpu.Barrier(),
         "keys_arrived": arrived,
         "values_arrived": arrived,
     }
     if narrow:
         scratch["widened"] = matrix((TILE, H), bf16)
-    inputs = [query_bkgh, kv_pages, page_ids_bkj.reshape(-1), num_pages_bk.reshape(-1), fill_b]
-    if scales is not None:
-        inputs += [scales[0], scales[1]]
+    given = [array for array in inputs if array is not None]
 
     def paged_attention(*refs: Any, **buffers: Any) -> None:
-        arguments, (out, lse) = refs[: len(inputs)], refs[len(inputs) :]
-        query, pool, ids, pages, fills, *listed = arguments
-        _attend_block(
-            query,
-            pool,
-            ids,
-            pages,
-            fills,
-            listed,
-            out,
-            lse,
-            J=J,
-            span=span,
-            scale=scale,
-            interpret=interpret,
-            **buffers,
-        )
+        *arguments, out, lse = refs
+        block = _Block(J=J, span=span, scale=scale, interpret=interpret)
+        _attend_block(Inputs(*arguments), _Buffers(**buffers), out, lse, block)
 
     return plgpu.kernel(
         paged_attention,
@@ -112,41 +112,30 @@ def attend(
             jax.ShapeDtypeStruct((parts, B, K, G, H), partial),
             jax.ShapeDtypeStruct((parts, B, K, G), f32),
         ],
-        grid=(B, K, G // M, parts),
+        grid=(B, K, G // rows, parts),
         grid_names=("b", "k", "g", "s"),
         scratch_types=scratch,
         compiler_params=plgpu.CompilerParams(
             approx_math=True, lowering_semantics=plgpu.LoweringSemantics.Warpgroup
         ),
         **_gpu.interpret_options(interpret),
-    )(*inputs)
+    )(*given)
 
 
-def _attend_block(
-    query_bkgh: Any,
-    kv_pages: Any,
-    page_ids: Any,
-    num_pages: Any,
-    fill_b: Any,
-    scales: Sequence[Any],
-    out_sbkgh: Any,
-    lse_sbkg: Any,
-    *,
-    query: Any,
-    keys: Any,
-    values: Any,
-    weights: Any,
-    lse: Any,
-    query_arrived: Any,
-    keys_arrived: Any,
-    values_arrived: Any,
-    widened: Any = None,
-    J: int,
-    span: int,
-    scale: float,
-    interpret: Any,
-) -> None:
-    (M, H), p, heads = query.shape, kv_pages.shape[3], kv_pages.shape[1]
+class _Block(NamedTuple):
+    """What is known of a block when it is traced."""
+
+    J: int
+    span: int
+    scale: float
+    interpret: Any
+
+
+def _attend_block(inputs: Inputs, buffers: _Buffers, out_sbkgh: Any, lse_sbkg: Any, block: _Block) -> None:
+    query_bkgh, kv_pages, page_ids, num_pages, fill_b, *scales = inputs
+    query, keys, values, weights, lse, query_arrived, keys_arrived, values_arrived, widened = buffers
+    J, span, scale, interpret = block
+    (rows, H), p, heads = query.shape, kv_pages.shape[3], kv_pages.shape[1]
     stages = keys.shape[0]
     b, k, g, part = (lax.axis_index(name) for name in "bkgs")
     row = b * heads + k
@@ -155,9 +144,9 @@ def _attend_block(
     end = pages * p
     first = part * span
     last = jnp.minimum(lax.div(end + (TILE - 1), jnp.int32(TILE)), first + span)
-    warps = M // 16
+    warps = rows // 16
     # With many rows each warp reads most of a tile: a part at a time, as its registers hold no more.
-    deep_h, deep_t = (H, TILE) if M * H < 64 * 128 else (64, 16)
+    deep_h, deep_t = (H, TILE) if rows * H < 64 * 128 else (64, 16)
     left, right = (
         layout(jnp.bfloat16, m_warps=warps) for layout in (plgpu.Layout.MMA_LHS, plgpu.Layout.MMA_RHS)
     )
@@ -205,7 +194,7 @@ def _attend_block(
         return plgpu.broadcasted_iota(jnp.int32, shape, axis, layout=layout) + tile * TILE
 
     def columns(left_mx: jax.Array, start: int, size: int) -> jax.Array:
-        return lax.slice(left_mx, (0, start), (M, start + size))
+        return lax.slice(left_mx, (0, start), (rows, start + size))
 
     def is_token(position: Any) -> Any:
         return (position < end) & ((position >= p) | (position < fill))
@@ -227,25 +216,25 @@ def _attend_block(
         slot = lax.rem(tile - first, jnp.int32(stages))
         plgpu.barrier_wait(keys_arrived.at[slot])
         key_th = in_bf16(keys.at[slot])
-        s_mt = plgpu.layout_cast(jnp.zeros((M, TILE), jnp.float32), sums)
+        s_mt = plgpu.layout_cast(jnp.zeros((rows, TILE), jnp.float32), sums)
         for h in range(0, H, deep_h):
             key_ht = plgpu.load(key_th.at[:, pl.ds(h, deep_h)].transpose((1, 0)), layout=right)
             s_mt = _gpu.mma(s_mt, columns(query_mh, h, deep_h), key_ht, interpret=interpret)
         s_mt = s_mt * (scale * LOG2_E)
-        if scales:
-            s_mt = s_mt * by_token(scales[0], (M, TILE), tile)
-        s_mt = jnp.where(is_token(tokens((M, TILE), 1, sums, tile)), s_mt, MASKED)
+        if scales[0] is not None:
+            s_mt = s_mt * by_token(scales[0], (rows, TILE), tile)
+        s_mt = jnp.where(is_token(tokens((rows, TILE), 1, sums, tile)), s_mt, MASKED)
         new_m = jnp.maximum(top_m, s_mt.max(axis=1))
         faded_m = jnp.exp2(top_m - new_m)
-        w_mt = jnp.exp2(s_mt - lax.broadcast_in_dim(new_m, (M, TILE), [0]))
+        w_mt = jnp.exp2(s_mt - lax.broadcast_in_dim(new_m, (rows, TILE), [0]))
         sum_m = sum_m * faded_m + w_mt.sum(axis=1)
-        if scales:
-            w_mt = w_mt * by_token(scales[1], (M, TILE), tile)
+        if scales[0] is not None:
+            w_mt = w_mt * by_token(scales[1], (rows, TILE), tile)
         weights[...] = w_mt.astype(jnp.bfloat16)
         plgpu.commit_smem()
         plgpu.barrier_wait(values_arrived.at[slot])
         value_th = in_bf16(values.at[slot])
-        acc_mh = acc_mh * lax.broadcast_in_dim(faded_m, (M, H), [0])
+        acc_mh = acc_mh * lax.broadcast_in_dim(faded_m, (rows, H), [0])
         weight_mt = plgpu.load(weights, layout=left)
         for t in range(0, TILE, deep_t):
             part_th = plgpu.load(value_th.at[pl.ds(t, deep_t)], layout=right)
@@ -261,7 +250,7 @@ def _attend_block(
 
         return acc_mh, new_m, sum_m
 
-    here = pl.ds(g * M, M)
+    here = pl.ds(g * rows, rows)
     plgpu.copy_gmem_to_smem(query_bkgh.at[b, k, here], query, query_arrived)
     for slot in range(stages):
 
@@ -272,13 +261,13 @@ def _attend_block(
     plgpu.barrier_wait(query_arrived)
     query_mh = plgpu.load(query, layout=left)
     start = (
-        plgpu.layout_cast(jnp.zeros((M, H), jnp.float32), sums),
-        plgpu.layout_cast(jnp.full((M,), LEAST, jnp.float32), by_row),
-        plgpu.layout_cast(jnp.zeros((M,), jnp.float32), by_row),
+        plgpu.layout_cast(jnp.zeros((rows, H), jnp.float32), sums),
+        plgpu.layout_cast(jnp.full((rows,), LEAST, jnp.float32), by_row),
+        plgpu.layout_cast(jnp.zeros((rows,), jnp.float32), by_row),
     )
     acc_mh, top_m, sum_m = lax.fori_loop(first, last, step, start)
     some_m = jnp.where(sum_m > 0, sum_m, 1.0)
-    out_mh = acc_mh / lax.broadcast_in_dim(some_m, (M, H), [0])
+    out_mh = acc_mh / lax.broadcast_in_dim(some_m, (rows, H), [0])
     target = out_sbkgh.at[part, b, k, here]
     plgpu.store(target, out_mh.astype(out_sbkgh.dtype), optimized=False)  # once a block
     lse[...] = jnp.where(sum_m > 0, (top_m + jnp.log2(some_m)) / LOG2_E, -jnp.inf)

@@ -7,25 +7,18 @@ t = J·p listed tokens.
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels.paged_attention.api import PagedAttention
 from pallas_kernels.stored import widen
 
 
-def paged_attention(
-    query_bnh: jax.Array,
-    kv_pages: jax.Array,
-    page_ids_bkj: jax.Array,
-    num_pages_bk: jax.Array,
-    lengths_b: jax.Array,
-    kv_scales: jax.Array | None = None,
-    *,
-    scale: float,
-) -> tuple[jax.Array, jax.Array]:
+def paged_attention(call: PagedAttention) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.paged_attention`."""
+    query_bnh, kv_pages, kv_scales = call.query_bnh, call.kv_pages, call.kv_scales
     B, N, H = query_bnh.shape
-    K, p = kv_pages.shape[1], kv_pages.shape[3]
-    valid_bkt = listed_tokens(num_pages_bk, lengths_b, page_ids_bkj.shape[2], p)
-    listed_bkj = jnp.arange(page_ids_bkj.shape[2]) < num_pages_bk[..., None]
-    ids_bkj = jnp.where(listed_bkj, page_ids_bkj, 0)
+    K, J = call.page_ids_bkj.shape[1:]
+    valid_bkt = _listed_tokens(call)
+    listed_bkj = jnp.arange(J) < call.num_pages_bk[..., None]
+    ids_bkj = jnp.where(listed_bkj, call.page_ids_bkj, 0)
     head_k = jnp.arange(K)[:, None]
     kv_bkjcph = widen(kv_pages[ids_bkj, head_k])[..., :H]
     if kv_scales is not None:
@@ -34,7 +27,7 @@ def paged_attention(
     value_bkth = jnp.where(valid_bkt[..., None], value_bkth, 0.0)
 
     query_bkgh = query_bnh.reshape(B, K, N // K, H).astype(jnp.float32)
-    scores_bkgt = scale * jnp.einsum("bkgh,bkth->bkgt", query_bkgh, key_bkth, precision="highest")
+    scores_bkgt = call.scale * jnp.einsum("bkgh,bkth->bkgt", query_bkgh, key_bkth, precision="highest")
     scores_bkgt = jnp.where(valid_bkt[:, :, None], scores_bkgt, -jnp.inf)
     top_bkg1 = scores_bkgt.max(axis=-1, keepdims=True)
     weight_bkgt = jnp.exp(scores_bkgt - jnp.where(jnp.isneginf(top_bkg1), 0.0, top_bkg1))
@@ -45,15 +38,11 @@ def paged_attention(
     return out_bkgh.reshape(B, N, H).astype(query_bnh.dtype), lse_bkg.reshape(B, N)
 
 
-def newest_fill(lengths_b: jax.Array, page_size: int) -> jax.Array:
-    """``[B]`` tokens in each sequence's newest page: 1 … p, and 0 for an empty sequence."""
-    return jnp.where(lengths_b > 0, (lengths_b - 1) % page_size + 1, 0)
-
-
-def listed_tokens(num_pages_bk: jax.Array, lengths_b: jax.Array, J: int, page_size: int) -> jax.Array:
+def _listed_tokens(call: PagedAttention) -> jax.Array:
     """``[B, K, J·p]`` True where a row of a listed page holds a token."""
-    t = jnp.arange(J * page_size)
-    end_bk1 = num_pages_bk[..., None] * page_size
-    fill_b11 = newest_fill(lengths_b, page_size)[:, None, None]
-    in_list_bkt = (t < end_bk1) & (lengths_b > 0)[:, None, None]
+    page_size = call.kv_pages.shape[3]
+    t = jnp.arange(call.page_ids_bkj.shape[2] * page_size)
+    end_bk1 = call.num_pages_bk[..., None] * page_size
+    fill_b11 = call.newest_fill()[:, None, None]
+    in_list_bkt = (t < end_bk1) & (call.lengths_b > 0)[:, None, None]
     return in_list_bkt & ((t >= page_size) | (t < fill_b11))

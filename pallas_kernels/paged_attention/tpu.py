@@ -15,6 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from pallas_kernels.lse import combine_partials
+from pallas_kernels.paged_attention.api import PagedAttention
 from pallas_kernels.paged_attention.tpu_kernel import LANES, Plan
 from pallas_kernels.paged_attention.tpu_schedule import kernel
 from pallas_kernels.tuning import tuned
@@ -25,17 +26,9 @@ QUERY_BYTES = 2 << 20  # queries of a block
 RING_BYTES = 12 << 20
 
 
-def check(
-    query_bnh: jax.Array,
-    kv_pages: jax.Array,
-    page_ids_bkj: jax.Array,
-    num_pages_bk: jax.Array,
-    lengths_b: jax.Array,
-    kv_scales: jax.Array | None = None,
-    *,
-    scale: float,
-) -> str | None:
+def check(call: PagedAttention) -> str | None:
     """Why the kernel cannot run this call, or None."""
+    query_bnh, kv_pages = call.query_bnh, call.kv_pages
     K, p, stored = kv_pages.shape[1], *kv_pages.shape[3:]
     rows = {4: 8, 2: 16, 1: 32}[kv_pages.dtype.itemsize]
     if stored % LANES:
@@ -50,30 +43,22 @@ def check(
 
 
 def paged_attention(
-    query_bnh: jax.Array,
-    kv_pages: jax.Array,
-    page_ids_bkj: jax.Array,
-    num_pages_bk: jax.Array,
-    lengths_b: jax.Array,
-    kv_scales: jax.Array | None = None,
-    *,
-    scale: float,
-    interpret: Any = False,
-    **tuning: int,
+    call: PagedAttention, *, interpret: Any = False, **tuning: int
 ) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.paged_attention`; ``tuning`` overrides constants of the tuning table."""
+    query_bnh, kv_pages = call.query_bnh, call.kv_pages
     B, N, H = query_bnh.shape
     K, _, p, stored = kv_pages.shape[1:]
-    J = page_ids_bkj.shape[2]
+    J = call.page_ids_bkj.shape[2]
     constants = {**tuned("paged_attention"), **tuning}
     query_bnh = jnp.pad(query_bnh, [(0, 0), (0, 0), (0, stored - H)])
-    arrays = (query_bnh, page_ids_bkj, num_pages_bk, lengths_b)
+    arrays = (query_bnh, call.page_ids_bkj, call.num_pages_bk, call.lengths_b)
     parts = list_parts(B, K, J, p, constants)
     attend = functools.partial(
         _attend,
         kv_pages=kv_pages,
-        kv_scales=kv_scales,
-        scale=scale,
+        kv_scales=call.kv_scales,
+        scale=call.scale,
         interpret=interpret,
         constants=constants,
         out_dtype=jnp.float32 if parts > 1 else query_bnh.dtype,

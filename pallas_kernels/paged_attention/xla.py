@@ -12,32 +12,21 @@ import jax.numpy as jnp
 from jax import lax
 
 from pallas_kernels._xla import map_rows
-from pallas_kernels.paged_attention.reference import newest_fill
+from pallas_kernels.paged_attention.api import PagedAttention
 from pallas_kernels.stored import widen
 
 CHUNK_TOKENS = 1024
 
 
-def paged_attention(
-    query_bnh: jax.Array,
-    kv_pages: jax.Array,
-    page_ids_bkj: jax.Array,
-    num_pages_bk: jax.Array,
-    lengths_b: jax.Array,
-    kv_scales: jax.Array | None = None,
-    *,
-    scale: float,
-) -> tuple[jax.Array, jax.Array]:
+def paged_attention(call: PagedAttention) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.paged_attention`."""
-    B, N, H = query_bnh.shape
-    K, p, stored = kv_pages.shape[1], kv_pages.shape[3], kv_pages.shape[4]
-    J = page_ids_bkj.shape[2]
+    B, N, H = call.query_bnh.shape
+    _, K, _, p, stored = call.kv_pages.shape
+    J = call.page_ids_bkj.shape[2]
     chunk = max(1, min(J, CHUNK_TOKENS // p))
-    query_bkgh = (query_bnh.astype(jnp.float32) * scale).reshape(B, K, N // K, H)
-    query_bkgh = jnp.pad(query_bkgh, [(0, 0)] * 3 + [(0, stored - H)])
-    ids_bkj = jnp.pad(page_ids_bkj, [(0, 0), (0, 0), (0, -J % chunk)])
-    fill_b = newest_fill(lengths_b, p)
-    pages_bk = jnp.where(lengths_b[:, None] > 0, num_pages_bk, 0)
+    query_bkgh = call.scaled_query()
+    ids_bkj = jnp.pad(call.page_ids_bkj, [(0, 0), (0, 0), (0, -J % chunk)])
+    fill_b, pages_bk = call.newest_fill(), call.listed()
 
     def attend_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
         b, k = lax.div(row, K), lax.rem(row, K)
@@ -47,7 +36,7 @@ def paged_attention(
             j = i * chunk + jnp.arange(chunk)
             ids = jnp.where(j < pages, lax.dynamic_slice_in_dim(ids_bkj[b, k], i * chunk, chunk), 0)
             rows = jnp.where(j < pages, jnp.where(j == 0, fill_b[b], p), 0)
-            key_th, value_th = _read(kv_pages, kv_scales, ids, k, rows)
+            key_th, value_th = _read(call.kv_pages, call.kv_scales, ids, k, rows)
             valid_t = (jnp.arange(p) < rows[:, None]).reshape(-1)
             return _fold(state, query_bkgh[b, k], key_th, value_th, valid_t)
 
@@ -63,7 +52,7 @@ def paged_attention(
 
     out_rgh, lse_rg = map_rows(attend_row, B * K)
     out_bnh = out_rgh.reshape(B, N, stored)[..., :H]
-    return out_bnh.astype(query_bnh.dtype), lse_rg.reshape(B, N)
+    return out_bnh.astype(call.query_bnh.dtype), lse_rg.reshape(B, N)
 
 
 _Softmax = tuple[jax.Array, jax.Array, jax.Array]  # top_g, total_g, out_gh: not yet divided

@@ -3,30 +3,74 @@
 Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int, Int32
 
-from pallas_kernels._dispatch import Op
-from pallas_kernels.arguments import SINGLE, WHOLE, take, whole_number
+from pallas_kernels._dispatch import Implementation, Op
+from pallas_kernels.arguments import SINGLE, WHOLE, array, option, take, typed_call, whole_number
 from pallas_kernels.errors import expect
 
 OP = Op("select_pages", kernels=("tpu", "gpu", "cpu"))
-ARGUMENTS = {"scores_bkp": SINGLE, "lengths_b": WHOLE, "page_table_bp": WHOLE.or_none()}
 # Ranks above any score, all finite so that a kernel may subtract them.
 LARGEST_SCORE, FORCED, NEWEST = 1e38, 2e38, 3e38
 
 
+@typed_call
+class SelectPages:
+    """A call of `select_pages`, which says what the fields are. Back ends get ``top_k`` ≤ P."""
+
+    scores_bkp: Float32[Array, "B K P"] = array(SINGLE)
+    lengths_b: Int32[Array, " B"] = array(WHOLE)
+    page_size: int = option(whole_number, 1)
+    top_k: int = option(whole_number, 1)
+    sink_pages: int = option(whole_number, 0, default=0)
+    local_pages: int = option(whole_number, 1, default=1)
+    page_table_bp: Int32[Array, "B P"] | None = array(WHOLE, default=None)
+
+    def pages(self) -> Int32[Array, " B"]:
+        """Pages of each sequence that exist."""
+        return count_pages(self.lengths_b, self.page_size)
+
+    def table(self) -> Int32[Array, "B P"]:
+        """The page table; without one a page's id is its position in the text."""
+        if self.page_table_bp is not None:
+            return self.page_table_bp
+        B, _, P = self.scores_bkp.shape
+        return jnp.broadcast_to(jnp.arange(P, dtype=jnp.int32), (B, P))
+
+    def rank(self, scores: jax.Array, page: jax.Array, newest: jax.Array) -> jax.Array:
+        """Scores of any layout, those of always-listed pages above all others and of missing pages −inf.
+
+        ``page`` and ``newest`` are positions in the text, broadcast to the scores.
+        """
+        ranks = jnp.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
+        ranks = jnp.where(scores != scores, -LARGEST_SCORE, ranks)  # NaN
+        ranks = jnp.where(ranks == 0, 0.0, ranks)  # `top_k` would put 0 above −0
+        forced = (page < self.sink_pages) | (page > newest - self.local_pages)
+        ranks = jnp.where(forced, FORCED, ranks)
+        ranks = jnp.where(page == newest, NEWEST, ranks)
+        return jnp.where(page <= newest, ranks, -jnp.inf)
+
+    def ranking(self, pages_b: jax.Array) -> Float32[Array, "B K P"]:
+        """`rank` of the call's scores as they lie."""
+        page = jnp.arange(self.scores_bkp.shape[-1])
+        return self.rank(self.scores_bkp, page, pages_b[:, None, None] - 1)
+
+
 def select_pages(
-    scores_bkp: jax.Array,
-    lengths_b: jax.Array,
+    scores_bkp: Float32[Array, "B K P"],
+    lengths_b: Int[Array, " B"],
     *,
     page_size: int,
     top_k: int,
     sink_pages: int = 0,
     local_pages: int = 1,
-    page_table_bp: jax.Array | None = None,
-    implementation: str | None = None,
-) -> tuple[jax.Array, jax.Array]:
+    page_table_bp: Int[Array, "B P"] | None = None,
+    implementation: Implementation = None,
+) -> tuple[Int32[Array, "B K J"], Int32[Array, "B K"]]:
     """List the ``top_k`` best pages of each (sequence, KV head), the newest always first.
 
     Selection is exact: ``jax.lax.approx_max_k`` would make a sample depend on the chip it ran on, and wins
@@ -41,7 +85,7 @@ def select_pages(
         sink_pages: how many of the first pages are always listed.
         local_pages: how many of the last pages are always listed; at least 1, the newest.
         page_table_bp: ``[B, P]`` int32 physical id of each page; None = ids stay the position in the text.
-        implementation: None, or a name of ``OP.implementations``.
+        implementation: None, a back end, or several in the order to try (docs/kernels/back_ends.md).
 
     Returns:
         ``page_ids [B, K, J]`` int32 with ``J = min(top_k, P)``: the newest page first, then the other chosen
@@ -53,56 +97,28 @@ def select_pages(
         UnsupportedError: the named implementation cannot run this call.
 
     """
-    given = {"scores_bkp": scores_bkp, "lengths_b": lengths_b, "page_table_bp": page_table_bp}
-    arrays = take(OP.name, ARGUMENTS, given)
-    scores_bkp, lengths_b, page_table_bp = arrays.values()
-    least = {"page_size": 1, "top_k": 1, "sink_pages": 0, "local_pages": 1}
-    page_size, top_k, sink_pages, local_pages = (
-        whole_number(OP.name, name, value, least[name])
-        for name, value in zip(least, (page_size, top_k, sink_pages, local_pages), strict=True)
-    )
-    rows = scores_bkp.ndim == 3 and scores_bkp.shape[2] > 0
-    expect(rows, OP.name, f"scores are [B, K, P], not {scores_bkp.shape}")
-    B, _, P = scores_bkp.shape
-    expect(lengths_b.shape == (B,), OP.name, f"lengths is [{B}], not {lengths_b.shape}")
+    given = SelectPages(scores_bkp, lengths_b, page_size, top_k, sink_pages, local_pages, page_table_bp)
+    call = take(OP.name, given)
+    _check(call)
+    return OP(implementation, dataclasses.replace(call, top_k=min(call.top_k, call.scores_bkp.shape[2])))
+
+
+def _check(call: SelectPages) -> None:
+    """Raise `ArgumentError` unless shapes and counts fit together."""
+    shape, table = call.scores_bkp.shape, call.page_table_bp
+    expect(len(shape) == 3 and shape[2] > 0, OP.name, f"scores are [B, K, P], not {shape}")
+    B, _, P = shape
+    expect(call.lengths_b.shape == (B,), OP.name, f"lengths is [{B}], not {call.lengths_b.shape}")
     expect(
-        sink_pages + local_pages <= top_k,
+        call.sink_pages + call.local_pages <= call.top_k,
         OP.name,
-        f"top_k={top_k} has no room for {sink_pages} sink and {local_pages} local pages",
+        f"top_k={call.top_k} has no room for {call.sink_pages} sink and {call.local_pages} local pages",
     )
     expect(
-        page_table_bp is None or page_table_bp.shape == (B, P),
+        table is None or table.shape == (B, P),
         OP.name,
-        f"page_table_bp is [{B}, {P}], not {getattr(page_table_bp, 'shape', None)}",
+        f"page_table_bp is [{B}, {P}], not {getattr(table, 'shape', None)}",
     )
-    return OP(
-        implementation,
-        arrays,
-        page_size=page_size,
-        top_k=min(top_k, P),
-        sink_pages=sink_pages,
-        local_pages=local_pages,
-    )
-
-
-def ranking(scores_bkp: jax.Array, pages_b: jax.Array, *, sink_pages: int, local_pages: int) -> jax.Array:
-    """Scores with the always-listed pages above all others and missing pages at −inf (``[B, K, P]``)."""
-    page = jnp.arange(scores_bkp.shape[-1])
-    newest_b11 = pages_b[:, None, None] - 1
-    return rank(scores_bkp, page, newest_b11, sink_pages=sink_pages, local_pages=local_pages)
-
-
-def rank(
-    scores: jax.Array, page: jax.Array, newest: jax.Array, *, sink_pages: int, local_pages: int
-) -> jax.Array:
-    """`ranking` of any layout: ``page`` and ``newest`` are positions in the text, broadcast to the scores."""
-    ranks = jnp.clip(scores, -LARGEST_SCORE, LARGEST_SCORE)
-    ranks = jnp.where(scores != scores, -LARGEST_SCORE, ranks)  # NaN
-    ranks = jnp.where(ranks == 0, 0.0, ranks)  # `top_k` would put 0 above −0
-    forced = (page < sink_pages) | (page > newest - local_pages)
-    ranks = jnp.where(forced, FORCED, ranks)
-    ranks = jnp.where(page == newest, NEWEST, ranks)
-    return jnp.where(page <= newest, ranks, -jnp.inf)
 
 
 def backwards(place_bkj: jax.Array, pages_b: jax.Array) -> jax.Array:

@@ -1,20 +1,19 @@
 """Page selection on Hopper and Blackwell without sort or scatter: bisect for the J-th rank, then products.
 
-Letters: B sequences · K KV heads · P pages of a sequence · J listed pages · r ROWS = 64 rows of W pages each,
-the pages of a sequence as a matrix (page = r·W + w) · M = 64 positions of the list.
+Letters: B sequences · K KV heads · P pages of a sequence · J listed pages · r ROWS = 64 rows of w
+pages each, the pages of a sequence as a matrix.
 """
 
-#   HBM  scores[b, k] ─ TMA ─► SMEM [64, W] ─► regs: int32 keys in the order of ranks    one block = (b, k)
+#   HBM  scores[b, k] ─ TMA ─► SMEM [64, w] ─► regs: int32 keys in the order of ranks    one block = (b, k)
 #            │ meanwhile the page table follows into the same buffer, and from there as bytes into `table`
 #            bisect: count(keys ≥ middle) until J are left ─► winners, 0 or 1; of ties the oldest
-#            tensor cores: winners · triangles = how many winners stand behind each page ─► SMEM marks [64, W]
+#            tensor cores: winners · triangles = how many winners stand behind each page ─► SMEM marks [64, w]
 #   for every 64 positions j of the list, on tensor cores:
-#            (is winner j in row r?) [M, 64] · marks [64, W] ─► its row; the winner is where the mark is j
+#            (is winner j in row r?) [64, 64] · marks [64, w] ─► its row; the winner is where the mark is j
 #            the same product with each byte of the table reads off the physical ids ─► SMEM ids [J] ─► HBM
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,69 +23,62 @@ from jax.experimental import pallas as pl
 from pallas_kernels import _gpu
 from pallas_kernels._gpu import plgpu
 from pallas_kernels.select_pages import gpu_threshold
-from pallas_kernels.select_pages.api import rank
+from pallas_kernels.select_pages.api import SelectPages
 
 ROWS = 64
-STEP = 16  # the tensor cores take W in steps of it
+STEP = 16  # the tensor cores take w in steps of it
 WIDE = 64  # columns of a product: more would not fit the registers
 BYTES = 4  # of a physical id; a bfloat16 holds each exactly
 COPIED = 4  # ids that a copy to memory takes at a time
 
 
+class _Refs(NamedTuple):
+    """The kernel's arguments, results and buffers; without a page table two are None."""
+
+    scores_bkrw: Any
+    lengths_b: Any
+    table_brw: Any
+    ids_bkj: Any
+    num_pages_bk: Any
+    staged: Any
+    arrived: Any
+    marks: Any
+    by_row: Any
+    ids: Any
+    table: Any = None
+
+
 def top_pages(
-    scores_bkrw: jax.Array,
-    lengths_b: jax.Array,
-    table_brw: jax.Array | None,
-    J: int,
-    *,
-    page_size: int,
-    sink_pages: int,
-    local_pages: int,
-    interpret: Any,
+    call: SelectPages, scores_bkrw: jax.Array, table_brw: jax.Array | None, *, interpret: Any
 ) -> tuple[jax.Array, jax.Array]:
     """``ids [B, K, J (padded)]`` int32, newest first, 0 past the last, and ``num_pages [B, K]``.
 
     Args:
-        scores_bkrw: ``[B, K, at most 64, W]`` f32; pages past a sequence's last may hold anything.
-        lengths_b: ``[B]`` int32 tokens.
-        table_brw: ``[B, at most 64, W]`` int32 physical ids; None = a page's place in the text.
-        J: at most 64·W; the ids are padded to a multiple of `COPIED`.
-        page_size: tokens in a page.
-        sink_pages: see `pallas_kernels.select_pages`, as ``local_pages``.
-        local_pages: at least 1.
+        call: says the rest; J is at most 64·w, the ids are padded to a multiple of `COPIED`.
+        scores_bkrw: ``[B, K, at most 64, w]`` f32; pages past a sequence's last may hold anything.
+        table_brw: ``[B, at most 64, w]`` int32 physical ids; None = a page's place in the text.
         interpret: as `_gpu.interpret_options` takes it.
 
     """
-    B, K, _, W = scores_bkrw.shape
-    bf16, i32 = jnp.bfloat16, jnp.int32
+    B, K, _, width = scores_bkrw.shape
+    J, bf16, i32 = call.top_k, jnp.bfloat16, jnp.int32
     matrix = functools.partial(plgpu.SMEM, transforms=_gpu.tiled(bf16, STEP))
     scratch: dict[str, Any] = {
-        "staged": plgpu.RefUnion(plgpu.SMEM((ROWS, W), jnp.float32), plgpu.SMEM((ROWS, W), i32)),
+        "staged": plgpu.RefUnion(plgpu.SMEM((ROWS, width), jnp.float32), plgpu.SMEM((ROWS, width), i32)),
         "arrived": plgpu.Barrier(),
-        "marks": matrix((ROWS, W), bf16),
+        "marks": matrix((ROWS, width), bf16),
         "by_row": plgpu.SMEM((2, ROWS), i32),
         "ids": plgpu.SMEM((-(-J // ROWS) * ROWS,), i32),
     }
-    inputs = [scores_bkrw, lengths_b]
+    inputs = [scores_bkrw, call.lengths_b]
     if table_brw is not None:
         inputs.append(table_brw)
-        scratch["table"] = matrix((BYTES, ROWS, W), bf16)
+        scratch["table"] = matrix((BYTES, ROWS, width), bf16)
 
     def select_pages(*refs: Any, **buffers: Any) -> None:
         scores, lengths, *table, ids, num_pages = refs
-        _select_row(
-            scores,
-            lengths,
-            table,
-            ids,
-            num_pages,
-            **buffers,
-            J=J,
-            page_size=page_size,
-            sink_pages=sink_pages,
-            local_pages=local_pages,
-            interpret=interpret,
-        )
+        named = _Refs(scores, lengths, table[0] if table else None, ids, num_pages, **buffers)
+        _select_row(call, named, interpret)
 
     return plgpu.kernel(
         select_pages,
@@ -102,34 +94,19 @@ def top_pages(
     )(*inputs)
 
 
-def _select_row(
-    scores_bkrw: Any,
-    lengths_b: Any,
-    tables: Sequence[Any],
-    ids_bkj: Any,
-    num_pages_bk: Any,
-    *,
-    staged: Any,
-    arrived: Any,
-    marks: Any,
-    by_row: Any,
-    ids: Any,
-    table: Any = None,
-    J: int,
-    page_size: int,
-    sink_pages: int,
-    local_pages: int,
-    interpret: Any,
-) -> None:
-    rows, W = scores_bkrw.shape[2:]
+def _select_row(call: SelectPages, refs: _Refs, interpret: Any) -> None:
+    scores_bkrw, lengths_b, table_brw, ids_bkj, num_pages_bk, *buffers = refs
+    staged, arrived, marks, by_row, ids, table = buffers
+    J, page_size = call.top_k, call.page_size
+    rows, width = scores_bkrw.shape[2:]
     staged_scores, staged_table = staged
     b, k = (lax.axis_index(name) for name in "bk")
     f32, bf16 = jnp.float32, jnp.bfloat16
-    parts: list[Any] = [pl.ds(start, min(WIDE, W - start)) for start in range(0, W, WIDE)]
+    parts: list[Any] = [pl.ds(start, min(WIDE, width - start)) for start in range(0, width, WIDE)]
     grid = plgpu.Layout.MMA_ACC(f32)
     left, right = plgpu.Layout.MMA_LHS(bf16), plgpu.Layout.MMA_RHS(bf16)
 
-    def iota(axis: int, shape: tuple[int, ...] = (ROWS, W), layout: Any = grid) -> jax.Array:
+    def iota(axis: int, shape: tuple[int, ...] = (ROWS, width), layout: Any = grid) -> jax.Array:
         return plgpu.broadcasted_iota(jnp.int32, shape, axis, layout=layout)
 
     def ones(where: jax.Array) -> jax.Array:
@@ -175,18 +152,18 @@ def _select_row(
     num_pages_bk[b, k] = jnp.minimum(pages, J)
     plgpu.barrier_wait(arrived)
     score_rw = plgpu.load(staged_scores, layout=grid, optimized=False)
-    page_rw = iota(0) * W + iota(1)
-    rank_rw = rank(score_rw, page_rw, pages - 1, sink_pages=sink_pages, local_pages=local_pages)
+    page_rw = iota(0) * width + iota(1)
+    rank_rw = call.rank(score_rw, page_rw, pages - 1)
     key_rw = gpu_threshold.keys(rank_rw)
-    if tables:
+    if table_brw is not None:
         plgpu.commit_smem()  # all warps have read the scores
-        fetch(tables[0].at[b], staged_table)
+        fetch(table_brw.at[b], staged_table)
     last, cut = gpu_threshold.threshold(key_rw, page_rw, pages, J)
     wins_rw = (key_rw > last) | ((key_rw == last) & (page_rw < cut))
     marks[...] = ones(wins_rw).astype(bf16)
     plgpu.commit_smem()
     # How many winners stand behind each page in its row, and how many in all later rows.
-    nearer = [product(columns_of(marks), behind_in_row(part), W, part.size) for part in parts]
+    nearer = [product(columns_of(marks), behind_in_row(part), width, part.size) for part in parts]
     later_r = own_r = plgpu.layout_cast(jnp.zeros((ROWS,), f32), grid.reduce(1))
     for part in parts:
         later_r += product(in_later_rows, rows_of(marks, part), ROWS, part.size).sum(axis=1)
@@ -196,7 +173,7 @@ def _select_row(
     plgpu.commit_smem()  # all warps have read the marks
     for part, nearer_rw in zip(parts, nearer, strict=True):
         marks[:, part] = (won(part) * (nearer_rw + 1)).astype(bf16)
-    if tables:
+    if table_brw is not None:
         plgpu.barrier_wait(arrived)
         entry_rw = plgpu.load(staged_table, layout=grid, optimized=False)
         for i in range(BYTES):
@@ -229,16 +206,16 @@ def _select_row(
         # −1 past the last winner, which no mark is.
         mark_j = jnp.where(held_jr, nth_jr + 2, 0).sum(axis=1) - 1
         row_j = jnp.where(held_jr, iota(1, (ROWS, ROWS)), 0).sum(axis=1)
-        id_j = jnp.zeros_like(row_j) if tables else row_j * W
+        id_j = jnp.zeros_like(row_j) if table_brw is not None else row_j * width
         for part in parts:
             found_jw = in_row(marks, part) == wide(mark_j.astype(f32), part.size)
 
             def read_off(i: Any, id_j: jax.Array, part: Any = part, found_jw: Any = found_jw) -> jax.Array:
-                entry_jw = in_row(table.at[i], part) if tables else column(part).astype(f32)
+                entry_jw = in_row(table.at[i], part) if table_brw is not None else column(part).astype(f32)
                 found_j = jnp.where(found_jw, entry_jw, 0.0).sum(axis=1).astype(jnp.int32)
                 return id_j + (found_j << (8 * i))
 
-            id_j = lax.fori_loop(0, BYTES if tables else 1, read_off, id_j)
+            id_j = lax.fori_loop(0, BYTES if table_brw is not None else 1, read_off, id_j)
         ids[pl.ds(tile * ROWS, ROWS)] = id_j
 
     plgpu.commit_smem()

@@ -7,11 +7,12 @@ masked sums read the physical ids off the page table:
       scores ▂▇▃▅▁▆▂▅ ──► keys ── 32 × count(keys ≥ middle) ──► the J-th key ──► winners  0 1 0 1 0 1 0 0
                                                       (ties: oldest first)     · 3 · 2 · 1 · ·  backwards
       table  9 4 7 2 8 0 1 5 ── Σ table where number = j + 1 ──────────────────► ids      0 2 4
-Letters: R rows (sequence, KV head) · P pages · J listed pages · h rows that share a row of the table.
+Letters: r rows (sequence, KV head) · P pages · J listed pages · h rows that share a row of the table.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from pallas_kernels.select_pages.api import rank
+from pallas_kernels.select_pages.api import SelectPages
 from pallas_kernels.tuning import tuned
 
 LANES = 128
@@ -32,42 +33,34 @@ UNROLL = 16  # ids read off at once
 
 
 def top_pages(
-    scores_rp: jax.Array,
-    pages_b: jax.Array,
-    table_qp: jax.Array,
-    J: int,
-    *,
-    sink_pages: int,
-    local_pages: int,
-    interpret: Any = False,
+    call: SelectPages, scores_rp: jax.Array, pages_b: jax.Array, table_qp: jax.Array, interpret: Any
 ) -> jax.Array:
-    """``[R, J]`` int32: the table's entries at the J best pages of each row, newest first; 0 past the last.
+    """``[r, J]`` int32: the table's entries at the J best pages of each row, newest first; 0 past the last.
 
     Args:
-        scores_rp: ``[R, P]`` f32.
-        pages_b: ``[B]`` int32 pages that exist; each is that of R / B rows.
-        table_qp: ``[R / h, P]`` int32 below 2²⁴; row q belongs to the rows q·h … q·h + h − 1 of the scores,
+        call: says J and which pages are always listed.
+        scores_rp: ``[r, P]`` f32.
+        pages_b: ``[B]`` int32 pages that exist; each is that of r / B rows.
+        table_qp: ``[r / h, P]`` int32 below 2²⁴; row q belongs to the rows q·h … q·h + h − 1 of the scores,
             where h is 1 or a multiple of 8.
-        J: at most P.
-        sink_pages: see `pallas_kernels.select_pages`, as ``local_pages``.
-        local_pages: at least 1.
         interpret: as `pl.pallas_call` takes it.
 
     """
-    R, P = scores_rp.shape
-    share = R // table_qp.shape[0]
+    J = call.top_k
+    count, P = scores_rp.shape
+    share = count // table_qp.shape[0]
     cores = tuned("select_pages")["cores"]
     # A block is whole tiles of the scores and of the table, or a core's part of all there is.
     step = share * SUBLANES
-    rows = -(-R // SUBLANES) * SUBLANES
+    rows = -(-count // SUBLANES) * SUBLANES
     whole_table = rows * P <= BLOCK
     if not whole_table:
-        rows = min(max(1, BLOCK // (P * step)), -(-R // step)) * step
-    elif R % (cores * math.lcm(share, SUBLANES)) == 0:
-        rows = R // cores
-    above = [(0, -R % rows), (0, -P % LANES)]
+        rows = min(max(1, BLOCK // (P * step)), -(-count // step)) * step
+    elif count % (cores * math.lcm(share, SUBLANES)) == 0:
+        rows = count // cores
+    above = [(0, -count % rows), (0, -P % LANES)]
     scores = jnp.pad(scores_rp, above)
-    table = jnp.pad(table_qp, [(0, (-R % rows) // share), above[1]])
+    table = jnp.pad(table_qp, [(0, (-count % rows) // share), above[1]])
     width = -(-J // LANES) * LANES
 
     def block(height: int, across: int) -> pl.BlockSpec:
@@ -77,14 +70,7 @@ def top_pages(
         return pl.BlockSpec(array.shape, lambda i: (0, 0))
 
     ids = pl.pallas_call(
-        functools.partial(
-            _kernel,
-            J=J,
-            share=share,
-            heads=R // pages_b.shape[0],
-            sink_pages=sink_pages,
-            local_pages=local_pages,
-        ),
+        functools.partial(_kernel, J=J, share=share, heads=count // pages_b.shape[0], rank=call.rank),
         grid=(scores.shape[0] // rows,),
         in_specs=[
             block(rows, scores.shape[1]),
@@ -95,14 +81,14 @@ def top_pages(
         out_shape=jax.ShapeDtypeStruct((scores.shape[0], width), jnp.int32),
         compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",), vmem_limit_bytes=32 << 20),
         cost_estimate=pl.CostEstimate(
-            flops=R * P * 2 * (32 + J + 4 * LANES),
+            flops=count * P * 2 * (32 + J + 4 * LANES),
             transcendentals=0,
-            bytes_accessed=4 * (R * (P + J) + table_qp.size),
+            bytes_accessed=4 * (count * (P + J) + table_qp.size),
         ),
         interpret=interpret,
         name="select_pages",
     )(scores, pages_b[None], table)
-    return ids[:R, :J]
+    return ids[:count, :J]
 
 
 def _kernel(
@@ -114,13 +100,12 @@ def _kernel(
     J: int,
     share: int,
     heads: int,
-    sink_pages: int,
-    local_pages: int,
+    rank: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
 ) -> None:
     rows, P = scores_ref.shape
     page = lax.broadcasted_iota(jnp.int32, (rows, P), 1)
     pages = _of_rows(pages_ref[...], rows, heads)
-    ranks = rank(scores_ref[...], page, pages - 1, sink_pages=sink_pages, local_pages=local_pages)
+    ranks = rank(scores_ref[...], page, pages - 1)
     exists = page < pages
     bits = lax.bitcast_convert_type(ranks, jnp.int32)
     # Negative floats order backwards as integers: flip all but their sign.
@@ -165,7 +150,7 @@ def _of_rows(pages_1b: jax.Array, rows: int, heads: int) -> jax.Array:
 
 
 def _jth_key(key: jax.Array, J: int) -> jax.Array:
-    """``[R, 1]`` the largest number that at least J of the row's keys reach, from its first bits on."""
+    """``[r, 1]`` the largest number that at least J of the row's keys reach, from its first bits on."""
     bits = 2 if key.size <= SMALL else 1  # several at once, where sums would only be waited for
 
     def narrow(i: jax.Array, found: jax.Array) -> jax.Array:

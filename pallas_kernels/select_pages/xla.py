@@ -7,21 +7,12 @@ Letters: B sequences · K KV heads · P pages of a sequence · J listed pages.
 import jax
 from jax import lax
 
-from pallas_kernels.select_pages.api import backwards, count_pages, finish, ranking
+from pallas_kernels.select_pages.api import SelectPages, backwards, finish
 
 
-def select_pages(
-    scores_bkp: jax.Array,
-    lengths_b: jax.Array,
-    page_table_bp: jax.Array | None = None,
-    *,
-    page_size: int,
-    top_k: int,
-    sink_pages: int,
-    local_pages: int,
-) -> tuple[jax.Array, jax.Array]:
+def select_pages(call: SelectPages) -> tuple[jax.Array, jax.Array]:
     """See `pallas_kernels.select_pages`."""
-    pages_b = count_pages(lengths_b, page_size)
-    rank_bkp = ranking(scores_bkp, pages_b, sink_pages=sink_pages, local_pages=local_pages)
-    _, place_bkj = lax.top_k(rank_bkp, top_k)
-    return finish(backwards(place_bkj, pages_b), pages_b, page_table_bp)
+    pages_b = call.pages()
+    rank_bkp = call.ranking(pages_b)
+    _, place_bkj = lax.top_k(rank_bkp, call.top_k)
+    return finish(backwards(place_bkj, pages_b), pages_b, call.page_table_bp)

@@ -64,6 +64,29 @@ def _jitted(op: str, implementation: str | None, static: tuple[tuple[str, Any], 
     return jax.jit(lambda arrays: function(**arrays, implementation=implementation))
 
 
+CALLS = {
+    "kv_append": pallas_kernels.KvAppend,
+    "linear": pallas_kernels.Linear,
+    "look_up": pallas_kernels.LookUp,
+    "page_scores": pallas_kernels.PageScores,
+    "paged_attention": pallas_kernels.PagedAttention,
+    "prefix_attention": pallas_kernels.PrefixAttention,
+    "select_pages": pallas_kernels.SelectPages,
+}
+
+
+def typed(op: str, arguments: dict[str, Any]) -> Any:
+    """The op's typed call as a back end gets it: rows numbered, every option there."""
+    call = CALLS[op](**arguments)
+    if hasattr(call, "rows_b") and call.rows_b is None:
+        call = dataclasses.replace(call, rows_b=jnp.arange(len(call.lengths_b), dtype=jnp.int32))
+    if hasattr(call, "scale") and call.scale is None:
+        call = dataclasses.replace(call, scale=call.query_bnh.shape[-1] ** -0.5)
+    if hasattr(call, "top_k"):
+        call = dataclasses.replace(call, top_k=min(call.top_k, call.scores_bkp.shape[2]))
+    return call
+
+
 class OpTests:
     """How to call the back end under test."""
 

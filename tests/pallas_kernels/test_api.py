@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl.testing import parameterized
 
 import pallas_kernels
 from pallas_kernels import combine_partials, paged_attention
 from pallas_kernels.errors import ArgumentError, UnknownImplementationError, UnsupportedError
 from pallas_kernels.tuning import tuned
-from tests.pallas_kernels import problems
+from tests.pallas_kernels import problems, small
 from tests.pallas_kernels.op_tests import close
 from tests.pallas_kernels.problems import Case
 
@@ -73,6 +75,22 @@ def test_select_needs_room_for_what_is_always_listed() -> None:
             sink_pages=2,
             local_pages=3,
         )
+
+
+class EveryOp(chex.TestCase):
+    """With and without jit an op means the same."""
+
+    @chex.variants(with_jit=True, without_jit=True)
+    @parameterized.parameters(*small.OPS)
+    def test_what_is_picked_gives_what_the_op_means(self, op: str) -> None:
+        given = small.arguments(op)
+        arrays = small.arrays(given)
+        options = {name: value for name, value in given.items() if name not in arrays}
+        function = getattr(pallas_kernels, op)
+        got = self.variant(lambda arrays: function(**arrays, **options))(arrays)
+        want = function(**given, implementation="reference")
+        chex.assert_trees_all_equal_shapes_and_dtypes(got, want)
+        chex.assert_trees_all_close(got, want, atol=2e-5)
 
 
 def test_partials_add_up_to_the_whole() -> None:

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import pallas_kernels as pk
-from pallas_kernels import _calls
+from pallas_kernels._back_ends import back_end_module
 from tests.pallas_kernels import small
 from tests.pallas_kernels.test_arguments import needs_numba
 
@@ -179,7 +179,7 @@ def test_a_platform_traces_its_own_kernel_once(monkeypatch: pytest.MonkeyPatch) 
     """A program of many call sites traces a kernel once, and never that of another platform."""
     traced: list[str] = []
     for back_end in ("tpu", "gpu", "xla"):
-        module = _calls.back_end_module("paged_attention", back_end)
+        module = back_end_module("paged_attention", back_end)
         real = module.paged_attention
 
         def counted(*arrays: Any, _real: Any = real, _name: str = back_end, **more: Any) -> Any:

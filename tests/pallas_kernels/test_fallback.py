@@ -10,14 +10,14 @@ import pytest
 from jax.extend.core import Primitive
 
 import pallas_kernels as pk
-from pallas_kernels import _calls, _gpu
+from pallas_kernels import _back_ends, _calls, _gpu
 from pallas_kernels.analysis.chips import CHIPS
 from pallas_kernels.analysis.devices import require_compiler
 from tests.pallas_kernels import problems, small
 from tests.pallas_kernels.problems import Case
 
 WIDE = Case(lengths=(64, 33), listed=2, page_size=64, query=jnp.bfloat16, pool=jnp.bfloat16)
-JAX_NAME = _calls.PLATFORMS
+JAX_NAME = _back_ends.PLATFORMS
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +43,19 @@ def lowered(platform: str, implementation: str | None = None) -> str:
     return call.trace(problem).lower(lowering_platforms=(JAX_NAME[platform],)).as_text()
 
 
-def raising(*arrays: Any, **more: Any) -> Any:
+def raising(call: Any) -> Any:
     raise AttributeError("module 'mosaic' has no attribute 'shiny'\nand a second line")
 
 
-def unlowerable(query_bnh: Any, *arrays: Any, **more: Any) -> Any:
+def unlowerable(call: Any) -> Any:
     """Traces, but no platform has a rule for it: what a kernel of another jax may do."""
     primitive = Primitive("of_another_jax")
     primitive.def_abstract_eval(lambda x: x)
-    out = primitive.bind(query_bnh)
+    out = primitive.bind(call.query_bnh)
     return out, out[..., 0].astype(jnp.float32)
 
 
-def mistyped(*arrays: Any, **more: Any) -> Any:
+def mistyped(call: Any) -> Any:
     return 1 + "1"  # type: ignore[operator]
 
 
@@ -64,8 +64,8 @@ PLATFORMS = ["tpu", "gpu", "cpu"]
 
 
 def break_kernel(monkeypatch: pytest.MonkeyPatch, platform: str, broken: Any) -> None:
-    module = _calls.back_end_module("paged_attention", platform)
-    monkeypatch.setattr(module, "check", lambda *arrays, **more: None)
+    module = _back_ends.back_end_module("paged_attention", platform)
+    monkeypatch.setattr(module, "check", lambda call: None)
     monkeypatch.setattr(module, "paged_attention", broken)
 
 
@@ -120,7 +120,7 @@ def test_every_name_of_mosaic_gpu_is_asked_for() -> None:
     if _gpu.missing():
         pytest.skip(f"jax {jax.__version__} has no whole Mosaic GPU: {_gpu.refusal()}")
     for op in small.DECODING:
-        source = _calls.back_end_module(op, "gpu")
+        source = _back_ends.back_end_module(op, "gpu")
         assert source.check is not None
     assert "mosaic_gpu" in lowered("gpu")
 

@@ -53,7 +53,7 @@ class TestPagedAttention(op_tests.PagedAttentionTests):
     """The shared tests, in bf16: the tensor cores take no f32."""
 
     def call(self, op: str, **arguments: Any) -> Any:
-        return call(gpu, op, {"scale": 128**-0.5} | arguments)
+        return call(gpu, op, arguments)
 
     @pytest.mark.parametrize("case", ATTENTION_CASES, ids=str)
     def test_equals_reference(self, case: Case) -> None:
@@ -89,8 +89,7 @@ class TestPageScores(op_tests.PageScoresTests):
     )
 
     def call(self, op: str, **arguments: Any) -> Any:
-        rows = jnp.arange(len(arguments["lengths_b"]), dtype=jnp.int32)
-        return call(page_scores_gpu, op, {"rows_b": rows} | arguments)
+        return call(page_scores_gpu, op, arguments)
 
     @pytest.mark.parametrize(("case", "kinds", "layers"), CASES, ids=str)
     def test_equals_reference(self, case: Case, kinds: int, layers: int) -> None:
@@ -108,7 +107,7 @@ class TestPrefixAttention(op_tests.PrefixAttentionTests):
     """The shared tests in bf16, with up to 70 stacked queries: a block holds 64."""
 
     def call(self, op: str, **arguments: Any) -> Any:
-        return call(prefix_gpu, op, {"scale": 128**-0.5} | arguments)
+        return call(prefix_gpu, op, arguments)
 
     @pytest.mark.parametrize(("case", "samples", "shared"), PREFIX_CASES, ids=str)
     def test_equals_reference(self, case: Case, samples: int, shared: tuple[int, ...]) -> None:

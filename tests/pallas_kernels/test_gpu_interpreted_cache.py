@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pallas_kernels import _gpu, errors
+from pallas_kernels import SelectPages, _gpu, errors
 from pallas_kernels.kv_append import gpu as append_gpu
 from pallas_kernels.kv_append import gpu_kernel as append_kernel
 from pallas_kernels.select_pages import gpu as select_gpu
@@ -31,9 +31,7 @@ class TestSelectPages(op_tests.SelectPagesTests):
     """The shared tests, and rows of pages of every kind: many ties, NaN past the end, any int32 as an id."""
 
     def call(self, op: str, **arguments: Any) -> Any:
-        top_k = min(arguments["top_k"], arguments["scores_bkp"].shape[2])  # as the public op does
-        always = {"sink_pages": 0, "local_pages": 1}
-        return call(select_gpu, op, always | arguments | {"top_k": top_k})
+        return call(select_gpu, op, arguments)
 
     @pytest.mark.parametrize(("P", "J", "always", "tabled"), SELECT_CASES, ids=str)
     def test_any_row_of_pages(self, P: int, J: int, always: tuple[int, int], tabled: bool) -> None:
@@ -71,7 +69,7 @@ class TestSelectPages(op_tests.SelectPagesTests):
 
     def test_too_many_pages_are_refused(self) -> None:
         scores, lengths = jnp.zeros((1, 1, 8193)), jnp.ones((1,), jnp.int32)
-        reason = select_gpu.check(scores, lengths, page_size=16, top_k=4, sink_pages=0, local_pages=1)
+        reason = select_gpu.check(SelectPages(scores, lengths, page_size=16, top_k=4))
         assert reason == "8193 pages a sequence are more than 8192"
 
 

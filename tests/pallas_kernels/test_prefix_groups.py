@@ -7,6 +7,7 @@ import pytest
 from pallas_kernels.paged_attention import reference
 from pallas_kernels.prefix_attention.compose import attend_in_two_parts, num_groups
 from tests.pallas_kernels import problems
+from tests.pallas_kernels.op_tests import typed
 from tests.pallas_kernels.problems import Case
 
 
@@ -23,14 +24,10 @@ def test_the_fewest_equal_groups_that_fit(samples, max_rows, groups):
 def test_groups_change_nothing(max_rows):
     case = Case(lengths=(40, 0, 33, 1, 64, 70, 5, 90), listed=3)
     problem = problems.prefix_problem(case, 4, (70, 33))
-    prefix = tuple(problem[f"prefix_{x}"] for x in ("ids_ukj", "num_pages_uk", "lengths_u"))
-    own = tuple(problem[x] for x in ("page_ids_bkj", "num_pages_bk", "lengths_b"))
-    query, pages = problem["query_bnh"], problem["kv_pages"]
+    call = typed("prefix_attention", problem)
 
     def attend(rows):
-        return attend_in_two_parts(
-            reference.paged_attention, query, pages, prefix, own, None, 0.1, max_rows=rows
-        )
+        return attend_in_two_parts(reference.paged_attention, call, max_rows=rows)
 
     for ours, want in zip(attend(max_rows), attend(None), strict=True):
         assert np.isfinite(jnp.nan_to_num(want, neginf=0)).all()

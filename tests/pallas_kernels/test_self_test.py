@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import pallas_kernels as pk
-from pallas_kernels._calls import back_end_module
+from pallas_kernels._back_ends import back_end_module
 from pallas_kernels.self_test import _PASSED, _jitted
 from tests.pallas_kernels.test_arguments import needs_numba
 

@@ -37,6 +37,7 @@ from tests.pallas_kernels.op_tests import (
     close,
     fast,
     jitted,
+    typed,
 )
 from tests.pallas_kernels.problems import Case
 
@@ -87,7 +88,7 @@ class TestSplitLists(PagedAttentionTests):
         B, K, J = arguments["page_ids_bkj"].shape
         p = arguments["kv_pages"].shape[3]
         assert attention.list_parts(B, K, J, p, {"cores": 1, **few}) > 1
-        return attention.paged_attention(**arguments, interpret=True, **few)
+        return attention.paged_attention(typed(op, arguments), interpret=True, **few)
 
     @pytest.mark.parametrize("case", fast(SPLIT_CASES, 0), ids=str)
     def test_equals_reference(self, case: Case) -> None:
@@ -116,9 +117,8 @@ class TestSelectPagesManyBlocks(SelectPagesTests):
     def call(self, op: str, **arguments: Any) -> Any:
         given = arguments.pop("scores_bkp")
         scores = jnp.repeat(given, 8, axis=1)
-        options = {"sink_pages": 0, "local_pages": 1} | arguments
-        options["top_k"] = min(options["top_k"], scores.shape[2])
-        ids, num = select.select_pages(scores_bkp=scores, **options, interpret=True)
+        call = typed(op, arguments | {"scores_bkp": scores})
+        ids, num = select.select_pages(call, interpret=True)
         np.testing.assert_array_equal(ids, ids[:, ::8].repeat(8, axis=1))
         return ids[:, ::8], num[:, : given.shape[1]]
 
@@ -163,13 +163,9 @@ class OnMachine(OpTests):
     def call(self, op: str, **arguments: Any) -> Any:
         function = getattr(importlib.import_module(f"pallas_kernels.{op}.tpu"), op)
         static = {"interpret": machine.parameters(self.mode), **self.tuning.get(op, {})}
-        for name in ("page_size", "scale"):
-            if name in arguments:
-                static[name] = arguments.pop(name)
-        if "key_btkh" in arguments:
-            arguments["rows_b"] = jnp.arange(len(arguments["lengths_b"]), dtype=jnp.int32)
         with machine.watched():
-            return jax.block_until_ready(jax.jit(lambda arrays: function(**arrays, **static))(arguments))
+            call = typed(op, arguments)
+            return jax.block_until_ready(jax.jit(lambda call: function(call, **static))(call))
 
 
 LONG = Case(lengths=(0, 31, 33, 256), listed=8)
@@ -263,7 +259,7 @@ class TestPlantedBugs(OnMachine):
             close(run(), want, SHORT.tolerance)
 
     def _plainly(self, problem: dict[str, Any]) -> jax.Array:
-        return attention.paged_attention(**problem, scale=128**-0.5, interpret=True)[0]
+        return attention.paged_attention(typed("paged_attention", problem), interpret=True)[0]
 
     def test_kv_append_that_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(append_kernel, "wait", forget_to_wait)

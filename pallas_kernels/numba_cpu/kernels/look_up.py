@@ -1,13 +1,13 @@
 """The CPU kernel of `look_up`: a row of the result a row.
 
-Letters: M rows wanted · V rows of the table · D numbers of a row.
+Letters: m rows wanted · V rows of the table · D numbers of a row.
 """
 
 from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import carray, data, dim, njit, widen
+from pallas_kernels.numba_cpu.kernels.runtime import carray, data, dim, njit, widen
 
 
 def rows(operands: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import FAST, carray, data, dim, narrow, njit, widen
+from pallas_kernels.numba_cpu.kernels.runtime import FAST, carray, data, dim, narrow, njit, widen
 
 
 def rows(operands: int) -> int:

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import FAST, carray, data, dim, exp_of_negative, njit, prefetch, widen
+from pallas_kernels.numba_cpu.kernels.runtime import (
+    FAST,
+    carray,
+    data,
+    dim,
+    exp_of_negative,
+    njit,
+    prefetch,
+    widen,
+)
 
 LINE = 64  # bytes that a prefetch brings
 LOWEST = np.float32(-3e38)

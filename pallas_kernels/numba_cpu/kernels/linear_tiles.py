@@ -1,7 +1,7 @@
 """The inner loops of the CPU kernel of `linear`, in vectors of 16 numbers: sums stay in registers.
 
 numba would keep such sums in memory. Written as LLVM's code with its vectors, which it fits to the processor.
-Letters: C summed numbers of a row · N results of a row.
+Letters: c summed numbers of a row · n results of a row.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from pallas_kernels._cpu_runtime import intrinsic
+from pallas_kernels.numba_cpu.kernels.runtime import intrinsic
 
 LANES, QUAD = 16, 4
 # Vectors of sums side by side: 4 × 4 are half the registers of AVX-512; elsewhere a vector is two or four.
@@ -30,7 +30,7 @@ def _load(builder: Any, address: Any, kind: Any) -> Any:
 
 
 def _load_widened(builder: Any, address: Any, stored: Any) -> Any:
-    """16 stored numbers as f32: see `_cpu_runtime.widen`."""
+    """16 stored numbers as f32: see `runtime.widen`."""
     if stored == types.uint16:
         bits = _load(builder, address, ir.VectorType(ir.IntType(16), LANES))
         high = builder.shl(builder.zext(bits, _INTS), ir.Constant(_INTS, [16] * LANES))

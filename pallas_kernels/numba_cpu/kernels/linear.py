@@ -1,6 +1,6 @@
 """The CPU kernel of `linear`: a block of results a row; four rows of x share what is read of the weight.
 
-Letters: M rows, a multiple of 4 · C summed numbers of a row · N results of a row.
+Letters: m rows, a multiple of 4 · c summed numbers of a row · n results of a row.
 """
 
 #   weight [C, N]: DEPTH of its rows × 16·WIDE columns, while the next DEPTH are fetched  ┐ four rows of x at
@@ -10,8 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import address, carray, data, dim, njit, widen
-from pallas_kernels.linear.cpu_tiles import LANES, QUAD, WIDE, add_columns, dots_4_by_4, dots_8_by_2
+from pallas_kernels.numba_cpu.kernels.linear_tiles import (
+    LANES,
+    QUAD,
+    WIDE,
+    add_columns,
+    dots_4_by_4,
+    dots_8_by_2,
+)
+from pallas_kernels.numba_cpu.kernels.runtime import address, carray, data, dim, njit, widen
 
 BLOCK = 256  # results of a row of x that one call of the kernel makes
 DEPTH = 64  # rows of the weight whose part of a block fits the first-level cache

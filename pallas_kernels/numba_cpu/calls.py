@@ -1,12 +1,10 @@
-"""What the CPU kernels share: whether they can run here, and how XLA is told to call one.
-
-The kernels themselves (``<op>/cpu_kernel.py``) are Python that numba compiles; nothing here imports it.
-"""
+"""What the CPU kernels share: whether they can run here, and how XLA is told to call one."""
 
 import functools
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,26 +17,29 @@ def kind(dtype: jax.typing.DTypeLike) -> str:
     return "bfloat16" if dtype == BF16_BITS else jnp.dtype(dtype).name
 
 
-def refusal() -> str | None:
-    """Why no CPU kernel can run, or None."""
+def refusal(takes: Sequence[str] = (), **arrays: Any) -> str | None:
+    """Why no CPU kernel can run, or not on these arrays, of the kinds that it ``takes``; or None."""
+    for name, array in arrays.items():
+        if array is not None and kind(array.dtype) not in takes:
+            return f"it takes {', '.join(takes)} {name}, not {array.dtype}"
     if importlib.util.find_spec("numba") is None:
         return "it is compiled by numba, which is not installed (pip install 'kinetics-jax[cpu]')"
     return None
 
 
-def call(
-    module: str,
+def run_kernel(
+    op: str,
     dtype: str,
     results: Sequence[jax.ShapeDtypeStruct],
     operands: Sequence[jax.Array],
     *,
     aliases: Mapping[int, int] | None = None,
 ) -> Sequence[jax.Array]:
-    """Call the kernel of ``module`` (``<op>.cpu_kernel``) that its KERNELS have for ``dtype``.
+    """Call the kernel of an op that its KERNELS have for ``dtype``.
 
     ``aliases``: operand → the result that is the same memory, as XLA's custom calls have it.
     """
-    target = _registered(module, dtype)
+    target = _registered(op, dtype)
     function = jax.ffi.ffi_call(
         target, tuple(results), vmap_method="sequential", input_output_aliases=dict(aliases or {})
     )
@@ -46,11 +47,11 @@ def call(
 
 
 @functools.cache
-def _registered(module: str, dtype: str) -> str:
+def _registered(op: str, dtype: str) -> str:
     """The name under which XLA finds the kernel, which is compiled on the first call."""
-    runtime = importlib.import_module("pallas_kernels._cpu_runtime")
-    kernels = importlib.import_module(f"pallas_kernels.{module}")
-    target = f"pallas_kernels.{module}.{dtype}"
+    runtime = importlib.import_module("pallas_kernels.numba_cpu.kernels.runtime")
+    kernels = importlib.import_module(f"pallas_kernels.numba_cpu.kernels.{op}")
+    target = f"pallas_kernels.{op}.{dtype}"
     capsule = runtime.handler(kernels.KERNELS[dtype], kernels.rows)
     jax.ffi.register_ffi_target(target, capsule, platform="cpu")
     return target

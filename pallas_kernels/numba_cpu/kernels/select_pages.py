@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pallas_kernels._cpu_runtime import bits_of_float, carray, data, dim, njit
+from pallas_kernels.numba_cpu.kernels.runtime import bits_of_float, carray, data, dim, njit
 from pallas_kernels.select_pages.api import LARGEST_SCORE
 
 BITS = 8  # of a digit
@@ -69,7 +69,7 @@ def _choose(scores: Any, pages: int, sinks: int, local: int, table: Any, ids: An
 
 @njit
 def _rank(score: Any) -> Any:
-    """An unsigned number that orders scores as `api.ranking` does: NaN last, −0 as 0, infinities clipped."""
+    """A number that orders scores as `SelectPages.rank` does: NaN last, −0 as 0, infinities clipped."""
     if np.isnan(score) or score < -_LARGEST:
         score = -_LARGEST
     elif score > _LARGEST:
