@@ -1,4 +1,4 @@
-"""What the paper's experiments share: models, policies, trials, lengths (App. D.2; facts §2.4, §4.1)."""
+"""What the paper's experiments share (App. D.2; docs/paper_facts.md, "Grids")."""
 
 from ml_collections import ConfigDict
 
@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     config.max_tokens = CAP
     config.max_context = slices.CONTEXT
     config.lengths = tuple(2048 * step for step in range(1, 16))
-    config.expected_tokens = 11_000  # facts §1.5: Qwen3-8B on AIME24 has a mean of 10,754
+    config.expected_tokens = 11_000  # docs/paper_facts.md, "Anchors": Qwen3-8B on AIME24 has a mean of 10,754
     config.slices = slices.slices()
     config.chip = ("tpu_v6e", "b200", "h200", "tpu7x")
     return config

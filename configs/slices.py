@@ -7,7 +7,7 @@ the arrays' sizes leave room for. ``tests/sweep/test_configs.py`` holds them to 
 
 CHIP = "tpu_v6e"
 CONTEXT = 32_768
-"""Prompt and generation together (facts §4.1)."""
+"""Prompt and generation together (docs/paper_facts.md, "Sampling")."""
 
 _SLICES = {
     "qwen3-0.6b": "data=8 slots=5",
