@@ -85,6 +85,12 @@ def test_ci_leaves_a_developers_environment_alone(tmp_path):
     assert re.findall(r"would remove (.*)", told) == [".ci/venvs/main"]
 
 
+def test_the_workflow_runs_every_step_of_ci():
+    (default,) = re.findall(r"set -- ([\w ]+)$", (ROOT / ".ci" / "run").read_text(), re.M)
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert " ".join(re.findall(r"run: \.ci/run ([\w ]+)$", workflow, re.M)) == default
+
+
 def test_a_step_of_ci_that_is_not_there_is_refused():
     done = subprocess.run(["bash", ".ci/run", "lnit"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "no step 'lnit'; the head of .ci/run lists them\n")
