@@ -10,6 +10,7 @@ from importlib import metadata
 
 import pytest
 
+from kinetics_jax.chips import chips, devices
 from tests import rooms
 from tests.rooms import NOT_ROOMS, ROOT, imported, room
 
@@ -55,8 +56,11 @@ TOP_LEVEL = {
     "pyproject.toml",
     "README.md",
     "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
     "LICENSE",
     ".gitignore",
+    ".pre-commit-config.yaml",
 }
 MOST_CODE, MOST_FUNCTION, MOST_PARAMETERS = 300, 60, 10
 """Lines of code a file and a function (no comment, docstring or blank line), parameters besides self."""
@@ -170,6 +174,46 @@ def test_every_package_that_is_required_is_imported():
             providers.setdefault(package.lower().replace("_", "-"), set()).add(top)
     unused = [name for name in names if not providers[name.lower().replace("_", "-")] & used]
     assert set(unused) <= {"chex"}
+
+
+FIGURE_OF_A_CHIP = re.compile(r"hbm_?(gi?b|bytes|bandwidth)|_gbps|t(era)?flops|usd_per_hour|peak_flops", re.I)
+NOT_OF_A_CHIP = {("kinetics_jax.scaling.law.without_traces", 5e15)}
+"""Contours of the paper's Fig. 6."""
+
+
+def figures_of_the_table() -> set[float]:
+    """What could only be a chip's: peaks, bandwidths and HBM in SI units, and fractions of a GiB."""
+    found = {device.hbm_bytes / 2**30 for device in devices().values()}
+    for chip in chips.values():
+        found |= {chip.hbm_bytes, chip.hbm_bandwidth, chip.link_bandwidth, *chip.flops.values()}
+    for device in devices().values():
+        found |= {device.hbm_bytes, device.hbm_bandwidth, device.flops, device.clock}
+    return {round(figure, 6) for figure in found}
+
+
+@pytest.mark.parametrize("module", sorted(set(rooms.modules()) - {"kinetics_jax.chips.chip"}))
+def test_figures_of_chips_stand_in_the_table_only(module):
+    known = figures_of_the_table()
+    for node in ast.walk(ast.parse(rooms.modules()[module].read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            figure = (module, node.value)
+            assert node.value not in known or figure in NOT_OF_A_CHIP, f"{module}:{node.lineno}: {node.value}"
+        if isinstance(node, ast.keyword | ast.AnnAssign | ast.Assign) and node.value is not None:
+            names = ast.unparse(node).split("=")[0]
+            written = not any(isinstance(part, ast.Name | ast.Call) for part in ast.walk(node.value))
+            number = any(
+                isinstance(part, ast.Constant) and isinstance(part.value, int | float)
+                for part in ast.walk(node.value)
+            )
+            assert not (written and number and FIGURE_OF_A_CHIP.search(names)), f"{module}: {names}"
+
+
+def test_there_is_one_table_of_chips_and_tuning_holds_no_figures():
+    stored = [path for top in rooms.TOPS for path in (ROOT / top).rglob("*.toml")]
+    assert stored == [ROOT / "kinetics_jax" / "chips" / "chips.toml"]
+    for path in (ROOT / "pallas_kernels").rglob("*.json"):
+        assert path.parent.name == "tuning"
+        assert not FIGURE_OF_A_CHIP.search(path.read_text()), path.name
 
 
 def test_the_accounting_half_imports_fast_and_without_jax():

@@ -43,13 +43,55 @@ def test_the_models_example_is_the_one_that_is_tested():
 
 
 def test_relative_links_exist():
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     for page in pages:
         for link in re.findall(r"\]\((?!http|#)([^)#\s]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
+def test_cited_facts_of_the_paper_have_their_section():
+    headings = set(re.findall(r"^## (.+)$", (ROOT / "docs" / "paper_facts.md").read_text(), re.M))
+    sources = [path for top in ("kinetics_jax", "configs", "tests") for path in (ROOT / top).rglob("*.py")]
+    cited = {
+        name for path in sources for name in re.findall(r"paper_facts\.md, \"([^\"\\(]+)\"", path.read_text())
+    }
+    assert len(cited) > 8
+    assert cited <= headings
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = str(page.relative_to(ROOT / "docs"))
+        assert name == "README.md" or f"({name})" in index, name
+
+
 def test_ci_cuts_its_commands_out_of_the_readme():
     script = (ROOT / ".ci" / "run").read_text()
-    for name in re.findall(r"^step (\w+)$", script, re.M):
-        assert f"<!-- ci: {name} -->\n```bash\n" in README
+    names = re.findall(r"^  readme (\w+)$", script, re.M)
+    assert names == re.findall(r"^<!-- ci: (\w+) -->\n```bash$", README, re.M) == ["main", "tests"]
+
+
+def test_ci_leaves_a_developers_environment_alone(tmp_path):
+    """README's own commands, word for word, but that their environment is CI's."""
+    script = (ROOT / ".ci" / "run").read_text()
+    quiet = script.replace("bash -euo pipefail -c", "echo").replace("rm -rf", "echo would remove")
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / "README.md").write_text(README)
+    (tmp_path / ".ci" / "run").write_text(quiet)
+    command = ["bash", ".ci/run", "main", "tests"]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    for block in re.findall(r"^<!-- ci: \w+ -->\n```bash\n(.*?)```", README, re.S | re.M):
+        assert block.replace(".venv", ".ci/venvs/main") in told
+    assert re.findall(r"would remove (.*)", told) == [".ci/venvs/main"]
+
+
+def test_the_workflow_runs_every_step_of_ci():
+    (default,) = re.findall(r"set -- ([\w ]+)$", (ROOT / ".ci" / "run").read_text(), re.M)
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert " ".join(re.findall(r"run: \.ci/run ([\w ]+)$", workflow, re.M)) == default
+
+
+def test_a_step_of_ci_that_is_not_there_is_refused():
+    done = subprocess.run(["bash", ".ci/run", "lnit"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "no step 'lnit'; the head of .ci/run lists them\n")

@@ -5,8 +5,6 @@ measured or claimed: bytes and collectives are what the compiled program holds.
 """
 
 import dataclasses
-import functools
-import os
 import re
 from collections import Counter
 
@@ -15,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from kinetics_jax.ahead_of_time.chip_options import compiler_options
 from kinetics_jax.attention import ContiguousCache
+from kinetics_jax.chips import compiler_options
 from kinetics_jax.errors import InputError, KineticsError
 from kinetics_jax.models.steps import decode_step
 from kinetics_jax.models.transformer import Transformer
 from kinetics_jax.models.weights import Quantization
 from kinetics_jax.shapes import ModelConfig
+from pallas_kernels.analysis import slice_devices
 
 _COLLECTIVE = re.compile(
     r"= (.*?) (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(?:-start)?\("
@@ -65,35 +64,9 @@ class Fit:
     """Bytes that one step's collectives put out, a layer's counted once per layer."""
 
 
-@functools.cache
-def slice_devices(topology: str) -> np.ndarray:
-    """The devices of a TPU slice that is not here, asked of libtpu.
-
-    Raises ``InputError`` where the name is unknown or libtpu is missing.
-    """
-    for name, value in (
-        ("TPU_SKIP_MDS_QUERY", "1"),
-        ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1"),
-        ("TPU_WORKER_ID", "0"),
-        ("TPU_WORKER_HOSTNAMES", "localhost"),
-        ("TPU_ACCELERATOR_TYPE", "v5litepod-4"),
-    ):
-        os.environ.setdefault(name, value)
-    from jax.experimental import topologies
-
-    single = {"chips_per_host_bounds": [1, 1, 1]} if topology.endswith(":1x1") else {}
-    try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=topology, **single)
-    except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
-        raise InputError(
-            f"topology {topology!r}: libtpu is missing or does not know it ({str(error)[:120]})"
-        ) from error
-    return np.asarray(found.devices)
-
-
 def make_mesh(placement: Placement) -> Mesh:
     """A mesh (data, model, expert) over all devices of the slice."""
-    devices = slice_devices(placement.topology)
+    devices = np.asarray(slice_devices(placement.topology))
     rest, odd = divmod(devices.size, placement.model * placement.expert)
     if odd:
         raise InputError(
@@ -124,7 +97,7 @@ def compile_decode(
     tokens = jax.ShapeDtypeStruct((batch,), jnp.int32, sharding=rows)
     lowered = jax.jit(decode_step, donate_argnums=1).lower(model, cache, tokens)
     try:
-        compiled = lowered.compile(compiler_options=compiler_options(mesh.devices.flat[0]))
+        compiled = lowered.compile(compiler_options=compiler_options(mesh.devices.flat[0].device_kind))
     except jax.errors.JaxRuntimeError as error:
         overflow = _OVERFLOW.search(str(error))
         if overflow is None:

@@ -10,28 +10,16 @@ from collections.abc import Iterator
 
 import jax
 
-from kinetics_jax.ahead_of_time.fit import Fit, Placement, compile_decode, make_mesh, slice_devices
+from kinetics_jax.ahead_of_time.fit import Fit, Placement, compile_decode, make_mesh
 from kinetics_jax.attention import ContiguousCache
+from kinetics_jax.chips import devices
 from kinetics_jax.errors import InputError
 from kinetics_jax.models.sharding import ReplicatedWarning
 from kinetics_jax.models.transformer import Transformer
 from kinetics_jax.models.weights import Quantization
 from kinetics_jax.shapes import ModelConfig
 from kinetics_jax.shapes.mesh import misfit
-
-# Smallest first. v5p and TPU7x begin at four chips: libtpu knows nothing smaller.
-_FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-_SOLID = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4")
-SLICES: dict[str, tuple[str, ...]] = {
-    "v5e": tuple(f"v5e:{shape}" for shape in _FLAT),
-    "v6e": tuple(f"v6e:{shape}" for shape in _FLAT),
-    "v5p": tuple(f"v5p:{shape}" for shape in _SOLID),
-    "tpu7x": tuple(f"tpu7x:{shape}" for shape in _SOLID),
-}
-"""Chip → its slices, as libtpu names them."""
-
-# What the compiler of libtpu 0.0.42 says it may use of a device's HBM.
-_GIB = {"v5e": 15.75, "v6e": 31.25, "v5p": 95.74, "tpu7x": 94.75}
+from pallas_kernels.analysis import slice_devices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +34,7 @@ class Estimate:
     per_group: int
     """Bytes of cache per device that one sequence in each group takes."""
     room: float
-    """Bytes of HBM per device."""
+    """Bytes of HBM per device that the compiler may use."""
 
     @property
     def batch(self) -> int:
@@ -73,13 +61,14 @@ def largest_on_smallest(
     Slices are tried in order; on each the placement that should hold most is compiled. Raises
     ``InputError`` for an unknown chip, and where no slice is large enough.
     """
-    if chip not in SLICES:
-        raise InputError(f"chip {chip!r} is not known; known: {', '.join(SLICES)}")
-    for topology in SLICES[chip]:
+    known = {name: device.topologies for name, device in devices().items() if device.slices}
+    if chip not in known:
+        raise InputError(f"chip {chip!r} has no slices to try; known: {', '.join(known)}")
+    for topology in known[chip]:
         best = best_placement(config, topology, capacity=capacity, quantize=quantize)
         if best.batch and (found := search(config, best, capacity, quantize)):
             return found
-    raise InputError(f"{config.name} fits no {chip} slice up to {SLICES[chip][-1]}")
+    raise InputError(f"{config.name} fits no {chip} slice up to {known[chip][-1]}")
 
 
 def best_placement(
@@ -97,9 +86,9 @@ def placements(config: ModelConfig, topology: str) -> Iterator[Placement]:
     A device's query heads read whole KV heads, or share one with other devices; nothing is replicated
     for want of a divisor, but for an odd vocabulary.
     """
-    devices = slice_devices(topology).size
-    for model in _powers_of_two(devices):
-        for expert in _powers_of_two(devices // model):
+    size = len(slice_devices(topology))
+    for model in _powers_of_two(size):
+        for expert in _powers_of_two(size // model):
             if not misfit(config, model=model, expert=expert):
                 yield Placement(topology=topology, model=model, expert=expert)
 
@@ -120,7 +109,7 @@ def estimate(
         groups=groups,
         weights=sum(_device_bytes(array) for array in jax.tree.leaves(model)),
         per_group=sum(_device_bytes(array) for array in jax.tree.leaves(cache)),
-        room=_GIB[placement.topology.split(":")[0]] * 2**30,
+        room=devices()[placement.topology.split(":")[0]].hbm_bytes,
     )
 
 

@@ -1,6 +1,11 @@
-"""The one table of chips: ``chips.toml`` beside this file, or a file of the user's of the same form."""
+"""THE table of chips: ``chips.toml`` beside this file, or a file of the user's of the same form.
 
-from kinetics_jax.chips.chip import Chip, chips, get_chip
+Nothing else in the project holds a figure of a chip; prices, compilers for chips that are not here and the
+tables of ``docs`` read this one.
+"""
+
+from kinetics_jax.chips.chip import Chip, chips, compiler_options, devices, get_chip
+from kinetics_jax.chips.device import Cuda, Device
 from kinetics_jax.chips.dtypes import bytes_per_element
 
-__all__ = ["Chip", "bytes_per_element", "chips", "get_chip"]
+__all__ = ["Chip", "Cuda", "Device", "bytes_per_element", "chips", "compiler_options", "devices", "get_chip"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kinetics_jax import references, storage
+from kinetics_jax.chips.device import Device
 from kinetics_jax.chips.dtypes import peak_name
 from kinetics_jax.errors import InputError, UnknownNameError
 
@@ -26,7 +27,7 @@ class Chip:
     flops: Mapping[str, float]
     """Dense peak FLOP/s by operand format: ``bf16``, ``fp8``, ``int8`` (those it has)."""
     hbm_bytes: float
-    """HBM capacity in bytes."""
+    """HBM in bytes by the data sheet; what a compiler lets a program have is ``device.hbm_bytes``."""
     hbm_bandwidth: float
     """HBM bandwidth in byte/s."""
     link_bandwidth: float = math.inf
@@ -35,9 +36,15 @@ class Chip:
     """Chips that one scale-up domain joins (NVLink island, TPU pod)."""
     usd_per_hour: float | None = None
     """Price of one chip-hour in US dollars; None where no public price was found."""
+    price_basis: str = ""
+    """Whose price it is, and of what."""
+    price_date: str = ""
+    """When it was that, as far as known: ``2026-05-07``, ``2026-06``."""
     label: str = ""
     source: str = ""
     notes: str = ""
+    device: Device | None = None
+    """What the chip's compiler is told, where one compiles for it."""
 
     def __post_init__(self) -> None:
         figures = {
@@ -100,7 +107,7 @@ class Chip:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot read the chip file ({error})") from None
         except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path}: not TOML ({error}); see kinetics_jax/costs/chips.toml") from None
+            raise InputError(f"{path}: not TOML ({error}); see kinetics_jax/chips/chips.toml") from None
         names = [key for key, table in tables.items() if isinstance(table, dict)]
         if name is None and len(names) != 1:
             raise InputError(f"{path}: holds {len(names)} chips; a chip file has one [name] table")
@@ -111,17 +118,22 @@ class Chip:
 
 
 _FIGURES = {"hbm_gb": "hbm_bytes", "hbm_gbps": "hbm_bandwidth", "link_gbps": "link_bandwidth"}
-_WORDS = ("label", "source", "notes")
-_IGNORED = ("link", "usd_basis")  # for the reader of the file; nothing is computed from them
+_WORDS = {
+    "label": "label",
+    "source": "source",
+    "notes": "notes",
+    "usd_basis": "price_basis",
+    "usd_date": "price_date",
+}
+_KEYS = {*_FIGURES, *_WORDS, "tflops", "link", "scale_up_world", "usd_per_hour", "device"}
 
 
 def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
-    known = {*_FIGURES, *_WORDS, *_IGNORED, "tflops", "scale_up_world", "usd_per_hour"}
-    unknown = sorted(set(table) - known)
+    unknown = sorted(set(table) - _KEYS)
     missing = [key for key in ("tflops", "hbm_gb", "hbm_gbps") if key not in table]
     if unknown or missing:
         what = f"unknown {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
-        raise InputError(f"{where}: chip {name} {what}; known keys: {', '.join(sorted(known))}")
+        raise InputError(f"{where}: chip {name} {what}; known keys: {', '.join(sorted(_KEYS))}")
     try:
         values: dict[str, Any] = {to: float(table[key]) * 1e9 for key, to in _FIGURES.items() if key in table}
         values["flops"] = {dtype: float(x) * 1e12 for dtype, x in table["tflops"].items()}
@@ -130,7 +142,13 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
             values["usd_per_hour"] = float(table["usd_per_hour"])
     except (TypeError, ValueError, AttributeError):
         raise InputError(f"{where}: chip {name} has a figure that is not a number") from None
-    values |= {key: str(table[key]) for key in _WORDS if key in table}
+    if "device" in table:
+        peak, bandwidth = values["flops"].get("bf16", 0.0), values["hbm_bandwidth"]
+        try:
+            values["device"] = Device.from_table(name, table["device"], peak, bandwidth)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: [{name}.device] is wrong or not whole ({error!r})") from None
+    values |= {to: str(table[key]) for key, to in _WORDS.items() if key in table}
     return Chip(name=name, **values)
 
 
@@ -185,3 +203,20 @@ def get_chip(chip: "Chip | str | Path") -> Chip:
     if chip not in chips and (found := references.entry_point("kinetics_jax.chips", str(chip))):
         return get_chip(found)
     return chips[str(chip)]
+
+
+@functools.cache
+def devices() -> dict[str, Device]:
+    """Name → device of each chip of the table that can be compiled for where it is not, TPUs first."""
+    found = [chip.device for chip in chips.values() if chip.device]
+    return {device.name: device for device in sorted(found, key=lambda device: device.platform != "tpu")}
+
+
+def compiler_options(device_kind: str) -> dict[str, bool | str]:
+    """``compiler_options`` of ``jax.jit`` for decode steps on devices of ``jax.Device.device_kind``.
+
+    Empty for most. They change memory and time, not what is computed. Found by compiling ahead of time with
+    libtpu 0.0.42, not by running on the chip.
+    """
+    kinds = {device.kind: device.compiler_options for device in devices().values()}
+    return dict(kinds.get(device_kind, {}))

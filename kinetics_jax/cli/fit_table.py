@@ -152,9 +152,10 @@ def _key(record: Record) -> Row:
 def _versions() -> Record:
     """What a row depends on: the compiler, and the code that is compiled."""
     digest = hashlib.sha256()
-    for room in ("shapes", "attention", "models"):
-        for file in sorted((PACKAGE / room).rglob("*.py")):
-            digest.update(file.read_bytes())
+    for room in ("shapes", "chips", "attention", "models", "ahead_of_time"):
+        for file in sorted((PACKAGE / room).rglob("*")):
+            if file.suffix in (".py", ".toml"):
+                digest.update(file.read_bytes())
     try:
         found = {name: importlib.metadata.version(name) for name in ("jax", "libtpu")}
     except importlib.metadata.PackageNotFoundError as error:

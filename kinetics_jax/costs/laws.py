@@ -38,7 +38,7 @@ def iso_eflops_length(
 ) -> np.ndarray:
     """Tokens L that ``eflops`` buy without a prompt: 2·P·L + (r + I)·D·L² = const.
 
-    ``attention_only`` keeps I·D·L² alone, which is what Fig. 6c draws.
+    ``attention_only`` keeps I·D·L² alone, as Fig. 6c draws it (docs/paper_facts.md, "Cost equations").
     """
     D, r = model.kv_elements_per_token, model.queries_per_kv
     budget = np.asarray(eflops, float)

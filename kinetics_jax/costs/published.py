@@ -2,7 +2,7 @@
 
 All three share the paper's terms and constants: weights read for free, no prefill, the prompt's KV read
 once for N dense trials but N times for N sparse ones, BF16 bytes against an FP8 peak. What differs is
-noted where it differs. Results are in FLOP and byte.
+noted where it differs; docs/paper_facts.md, "Discrepancies" lists the effects. Results are in FLOP and byte.
 Symbols: P params · D = 2·L·K·H KV elements a token · r = N/K · B budget · BS block size.
 """
 
@@ -31,7 +31,7 @@ def paper_terms(request: Request, params: float) -> Terms:
 
 
 def reference_terms(request: Request, params: float) -> Terms:
-    """The released scripts, bug for bug.
+    """The released scripts, bug for bug (docs/paper_facts.md, "Released scripts").
 
     For a budget above the prompt, top-k adds ½(B − L_in)² reads where the sum would subtract them;
     block top-k subtracts, unguarded for short generations, so its bytes can be negative. Search

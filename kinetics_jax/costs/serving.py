@@ -1,7 +1,7 @@
 """How a model is served: number formats, chips per copy, and the batch that really fits in HBM.
 
 Sparse attention cuts what is read, not what is stored, so the batch is set by full contexts for every
-policy alike.
+policy alike (docs/paper_facts.md, "Gaps").
 """
 
 import dataclasses

@@ -128,7 +128,7 @@ class Policy:
         return lengths * 0
 
     def keep_mask(self, logits_bns: np.ndarray, lengths_b: np.ndarray, num_kv_heads: int) -> np.ndarray:
-        """The exact set of positions that the reference implementation reads (facts §3.2).
+        """The exact set of positions that the reference reads (docs/paper_facts.md, "Sparse attention").
 
         Args:
           logits_bns: scaled logits q·k/√H before the softmax, [B, N, S].

@@ -21,7 +21,7 @@ from kinetics_jax.policies.tokens import SinkAndLocal
 class BlockTopK(SinkAndLocal):
     """The ``top_blocks`` blocks of largest mean logit, which is q·(mean key): the paper's policy.
 
-    Source: paper App. D.3; exact semantics of the reference implementation, facts §3.2.
+    Source: paper App. D.3; exactly as the reference, docs/paper_facts.md, "Sparse attention".
     """
 
     block_size: int

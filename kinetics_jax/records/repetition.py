@@ -8,7 +8,7 @@ from kinetics_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RepetitionRule:
-    """The reference's rule (facts §4.3), its published settings as defaults.
+    """The reference's rule (docs/paper_facts.md, "Repetition rule"), its published settings as defaults.
 
     Let g be the generated tokens, the newest not counted. Once prompt and g are longer than ``window``,
     stop if the last ``block`` tokens of g occur at ``threshold`` or more places, overlapping ones each

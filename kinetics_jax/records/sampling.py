@@ -6,12 +6,12 @@ from kinetics_jax.checks import MAX_SEED, check_number, check_whole
 from kinetics_jax.errors import InputError
 
 GREEDY_BELOW = 0.02
-"""Temperatures under this take the most likely token, as in the reference (facts §4.1)."""
+"""Temperatures under this take the most likely token (docs/paper_facts.md, "Sampling")."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """Filters and seed of one request; the defaults are those of the published runs (facts §4.1).
+    """Filters and seed of one request; defaults as published (docs/paper_facts.md, "Sampling").
 
     Filters act in this order: top-k, softmax at the temperature, top-p (nucleus), min-p; what is left
     is renormalised. The most likely token always stays.

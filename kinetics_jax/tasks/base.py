@@ -52,7 +52,7 @@ class Task:
     problems: tuple[Problem, ...]
     grader: Grader
     max_tokens: int = 30_768
-    """Default cap on generated tokens; the paper's value for mathematics."""
+    """Default cap on generated tokens: the paper's for mathematics (docs/paper_facts.md, "Sampling")."""
 
     def __post_init__(self) -> None:
         if not self.problems:

@@ -3,15 +3,12 @@
 ``python -m pallas_kernels.analysis`` prints the table of every op for every chip and writes it as JSON.
 """
 
-from pallas_kernels.analysis.chips import CHIPS, Chip
 from pallas_kernels.analysis.compilation import compile_all, compile_for, lower_for
-from pallas_kernels.analysis.devices import abstract_mesh, device_mesh
+from pallas_kernels.analysis.devices import abstract_mesh, device_mesh, slice_devices
 from pallas_kernels.analysis.errors import CompilationError, CompilerMissingError, UnknownChipError
 from pallas_kernels.analysis.report import Kernel, Report
 
 __all__ = [
-    "CHIPS",
-    "Chip",
     "CompilationError",
     "CompilerMissingError",
     "Kernel",
@@ -22,4 +19,5 @@ __all__ = [
     "compile_for",
     "device_mesh",
     "lower_for",
+    "slice_devices",
 ]

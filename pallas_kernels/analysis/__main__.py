@@ -13,12 +13,13 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax: the chips in questi
 
 import jax
 
-from pallas_kernels.analysis.chips import CHIPS, GPU_SOURCE, TPU_SOURCE
+from kinetics_jax.chips import devices
 from pallas_kernels.analysis.errors import CompilerMissingError
 from pallas_kernels.analysis.programs import LAYER_PARTS, Shape
 from pallas_kernels.analysis.table import Row, compile_rows, gpu_table, notes, share_table, tpu_table
 
 OPS = (*LAYER_PARTS, "layer", "prefix_attention")
+SOURCE = "Rates: data sheets, as in kinetics_jax/chips/chips.toml; the clock of a TPU is indicative only"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         return parse  # type: ignore[return-value]
 
     parser = argparse.ArgumentParser(prog="python -m pallas_kernels.analysis", description=__doc__)
-    parser.add_argument("--chips", type=names(tuple(CHIPS)), default=list(CHIPS))
+    parser.add_argument("--chips", type=names(tuple(devices())), default=list(devices()))
     parser.add_argument("--ops", type=names(OPS), default=list(OPS))
     parser.add_argument("--batch", type=numbers, default=[8, 64])
     parser.add_argument("--page-sizes", type=numbers, default=[16, 32, 64, 128])
@@ -69,15 +70,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _text(rows: list[Row]) -> str:
-    tpu = [row for row in rows if row.report and CHIPS[row.report.chip].vendor == "tpu"]
-    gpu = [row for row in rows if row.report and CHIPS[row.report.chip].vendor == "gpu"]
+    tpu = [row for row in rows if row.report and devices()[row.report.chip].platform == "tpu"]
+    gpu = [row for row in rows if row.report and devices()[row.report.chip].platform == "cuda"]
     refused = [f"refused: {row.op} {row.shape}: {row.error}" for row in rows if row.error]
     compilers = sorted({row.report.compiler for row in rows if row.report})
-    parts = ["Compiler estimates, not measurements. " + "; ".join(compilers)]
+    parts = ["Compiler estimates, not measurements. " + "; ".join(compilers), f"{SOURCE}."]
     if tpu:
-        parts += [f"Rates: {TPU_SOURCE}.", tpu_table(tpu), share_table(tpu), notes(tpu)]
+        parts += [tpu_table(tpu), share_table(tpu), notes(tpu)]
     if gpu:
-        parts += [f"Rates: {GPU_SOURCE}.", gpu_table(gpu)]
+        parts += [gpu_table(gpu)]
     return "\n\n".join([*parts, *refused])
 
 
@@ -85,7 +86,7 @@ def _document(rows: list[Row]) -> dict[str, object]:
     return {
         "what": "compiler estimates and data-sheet models; nothing was run on a chip",
         "jax": jax.__version__,
-        "sources": {"tpu": TPU_SOURCE, "gpu": GPU_SOURCE},
+        "source": SOURCE,
         "rows": [row.to_json() for row in rows],
     }
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
+from kinetics_jax.chips import Device
 from pallas_kernels.analysis import dumps
-from pallas_kernels.analysis.chips import Chip, GpuChip
 from pallas_kernels.analysis.compilation import Job
 from pallas_kernels.analysis.devices import device_mesh, find_chip
 from pallas_kernels.analysis.report import Report
@@ -29,7 +29,7 @@ def main(chip_name: str, folder: str) -> None:
                 written.unlink()
 
 
-def _compile(chip: Chip, job: Job, cycles: Path) -> dict[str, Any]:
+def _compile(chip: Device, job: Job, cycles: Path) -> dict[str, Any]:
     mesh = device_mesh(chip.name, job.mesh_shape, job.axis_names, job.axis_types)
     shardings = job.exported.in_shardings_jax(mesh)
     if len(mesh.devices.flat) == 1:
@@ -48,7 +48,7 @@ def _compile(chip: Chip, job: Job, cycles: Path) -> dict[str, Any]:
     return _describe(chip, compiled, dumps.read_cycles(cycles)).to_json()
 
 
-def _describe(chip: Chip, compiled: jax.stages.Compiled, cycles: dict[str, int]) -> Report:
+def _describe(chip: Device, compiled: jax.stages.Compiled, cycles: dict[str, int]) -> Report:
     cost = compiled.cost_analysis() or {}
     memory: Any = compiled.memory_analysis()
     return Report(
@@ -66,10 +66,10 @@ def _describe(chip: Chip, compiled: jax.stages.Compiled, cycles: dict[str, int])
     )
 
 
-def _compiler(chip: Chip) -> str:
+def _compiler(chip: Device) -> str:
     wanted = (
         ("jax", "jax-cuda12-plugin", "nvidia-cuda-nvcc-cu12", "jax-cuda13-plugin")
-        if isinstance(chip, GpuChip)
+        if chip.cuda
         else ("jax", "libtpu")
     )
     found = {}

@@ -19,15 +19,9 @@ import jax
 from jax import export
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
+from kinetics_jax.chips import Device
 from pallas_kernels.analysis import dumps
-from pallas_kernels.analysis.chips import Chip, GpuChip, TpuChip
-from pallas_kernels.analysis.devices import (
-    PLATFORM,
-    TPU_ENVIRONMENT,
-    abstract_mesh,
-    find_chip,
-    require_compiler,
-)
+from pallas_kernels.analysis.devices import TPU_ENVIRONMENT, abstract_mesh, find_chip, require_compiler
 from pallas_kernels.analysis.errors import CompilationError
 from pallas_kernels.analysis.report import Report
 
@@ -70,7 +64,7 @@ def compile_for(
     """Compile ``fn(*avals)`` for a chip that need not be here, with its own compiler.
 
     Args:
-        chip: name in `CHIPS`, such as ``"v5e"`` or ``"h100"``.
+        chip: name in `kinetics_jax.chips.devices`, such as ``"v5e"`` or ``"h100"``.
         fn: what `jax.jit` takes; ``jax.lax.platform_dependent`` inside follows the chip, not this host.
         avals: pytrees of `jax.ShapeDtypeStruct` or arrays; with ``mesh``, each may be sharded over it.
         mesh: from `abstract_mesh` or `device_mesh`; None is one device.
@@ -108,9 +102,7 @@ def lower_for(
 
     checks = [export.DisabledSafetyCheck.custom_call(name) for name in _CUSTOM_CALLS]
     with jax.sharding.use_abstract_mesh(_abstract(mesh)):
-        exported = export.export(jax.jit(flat), platforms=[PLATFORM[found.vendor]], disabled_checks=checks)(
-            *leaves
-        )
+        exported = export.export(jax.jit(flat), platforms=[found.platform], disabled_checks=checks)(*leaves)
     return Job(
         exported=dataclasses.replace(exported, _get_vjp=None),
         donated=tuple(_leaf_positions(avals, donate_argnums)),
@@ -130,7 +122,7 @@ def compile_all(
     """
     found = find_chip(chip)
     require_compiler(found)
-    if isinstance(found, GpuChip):
+    if found.cuda:
         return [_run_child(found, [job])[0] for job in jobs]
     results = _run_all(found, jobs)
     if static_cycles:
@@ -139,14 +131,16 @@ def compile_all(
     return results
 
 
-def _estimate(chip: Chip, jobs: Sequence[Job], results: list[Report | CompilationError], flags: str) -> None:
+def _estimate(
+    chip: Device, jobs: Sequence[Job], results: list[Report | CompilationError], flags: str
+) -> None:
     """Add cycle estimates to the reports that have none yet, and the reason where the compiler has none."""
     lacking = {
         index: result
         for index, result in enumerate(results)
         if isinstance(result, Report) and not result.cycles_whole
     }
-    if isinstance(chip, TpuChip) and not chip.has_cycle_model:
+    if not chip.cycle_model:
         for index, report in lacking.items():
             note = f"libtpu has no latency model of {chip.name}"
             results[index] = dataclasses.replace(report, cycles_note=note)
@@ -164,14 +158,14 @@ def _estimate(chip: Chip, jobs: Sequence[Job], results: list[Report | Compilatio
         )
 
 
-def _run_all(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
+def _run_all(chip: Device, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
     results: list[Report | CompilationError] = []
     while len(results) < len(jobs):
         results += _run_child(chip, jobs[len(results) :], dump=dump)
     return results
 
 
-def _run_child(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
+def _run_child(chip: Device, jobs: Sequence[Job], *, dump: str = "") -> list[Report | CompilationError]:
     """Results of the jobs that one child managed, the one that killed it included."""
     with tempfile.TemporaryDirectory(prefix="compile_for_") as folder:
         place = Path(folder)
@@ -188,14 +182,14 @@ def _run_child(chip: Chip, jobs: Sequence[Job], *, dump: str = "") -> list[Repor
     return [*results, CompilationError(f"compile_for {chip.name}: {killed}")]
 
 
-def _start(chip: Chip, place: Path, *, dump: str) -> tuple[str, int]:
+def _start(chip: Device, place: Path, *, dump: str) -> tuple[str, int]:
     (place / "results.jsonl").touch()
     (place / "cycles").mkdir()
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path))),
     }
-    if isinstance(chip, GpuChip):
+    if chip.cuda:
         environment |= _GPU_ACCOUNT
         environment["XLA_FLAGS"] = " ".join((os.environ.get("XLA_FLAGS", ""), _PTXAS_VERBOSE))
     else:
@@ -215,11 +209,11 @@ def _start(chip: Chip, place: Path, *, dump: str) -> tuple[str, int]:
     return (place / "log").read_text(errors="replace"), child.returncode
 
 
-def _read(chip: Chip, fields: dict[str, Any], log: str) -> Report | CompilationError:
+def _read(chip: Device, fields: dict[str, Any], log: str) -> Report | CompilationError:
     if "error" in fields:
         return CompilationError(f"compile_for {chip.name}: {fields['error']}")
     report = Report.from_json(fields)
-    if isinstance(chip, GpuChip):
+    if chip.cuda:
         return dataclasses.replace(report, kernels=dumps.read_kernels(log))
     return report
 

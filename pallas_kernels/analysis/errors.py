@@ -1,10 +1,11 @@
 """What can go wrong when compiling for a chip that is not here."""
 
+from kinetics_jax.errors import InputError
 from pallas_kernels.errors import ArgumentError, KernelError
 
 
-class UnknownChipError(ArgumentError):
-    """The chip, or a slice of that many devices, is not one that the analysis knows."""
+class UnknownChipError(ArgumentError, InputError):
+    """The chip, the slice, or one of that many devices, is not one that the compiler knows."""
 
 
 class CompilerMissingError(KernelError, ImportError):

@@ -1,7 +1,7 @@
 """The ops at the shapes that a Qwen3 decode step gives them, with the bytes that each must move.
 
 Letters: B sequences · S context length · N query heads · K KV heads · H head dim · P pages of a sequence ·
-p page size · J pages read · D devices that share the heads.
+p page size · J pages read. Devices share the heads.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from pallas_kernels.analysis.chips import CHIPS
+from kinetics_jax.chips import devices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Report:
     """The compiler's account of one program on one device of ``chip``.
 
     Attributes:
-        chip: name in `pallas_kernels.analysis.CHIPS`.
+        chip: name in `kinetics_jax.chips.devices`.
         compiler: which compiler and version spoke.
         flops: FLOP; for a Pallas kernel what its cost estimate says; a loop's body counts once.
         bytes_accessed: HBM bytes, with the same two caveats. None where the compiler keeps silent (GPU).
@@ -79,21 +79,21 @@ class Report:
     def issue_seconds(self) -> float | None:
         """`total_cycles` at the chip's indicative clock (compiler estimate)."""
         cycles = self.total_cycles
-        return None if cycles is None else cycles / CHIPS[self.chip].clock
+        return None if cycles is None else cycles / devices()[self.chip].clock
 
     @property
     def memory_seconds(self) -> float | None:
         """``bytes_accessed`` at the data sheet's HBM bandwidth (modelled)."""
         if self.bytes_accessed is None:
             return None
-        return self.bytes_accessed / CHIPS[self.chip].hbm_bandwidth
+        return self.bytes_accessed / devices()[self.chip].hbm_bandwidth
 
     @property
     def roofline_seconds(self) -> float | None:
         """The larger of bytes at HBM bandwidth and FLOP at peak (modelled)."""
         if self.memory_seconds is None or self.flops is None:
             return None
-        return max(self.memory_seconds, self.flops / CHIPS[self.chip].flops)
+        return max(self.memory_seconds, self.flops / devices()[self.chip].flops)
 
     @property
     def spill_bytes(self) -> int:

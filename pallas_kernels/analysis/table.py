@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pallas_kernels.analysis.chips import CHIPS
+from kinetics_jax.chips import devices
 from pallas_kernels.analysis.compilation import compile_all
 from pallas_kernels.analysis.errors import CompilationError
 from pallas_kernels.analysis.full_lists import only_full_lists, with_full_lists
@@ -38,7 +38,7 @@ class Row:
         """``must_move`` at the data sheet's HBM bandwidth (modelled)."""
         if self.report is None:
             return None
-        return self.must_move / CHIPS[self.report.chip].hbm_bandwidth
+        return self.must_move / devices()[self.report.chip].hbm_bandwidth
 
     @property
     def issue_ratio(self) -> float | None:
@@ -78,7 +78,7 @@ def compile_rows(
         wanted += [(shape, made[op]) for op in ops]
     jobs = [program.lower(chip, shape.devices) for shape, program in wanted]
     results = compile_all(chip, jobs, static_cycles=static_cycles)
-    if static_cycles and CHIPS[chip].vendor == "tpu":
+    if static_cycles and devices()[chip].platform == "tpu":
         _estimate_full_lists(chip, wanted, results)
     return [
         Row(

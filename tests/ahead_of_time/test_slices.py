@@ -51,7 +51,7 @@ def test_an_estimate_counts_what_a_device_holds():
 
 
 def test_unknown_chips_and_hopeless_models():
-    with pytest.raises(InputError, match="chip 'v9' is not known; known: v5e, v6e, v5p, tpu7x"):
+    with pytest.raises(InputError, match="chip 'v9' has no slices to try; known: v4, v5e, v5p, v6e, tpu7x"):
         slices.largest_on_smallest(presets["qwen3-8b"], "v9", capacity=32_768)
 
 

@@ -1,12 +1,17 @@
 """Chips as data: every entry whole, equal to the shared table, and a user's own chip."""
 
 import csv
+import re
 
 import pytest
 
+from kinetics_jax.chips import compiler_options, devices
 from kinetics_jax.costs import Chip, chips, get_chip, price
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import Dense
+from pallas_kernels import tuning
+
+FIGURES = "[x]\ntflops = {bf16 = 1}\nhbm_gb = 1\nhbm_gbps = 1\n"
 
 NAMED_IN_THE_TABLE = {
     "a100": "a100_80g",
@@ -50,6 +55,43 @@ def test_a_users_own_chip_is_a_file_or_an_object(tmp_path):
     assert same == chip
 
 
+def test_a_price_says_whose_it_is_and_of_when():
+    for chip in chips.values():
+        assert bool(chip.price_basis) == (chip.usd_per_hour is not None), chip.name
+        assert not chip.price_date or re.fullmatch(r"20\d\d-\d\d(-\d\d)?", chip.price_date), chip.name
+        assert chip.price_date or "unverified" in chip.price_basis or not chip.price_basis, chip.name
+
+
+def test_a_device_is_a_share_of_its_chip():
+    assert list(devices()) == ["v4", "v5e", "v5p", "v6e", "tpu7x", "a100", "h100", "b200"]
+    for name, device in devices().items():
+        chip = chips[name]
+        assert chip.device is device
+        assert device.per_chip * device.flops == chip.peak()
+        assert device.per_chip * device.hbm_bandwidth == chip.hbm_bandwidth
+        # Data sheets say GB, and some mean GiB.
+        assert 0.9 < device.per_chip * device.hbm_bytes / chip.hbm_bytes < 1.08
+        if device.cuda:
+            assert device.platform == "cuda"
+            assert device.cuda.bandwidth == pytest.approx(device.hbm_bandwidth, rel=0.05)
+        else:
+            assert device.topologies[0].startswith(f"{name}:")
+            assert len({device.devices(shape) for shape in device.slices}) == len(device.slices)
+    assert devices()["v4"].devices("2x2x1") == devices()["tpu7x"].devices("2x2x1") == 8
+
+
+def test_kernels_are_tuned_for_the_kinds_of_the_table():
+    for name, device in devices().items():
+        if device.platform == "tpu":
+            assert tuning.FILES[device.kind] == name
+
+
+def test_only_a_kind_that_needs_them_has_compiler_options():
+    (option,) = compiler_options("TPU7x")
+    assert "x16" in option
+    assert compiler_options("TPU v5 lite") == compiler_options("cpu") == {}
+
+
 def test_calibration_scales_what_was_measured():
     chip = chips.h100.calibrated(flops=0.8, bandwidth=0.9)
     assert chip.peak() == 0.8 * chips.h100.peak()
@@ -67,6 +109,9 @@ def test_calibration_scales_what_was_measured():
         ("[x]\ntflops = {bf16 = 1}\nhbm_gb = 'a'\nhbm_gbps = 1\n", "not a number"),
         ("[x]\ntflops = {}\nhbm_gb = 1\nhbm_gbps = 1\n", "flops is empty"),
         ("[x]\n[y]\n", "holds 2 chips"),
+        (f"{FIGURES}[x.device]\nkind = 'X'\nclock_ghz = 1\n", "x.device. is wrong or not whole .*hbm_gib"),
+        (f"{FIGURES}[x.device]\nkind = 'X'\nclock_ghz = 1\nhbm_gib = 1\nspeed = 2\n", "not whole .*speed"),
+        (f"{FIGURES}device = 3\n", "not whole"),
         ("[x", "not TOML"),
     ],
 )

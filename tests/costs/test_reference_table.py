@@ -1,4 +1,4 @@
-"""The cost model against the paper, its scripts and exact sums, every row and anchor."""
+"""The cost model against the paper, its scripts and exact sums: every row, and docs/paper_facts.md."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_every_row_of_the_reference_table(reference_rows, mode, terms):
     ],
 )
 def test_the_published_notebook_anchors(budget, trials, compute, memory, mean_length, prompt):
-    """Costs are linear in the length here, so 32 lengths of that sum have that mean."""
+    """docs/paper_facts.md, "Anchors". Costs are linear here, so 32 lengths of that sum have that mean."""
     total = round(mean_length * 32)
     lengths = np.full(32, total // 32)
     lengths[: total % 32] += 1
@@ -84,7 +84,7 @@ def test_the_published_notebook_anchors(budget, trials, compute, memory, mean_le
     ],
 )
 def test_the_worked_example(policy, mode, terms, compute, memory):
-    """Qwen3-8B, N=8, L_in=300, L_out=8192."""
+    """docs/paper_facts.md, "Worked example": Qwen3-8B, N=8, L_in=300, L_out=8192."""
     cost = price("qwen3-8b", policy, 300, 8192, 8, chip="b200", mode=mode, terms=terms)
     np.testing.assert_allclose(cost.compute_flops / 1e12, compute, rtol=1e-11)
     np.testing.assert_allclose(cost.memory_bytes * 562.5 / 1e12, memory, rtol=1e-11)
@@ -99,7 +99,7 @@ def test_the_worked_example(policy, mode, terms, compute, memory):
     ],
 )
 def test_expected_cost_averages_prices_not_lengths(policy, trials, compute, memory):
-    """Paper eq. (10), the mean of the price over sampled lengths."""
+    """docs/paper_facts.md, "Worked example": paper eq. (10), the mean of the price over sampled lengths."""
     lengths = np.array([2937, 10271, 9667, 8809, 16987, 12844, 11248, 30767])
     cost = price("qwen3-8b", policy, 186, lengths, trials, chip="b200", mode="reference")
     assert cost.compute_flops.mean() / 1e12 == pytest.approx(compute, rel=1e-12)
@@ -107,7 +107,7 @@ def test_expected_cost_averages_prices_not_lengths(policy, trials, compute, memo
 
 
 def test_reference_mode_keeps_the_negative_memory_cost():
-    """−202.67 tera-eFLOPs of memory where the exact sum is +53.0."""
+    """docs/paper_facts.md, "Discrepancies": −202.67 tera-eFLOPs of memory where the exact sum is +53.0."""
     ask = ("qwen3-0.6b", BlockTopK(8, 256), 128, 512, 4)
     reference = price(*ask, chip="b200", mode="reference").memory_bytes * 562.5 / 1e12
     exact = price(*ask, chip="b200", terms="paper").memory_bytes * 562.5 / 1e12
@@ -116,7 +116,7 @@ def test_reference_mode_keeps_the_negative_memory_cost():
 
 
 def test_first_layer_dense_overhead(reference_rows):
-    """The dense layer 0 that the paper leaves out, against its own top-k cost."""
+    """The dense layer 0 that the paper leaves out, against top-k (docs/paper_facts.md, "Worked example")."""
     for row in reference_rows("first_layer_dense_overhead.csv"):
         model, length = presets[f"qwen3-{row['model']}"], int(row["L_out"])
         ask = {"chip": "b200", "mode": "reference"}
@@ -131,7 +131,7 @@ def test_first_layer_dense_overhead(reference_rows):
 
 
 def test_parameter_read_at_the_feasible_batch(reference_rows):
-    """Weight reads that the paper drops, at the batch whose full KV fits 8×H200."""
+    """Weight reads that the paper drops, at the batch that fits 8×H200 (docs/paper_facts.md, "Gaps")."""
     for row in reference_rows("parameter_read_at_feasible_batch.csv"):
         model, length = presets[f"qwen3-{row['model']}"], int(row["L_out"])
         batch = feasible_batch(model, chips.h200, length, num_chips=8)
@@ -159,7 +159,7 @@ PHI = {
 
 @pytest.mark.parametrize("name", PHI)
 def test_phi_table(name):
-    """Attention over weights at 4K and 32K tokens, and the length where it is tenfold."""
+    """Attention over weights at 4K and 32K tokens, and where tenfold (docs/paper_facts.md, "Claims")."""
     *printed, crossover = PHI[name]
     phi = attention_over_weights(presets[name], np.array([4096, 32768]), intensity=562.5)
     np.testing.assert_allclose(phi, printed, atol=0.5)
@@ -168,7 +168,7 @@ def test_phi_table(name):
 
 
 def test_iso_cost_contours():
-    """Tokens at I·D·L² = 2e16 (14B with its true width), and 14B@8K against 4B."""
+    """docs/paper_facts.md, "Cost equations": tokens at I·D·L² = 2e16, the 14B of true width."""
     lengths = {"qwen3-0.6b": 25_000, "qwen3-8b": 22_000, "qwen3-32b": 16_460}
     for name, tokens in lengths.items():
         ours = iso_eflops_length(presets[name], 2e16, intensity=562.5, attention_only=True)

@@ -10,7 +10,7 @@ from kinetics_jax.records import RepetitionRule
 
 
 def reference_stop(generated, prompt_len, window, block, threshold):
-    """Facts §4.3 by search: whether to stop once the last of ``generated`` is the newest token."""
+    """docs/paper_facts.md, "Repetition rule" by search: whether to stop at the newest token."""
     g = list(generated[:-1])
     if prompt_len + len(g) <= window or len(g) < block:
         return False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kinetics_jax.chips import devices
 from kinetics_jax.cli import fit_table
 from kinetics_jax.errors import InputError
 from kinetics_jax.shapes import presets
@@ -44,6 +45,9 @@ def test_the_stored_table_has_every_published_model_on_every_chip():
 
 def test_stored_rows_are_borders():
     for record in _records():
+        assert record["slice"] in devices()[record["chip"]].topologies
+        said = record["available_bytes"] / devices()[record["chip"]].hbm_bytes
+        assert said == pytest.approx(1, abs=1e-4), record  # what the table of chips quotes of the compiler
         config = presets[record["model"]]
         groups = record["data_ways"] * record["expert_ways"]
         assert groups * record["model_ways"] == record["devices"]

@@ -11,23 +11,23 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 import pallas_kernels as ops
+from kinetics_jax.chips import devices
 from pallas_kernels import analysis
 from pallas_kernels._gpu import refusal
 from pallas_kernels.analysis import __main__ as command
-from pallas_kernels.analysis.chips import CHIPS
 from pallas_kernels.analysis.devices import require_compiler
 from pallas_kernels.analysis.programs import QWEN3_HEADS, Shape, programs
 from pallas_kernels.analysis.table import Row, compile_rows
 
-TPUS = [name for name, chip in CHIPS.items() if chip.vendor == "tpu"]
-GPUS = [name for name, chip in CHIPS.items() if chip.vendor == "gpu"]
+TPUS = [name for name, chip in devices().items() if chip.platform == "tpu"]
+GPUS = [name for name, chip in devices().items() if chip.platform == "cuda"]
 ALL = ("page_scores", "select_pages", "paged_attention", "kv_append", "layer", "prefix_attention")
 
 
 def need(chip: str) -> None:
     """Skip with the reason unless the chip's compiler is installed."""
     try:
-        require_compiler(CHIPS[chip])
+        require_compiler(devices()[chip])
     except analysis.CompilerMissingError as error:
         pytest.skip(str(error))
 

@@ -10,8 +10,8 @@ import pytest
 from jax.extend.core import Primitive
 
 import pallas_kernels as pk
+from kinetics_jax.chips import devices
 from pallas_kernels import _back_ends, _calls, _gpu
-from pallas_kernels.analysis.chips import CHIPS
 from pallas_kernels.analysis.devices import require_compiler
 from tests.pallas_kernels import problems, small
 from tests.pallas_kernels.problems import Case
@@ -151,7 +151,7 @@ def test_a_libtpu_that_copies_zeros_is_refused(version: str, monkeypatch: pytest
     assert "copy zeros" in pk.explain("paged_attention", **problems.attention_problem(WIDE)).reasons["tpu"]
     monkeypatch.setattr("pallas_kernels.analysis.devices._installed", lambda module: True)
     with pytest.raises(pk.LibtpuError, match="the one that goes with your jax"):
-        require_compiler(CHIPS["v5e"])
+        require_compiler(devices()["v5e"])
 
 
 @pytest.mark.parametrize("version", ["0.0.42", "0.0.42.1", "0.0.46", "0.0.48", "0.0.50.1", "0.0.430"])

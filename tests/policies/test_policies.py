@@ -68,7 +68,7 @@ TWO_LAYERS = PerLayer((Dense(), BlockTopK(4, 3)))
 
 
 def closed_form_logits(b: int, n: int, s: int) -> np.ndarray:
-    """The logits the reference masks were made with (facts §3.2): frac(sin(·))·4 − 2 in f32."""
+    """Logits of reference masks (docs/paper_facts.md, "Sparse attention"): frac(sin(·))·4 − 2 in f32."""
     bb, hh, ss = np.meshgrid(np.arange(b), np.arange(n), np.arange(s), indexing="ij")
     x = np.sin(12.9898 * (ss + 1) + 78.233 * (hh + 1) + 37.719 * (bb + 1)) * 43758.5453
     return ((x - np.floor(x)) * 4 - 2).astype(np.float32)

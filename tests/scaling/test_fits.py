@@ -56,7 +56,7 @@ def test_published_kv_budget_law(figure_7):
     [(("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b"), 1.189, 1.150)],
 )
 def test_published_kv_trend(names, linear, log):
-    """KV bytes against parameters, per doubling; paper's nominal sizes."""
+    """docs/paper_facts.md, "Frontier and fits": KV bytes per doubling of nominal parameters."""
     sizes = [presets[name].paper_params for name in names]
     kv = [presets[name].kv_bytes_per_token() for name in names]
     assert fit_power_law(sizes, kv).per_doubling == pytest.approx(linear, abs=0.002)
@@ -119,7 +119,7 @@ def test_standard_error_covers_independent_noise():
 
 
 def test_a_free_offset_on_a_stepped_budget_says_that_it_is_not_determined():
-    """With a free offset the published KV-budget fit degenerates."""
+    """docs/paper_facts.md, "Frontier and fits": a free offset lets the published fit degenerate."""
     steps = 2.0 ** np.round(np.log2(np.clip(81.77 * X**0.25 - 212, 64, 512)))
     law = fit_power_law(X, steps, offset="free")
     assert not law.identifiable

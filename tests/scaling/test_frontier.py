@@ -185,7 +185,7 @@ def equal_skill(make_cell, price, seed, samples, configurations=5, questions=30)
 
 @pytest.mark.parametrize(("samples", "low", "high"), [(32, 0.05, 0.08), (8, 0.09, 0.15)])
 def test_null_held_out_is_unbiased_and_the_papers_rule_flatters(make_cell, price, samples, low, high):
-    """Best of 5 equal configurations gains 6–8 points of 32 trials, 10–15 of 8."""
+    """docs/paper_facts.md, "Gaps": best of 5 equals gains 6–8 points of 32 trials, 10–15 of 8."""
     held_out, paper = [], []
     for seed in range(40):
         study, truth = equal_skill(make_cell, price, seed, samples)

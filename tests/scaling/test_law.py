@@ -203,7 +203,7 @@ def test_nothing_left_is_an_error(tmp_path):
 
 
 def test_shapes_reproduce_the_papers_trend():
-    """KV per doubling of parameters, 1.189 and 1.465 in linear space, 1.150 and 1.626 in log."""
+    """docs/paper_facts.md, "Frontier and fits": KV per doubling of parameters, linear and in logarithms."""
     shapes = shape_results([chips.b200, chips.tpu_v5e])
     trend = {name: estimate.value for name, estimate in shapes.kv_trend.items()}
     assert trend["Qwen3, linear"] == pytest.approx(1.189, abs=0.01)

@@ -59,12 +59,12 @@ def test_every_published_model_has_a_preset_with_its_shape(published):
     ("name", "gib"), [("1.7b", 3.5), ("0.6b", 3.5), ("4b", 4.5), ("8b", 4.5), ("14b", 5.0), ("32b", 8.0)]
 )
 def test_kv_cache_of_32k_tokens(name, gib):
-    """Paper Table 2, with the 14B's true 5.0 GiB in place of the printed 6 (facts §0.8)."""
+    """Paper Table 2, with the 14B's true 5.0 GiB, not 6 (docs/paper_facts.md, "Discrepancies")."""
     assert presets[f"qwen3-{name}"].kv_bytes_per_token() * 32_768 / 2**30 == gib
 
 
 def test_matmul_params():
-    """Facts §1.4 #7: layers and output projection, in billions."""
+    """docs/paper_facts.md, "Discrepancies": layers and output projection, in billions."""
     table = {"0.6b": 0.596, "1.7b": 1.721, "4b": 4.022, "8b": 7.568, "14b": 13.990, "32b": 31.984}
     for size, billions in table.items():
         assert presets[f"qwen3-{size}"].matmul_params / 1e9 == pytest.approx(billions, abs=5e-4)

@@ -86,13 +86,13 @@ class SamplerState:
 def sample_tokens(logits_bv: Array, state: SamplerState, position_b: Array) -> tuple[Array, Array, Array]:
     """Draws the token at ``position_b`` of every slot.
 
-    Filters as in the reference (facts §4.1): top-k, softmax of logits/T, nucleus (in descending order,
-    drop a token if those before it hold more than p), then min-p (drop a token less than min_p times as
-    likely as the likeliest; the nucleus is measured before that), renormalise, draw. Equal logits are
-    ordered by id, in every filter and for greedy. The draw is Gumbel-max with noise of (key, position,
-    token id), so it is the same whichever tokens are looked at: the 32 likeliest if top-k allows no more
-    of them or if the 32nd is filtered out, else the 128 likeliest, else the whole vocabulary. More are
-    looked at only in steps in which some row needs it, and change nothing in rows that do not.
+    Filters as in the reference (docs/paper_facts.md, "Sampling"): top-k, softmax of logits/T, nucleus (in
+    descending order, drop a token if those before it hold more than p), then min-p (drop a token less than
+    min_p times as likely as the likeliest; the nucleus is measured before that), renormalise, draw. Equal
+    logits are ordered by id, in every filter and for greedy. The draw is Gumbel-max with noise of (key,
+    position, token id), so it is the same whichever tokens are looked at: the 32 likeliest if top-k allows
+    no more of them or if the 32nd is filtered out, else the 128 likeliest, else the whole vocabulary. More
+    are looked at only in steps in which some row needs it, and change nothing in rows that do not.
 
     Args:
       logits_bv: any float type; worked on in float32. −inf is a token that cannot be drawn.

@@ -44,7 +44,7 @@ def load(
             which can be decoded but not graded.
         limit: keep the first ``limit`` problems.
         unsafe_local_exec: run programs without a sandbox.
-        seconds: CPU time of one test, three times that by the clock.
+        seconds: CPU time of one test (docs/paper_facts.md, "Grading"), three times that by the clock.
     """
     file = rows.hub_file(*HUB) if path is None else path
     found = list(rows.from_file(file, FILES, limit))

@@ -15,7 +15,7 @@ import sympy
 from sympy.core.evalf import PrecisionExhausted
 
 PLACES = 5
-"""Decimals to which a decimal number must agree."""
+"""Decimals to which a decimal number must agree (docs/paper_facts.md, "Grading")."""
 SMALL = sympy.Rational(1, 1000)
 """Largest relative difference of two numbers that rounding may call equal."""
 MAX_ROUNDED = sympy.Integer(10) ** 100

@@ -17,7 +17,7 @@ class Limits:
     """What one run of one program may use."""
 
     seconds: float = 20.0
-    """CPU time of all its threads together."""
+    """CPU time of all its threads together (docs/paper_facts.md, "Grading")."""
     clock_seconds: float = 60.0
     """Time by the clock: more than CPU time, so that no program fails because the machine is busy."""
     memory_bytes: int = 1 << 30
