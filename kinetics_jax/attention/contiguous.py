@@ -1,6 +1,6 @@
-"""The plain KV cache: room for S tokens per sequence, contiguous, dense attention in XLA.
+"""The plain KV cache: S tokens per sequence, contiguous, dense attention in XLA.
 
-Axis letters: L layers · B sequences · T new tokens · S room · N query heads · K KV heads · H head dim.
+Axis letters: L layers · B sequences · T new tokens · S context · N query heads · K KV heads · H head dim.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float
 
 from kinetics_jax.attention.causal import causal_attention
+from kinetics_jax.attention.interface import Counts, Layer, NewKeys, Queries, check_new
 from kinetics_jax.shapes import ModelConfig
-
-Array = jax.Array
 
 _SLAB = 16
 """Rows (tokens) stored at a time: a whole tile of a bfloat16 array on TPU."""
@@ -46,9 +46,9 @@ class CacheSharding:
 class ContiguousCache:
     """A ``KVCache`` with S slots per sequence. A token beyond S is dropped and attends to NaN."""
 
-    key_lbksh: Array
-    value_lbksh: Array
-    lengths_b: Array
+    key_lbksh: Float[Array, "L B K S H"]
+    value_lbksh: Float[Array, "L B K S H"]
+    lengths_b: Counts
     sharding: CacheSharding | None = None
 
     @classmethod
@@ -87,9 +87,10 @@ class ContiguousCache:
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, device=a.sharding), described)
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
-    ) -> tuple[Array, Self]:
+        self, layer: Layer, query_btnh: Queries, key_btkh: NewKeys, value_btkh: NewKeys, counts_b: Counts
+    ) -> tuple[Queries, Self]:
         """See ``KVCache.attend``."""
+        check_new(self.lengths_b, query_btnh, key_btkh, value_btkh, counts_b, self.key_lbksh.shape[2])
         arrays = (
             self.key_lbksh,
             self.value_lbksh,
@@ -106,7 +107,7 @@ class ContiguousCache:
             out, key, value = _attend_sharded(self.sharding, arrays)
         return out, dataclasses.replace(self, key_lbksh=key, value_lbksh=value)
 
-    def advance(self, counts_b: Array) -> Self:
+    def advance(self, counts_b: Counts) -> Self:
         """See ``KVCache.advance``."""
         return dataclasses.replace(self, lengths_b=self.lengths_b + counts_b)
 

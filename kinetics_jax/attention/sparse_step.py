@@ -13,11 +13,14 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float, Int, Shaped
 
 import pallas_kernels as pk
 from kinetics_jax.policies import PageRule, Policy
 
-Array = jax.Array
+Query = Float[Array, "B N H"]
+PageList = tuple[Int[Array, "B K J"], Int[Array, "B K"]]
+"""Ids of the pages that each KV head reads, newest first, and how many of them are valid."""
 
 
 @functools.partial(
@@ -29,14 +32,14 @@ Array = jax.Array
 class Step:
     """One new token of every sequence, its key and value already stored; ids and rows are the layer's."""
 
-    query_bnh: Array
-    kv_pages: Array
-    summaries: Array | None
-    page_table_bp: Array
-    lengths_b: Array
+    query_bnh: Query
+    kv_pages: Shaped[Array, "pages K 2 p H"]
+    summaries: Shaped[Array, "rows K R P H"] | None
+    page_table_bp: Int[Array, "B P"]
+    lengths_b: Int[Array, " B"]
     """The new token included."""
-    rows_b: Array
-    streams_b: Array
+    rows_b: Int[Array, " B"]
+    streams_b: Int[Array, " B"]
     page_size: int
     implementation: str | None
     shared_heads: tuple[tuple[str, ...], int] | None = None
@@ -44,7 +47,7 @@ class Step:
     they choose together. None: every device has whole query groups."""
 
 
-def attend_step(policy: Policy, step: Step) -> Array:
+def attend_step(policy: Policy, step: Step) -> Query:
     """out_bnh: every sequence attends to what ``policy`` reads of it."""
     if policy.kv_budget is None:
         return _attend_lists(step, *every_page(step))
@@ -53,7 +56,7 @@ def attend_step(policy: Policy, step: Step) -> Array:
     return attend_masked(policy, step)
 
 
-def every_page(step: Step) -> tuple[Array, Array]:
+def every_page(step: Step) -> PageList:
     """page_ids_bkj, newest first, and num_pages_bk of whole sequences."""
     B, P = step.page_table_bp.shape
     K = step.kv_pages.shape[1]
@@ -66,7 +69,7 @@ def every_page(step: Step) -> tuple[Array, Array]:
     )
 
 
-def best_pages(rule: PageRule, step: Step) -> tuple[Array, Array]:
+def best_pages(rule: PageRule, step: Step) -> PageList:
     """page_ids_bkj and num_pages_bk that a rule lists: its fixed pages and the best of the others."""
     if rule.top:
         assert step.summaries is not None, "a cache for this policy keeps page summaries"
@@ -116,7 +119,7 @@ def _over_the_group(scores: Array, step: Step) -> Array:
     return by_head[lax.axis_index(axes) // sharing]
 
 
-def attend_masked(policy: Policy, step: Step) -> Array:
+def attend_masked(policy: Policy, step: Step) -> Query:
     """out_bnh by scoring every key of a sequence and masking what the policy does not keep."""
     N, H = step.query_bnh.shape[1:]
     K, stored = step.kv_pages.shape[1], step.kv_pages.shape[-1]

@@ -57,7 +57,7 @@ class Finished(set[SampleKey]):
             what = "are of another prompt" if what.startswith("prompt ") else f"differ: {what}"
             raise LogError(
                 f"{self.folder}: its samples of problem {'/'.join(problem)} {what}. Prompts without a name "
-                "are numbered as they come: keep their order, name them (spec.Problem), or name another "
+                "are numbered as they come: keep their order, name them (records.Problem), or name another "
                 "folder"
             )
         untold = any("weights" not in there for there in self._experiments.values())

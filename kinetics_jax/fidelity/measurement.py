@@ -2,7 +2,7 @@
 
 Prompts are read densely and only decode steps are sparse, so a context is prefilled up to its last
 ``span`` tokens, and those are decoded, given the true text, with every policy from the same cache.
-Axis letters: B = 1 sequence · T token of the span · V vocabulary.
+Axis letters: B = 1 sequence · T tokens of the span · V vocabulary.
 """
 
 import dataclasses
@@ -115,7 +115,7 @@ def check(
 
 
 def _room(model: Transformer, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
-    """The cache with room for ``capacity`` tokens: no larger than needed, as attention reads it whole."""
+    """The cache that holds ``capacity`` tokens: no larger than needed, as attention reads it whole."""
     if cache is None:
         return make_cache(model, 1, capacity)
     more = [(0, 0)] * 3 + [(0, capacity - cache.key_lbksh.shape[3]), (0, 0)]

@@ -37,7 +37,7 @@ class Tokenizer(Protocol):
 
 
 class CheckpointTokenizer:
-    """A checkpoint's own tokenizer and chat template, run in a process with limits (``text_process``)."""
+    """A checkpoint's own tokenizer and chat template, run in a process with limits (``process``)."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class CheckpointTokenizer:
         """Raises ``CheckpointError`` or ``ChatTemplateError`` where the files are not right.
 
         Args:
-          recipe: what ``text_worker`` makes the tokenizer from.
+          recipe: what ``worker`` makes the tokenizer from.
           special: the ``bos_token`` and its like that templates may print.
           where: the tokenizer's file, for errors.
           templates: by name, source and file of each.
@@ -169,7 +169,7 @@ def check_text(text: str) -> None:
     except UnicodeEncodeError as error:
         raise InputError(
             f"character {error.start + 1} of the text is half of a surrogate pair "
-            f"(U+{ord(text[error.start]):04X}); mend the text where it comes from"
+            f"(U+{ord(text[error.start]):04X}); correct the text where it comes from"
         ) from None
 
 

@@ -1,9 +1,9 @@
 """The process that runs what strangers wrote: chat templates (Jinja) and tokenizers (Rust).
 
-``python text_worker.py BYTES`` reads one JSON request a line and answers each with one line: ``{"value": …}``
+``python worker.py BYTES`` reads one JSON request a line and answers each with one line: ``{"value": …}``
 or ``{"refused": text}``. A template may loop for ever, a tokenizer may expand a letter to gigabytes, and the
 Rust library may end its process: here they meet the kernel's limits of memory and CPU time, and nobody else
-is harmed. ``text_process`` is the other end. This file is run by its path and imports nothing of the
+is harmed. ``process`` is the other end. This file is run by its path and imports nothing of the
 library, so that a process starts in a tenth of a second.
 """
 
@@ -149,7 +149,7 @@ class Tokenizer:
     """One tokenizer of the Rust library, made as transformers makes it."""
 
     def __init__(self, recipe: Mapping[str, Any]) -> None:
-        """See ``tokenizer_files.Recipe``."""
+        """See ``files.TokenizerFiles``."""
         self._made = made = _BUILDERS[recipe["kind"]](recipe)
         made.no_truncation()  # what a training script left in the file must not cut a prompt
         made.no_padding()
