@@ -145,3 +145,12 @@ def test_the_top_level_is_what_the_user_fixed():
     if listed.returncode:
         pytest.skip("not a git checkout")
     assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", ["attention", "engine", "fidelity", "models", "training"])
+def test_heads_list_axis_letters_of_the_one_alphabet(name):
+    for path in sorted((ROOT / "kinetics_jax" / name).rglob("*.py")):
+        head = path.read_text().removeprefix('"""').partition('"""')[0]
+        listed = head.partition("Axis letters:")[2].partition(".")[0]
+        letters = {part.split()[0] for part in listed.split("·") if part.split()}
+        assert letters <= set("BTSNKGHDFELPpJVR"), path

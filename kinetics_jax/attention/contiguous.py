@@ -4,7 +4,6 @@ Axis letters: L layers · B sequences · T new tokens · S context · N query he
 """
 
 import dataclasses
-import functools
 from typing import Any, Self
 
 import jax
@@ -37,11 +36,7 @@ class CacheSharding:
         return PartitionSpec(None, self.batch_axes or None, self.head_axes or None)
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["key_lbksh", "value_lbksh", "lengths_b"],
-    meta_fields=["sharding"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ContiguousCache:
     """A ``KVCache`` with S slots per sequence. A token beyond S is dropped and attends to NaN."""
@@ -49,7 +44,7 @@ class ContiguousCache:
     key_lbksh: Float[Array, "L B K S H"]
     value_lbksh: Float[Array, "L B K S H"]
     lengths_b: Counts
-    sharding: CacheSharding | None = None
+    sharding: CacheSharding | None = dataclasses.field(default=None, metadata={"static": True})
 
     @classmethod
     def describe(
@@ -73,17 +68,9 @@ class ContiguousCache:
         return cls(kv, kv, lengths, sharding)
 
     @classmethod
-    def zeros(
-        cls,
-        config: ModelConfig,
-        batch: int,
-        capacity: int,
-        *,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16,
-        sharding: CacheSharding | None = None,
-    ) -> Self:
-        """An empty cache for ``batch`` sequences of up to ``capacity`` tokens."""
-        described = cls.describe(config, batch, capacity, dtype=dtype, sharding=sharding)
+    def zeros(cls, config: ModelConfig, batch: int, capacity: int, **options: Any) -> Self:
+        """An empty cache for ``batch`` sequences of up to ``capacity`` tokens; options as ``describe``."""
+        described = cls.describe(config, batch, capacity, **options)
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, device=a.sharding), described)
 
     def attend(

@@ -25,11 +25,7 @@ from kinetics_jax.attention.paged_plan import PagedPlan
 from kinetics_jax.attention.sparse_step import Step, attend_step
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["kv_pages", "summaries", "page_table_bp", "lengths_b", "rows_b", "streams_b"],
-    meta_fields=["plan", "view_pages"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PagedCache:
     """A ``KVCache`` whose sequences are lists of pages. Sequences of a lane share that lane's pool."""
@@ -45,8 +41,8 @@ class PagedCache:
     """Row of summaries that is a sequence's, below ``plan.rows``."""
     streams_b: Int[Array, " B"]
     """What makes a sequence's random draws its own (policies that draw at random)."""
-    plan: PagedPlan
-    view_pages: int | None = None
+    plan: PagedPlan = dataclasses.field(metadata={"static": True})
+    view_pages: int | None = dataclasses.field(default=None, metadata={"static": True})
     """Places of the table that can hold anything when many tokens are read at once; None: all."""
 
     @classmethod

@@ -25,9 +25,7 @@ from kinetics_jax.policies import Policy
 Array = jax.Array
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["held"], meta_fields=["policies", "policy_of_layer"]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SelectiveCache:
     """A ``KVCache`` in which every token is a decode step of ``policy``, even one of many.
@@ -36,9 +34,9 @@ class SelectiveCache:
     """
 
     held: ContiguousCache
-    policies: tuple[Policy, ...]
+    policies: tuple[Policy, ...] = dataclasses.field(metadata={"static": True})
     """The distinct policies of the layers."""
-    policy_of_layer: tuple[int, ...]
+    policy_of_layer: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     """For each layer its index in ``policies``."""
 
     @classmethod

@@ -7,7 +7,6 @@ J listed pages · S = P·p context.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
@@ -23,11 +22,7 @@ PageList = tuple[Int[Array, "B K J"], Int[Array, "B K"]]
 """Ids of the pages that each KV head reads, newest first, and how many of them are valid."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["query_bnh", "kv_pages", "summaries", "page_table_bp", "lengths_b", "rows_b", "streams_b"],
-    meta_fields=["page_size", "implementation", "shared_heads"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
     """One new token of every sequence, its key and value already stored; ids and rows are the layer's."""
@@ -40,9 +35,9 @@ class Step:
     """The new token included."""
     rows_b: Int[Array, " B"]
     streams_b: Int[Array, " B"]
-    page_size: int
-    implementation: str | None
-    shared_heads: tuple[tuple[str, ...], int] | None = None
+    page_size: int = dataclasses.field(metadata={"static": True})
+    implementation: str | None = dataclasses.field(metadata={"static": True})
+    shared_heads: tuple[tuple[str, ...], int] | None = dataclasses.field(metadata={"static": True})
     """Mesh axes of the heads, and how many devices share a KV head, each with a part of its query group:
     they choose together. None: every device has whole query groups."""
 

@@ -145,15 +145,10 @@ def merged_samples(folder: PathLike) -> list[Sample]:
     return [kept[key] for key in sorted(kept)]
 
 
-def parse_sample(line: str) -> Sample:
-    """As ``Sample.from_json``: every fault of a line is an ``InputError``."""
-    return Sample.from_json(line)
-
-
 def _made_differently(first: Sample, second: Sample) -> str:
     return difference(experiment_of(first), experiment_of(second)) or difference(
         prompt_of(first), prompt_of(second)
     )
 
 
-__all__ = ["STEM", "Finished", "LogError", "SampleLog", "iterate_samples", "merged_samples", "parse_sample"]
+__all__ = ["STEM", "Finished", "LogError", "SampleLog", "iterate_samples", "merged_samples"]

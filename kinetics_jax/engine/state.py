@@ -5,7 +5,6 @@ Axis letters: B slots of all lanes · P pages of a sequence · D model dim.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -24,25 +23,7 @@ RUNNING, STOP, LENGTH, REPETITION, ERROR = range(5)
 FINISH_REASON = {STOP: "stop", LENGTH: "length", REPETITION: "repetition", ERROR: "error"}
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "page_table_bp",
-        "lengths_b",
-        "hidden_bd",
-        "active_b",
-        "finish_b",
-        "generated_b",
-        "max_tokens_b",
-        "prompt_len_b",
-        "stop_ids",
-        "streams_b",
-        "sampler",
-        "repetition",
-        "thinking",
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Slots:
     """The running samples. An idle slot's fields mean nothing but ``active_b``."""
@@ -67,9 +48,7 @@ class Slots:
     thinking: ThinkingState
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["page_tables", "lengths", "hidden"], meta_fields=[]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prompts:
     """The prompts being read or waiting: [lanes, rows, …]."""
@@ -81,11 +60,7 @@ class Prompts:
     """[lanes, rows, D]: normed output of the last token read."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["kv_pages", "summaries", "slots", "prompts"],
-    meta_fields=["plan"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EngineState:
     """The pool, the running samples and the prompts."""
@@ -94,7 +69,7 @@ class EngineState:
     summaries: Array | None
     slots: Slots
     prompts: Prompts
-    plan: PagedPlan
+    plan: PagedPlan = dataclasses.field(metadata={"static": True})
 
     @property
     def slots_per_lane(self) -> int:

@@ -71,7 +71,7 @@ def measure(
         if not any(wanted[later] for later in contexts[number:]):
             return
         # Read in the same pieces whatever is done, so that going on changes no digit.
-        cache = _room(model, cache, context)
+        cache = _grown(model, cache, context)
         start, held = context - span, int(cache.lengths_b[0])
         if start > held:
             cache = _read(model, cache, tokens[:, held:start])
@@ -114,7 +114,7 @@ def check(
         SelectiveCache.of(ContiguousCache.describe(config, 1, 1), policy)
 
 
-def _room(model: Transformer, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
+def _grown(model: Transformer, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
     """The cache that holds ``capacity`` tokens: no larger than needed, as attention reads it whole."""
     if cache is None:
         return make_cache(model, 1, capacity)

@@ -6,7 +6,6 @@ counter per lag d, from b to the window, of how long it has held gives the count
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ _NONE = -1
 """In place of a token before the first; equal to no token id."""
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["recent", "runs"], meta_fields=["rule"])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RepetitionState:
     """Last tokens of each slot and how long they have repeated themselves, by lag."""
@@ -28,7 +27,7 @@ class RepetitionState:
     """[B, window]: the last generated tokens, int32, the newest first."""
     runs: Array
     """[B, lags]: steps for which the newest token has equalled the one d before it, up to b."""
-    rule: RepetitionRule
+    rule: RepetitionRule = dataclasses.field(metadata={"static": True})
 
 
 def init(rule: RepetitionRule | None, slots: int) -> RepetitionState | None:

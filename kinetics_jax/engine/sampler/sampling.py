@@ -5,7 +5,6 @@ Axis letters: B slots · V vocabulary.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,17 +31,13 @@ _SMALL_VOCABULARY = 1024
 """Up to here the whole vocabulary follows the first tier: it costs no more than the second."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["key_b2", "temperature_b", "top_k_b", "top_p_b", "min_p_b"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SamplerState:
     """What each slot's sample asks of the sampler. See ``SamplingParams``."""
 
     key_b2: Array
-    """uint32, from ``sample_key``."""
+    """uint32, from ``sample_keys``."""
     temperature_b: Array
     """float32; 0 is greedy."""
     top_k_b: Array

@@ -4,7 +4,6 @@ Axis letters: B slots.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,21 +20,7 @@ _IDLE = -1
 """Place in the table of a slot that is forced nothing; end token of a slot without a budget."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "forced",
-        "close_len_b",
-        "forced_len_b",
-        "end_b",
-        "max_tokens_b",
-        "min_tokens_b",
-        "waits_left_b",
-        "next_b",
-        "closed_b",
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ThinkingState:
     """Each slot's ``ThinkingBudget`` and where it stands; all int32 but the last."""

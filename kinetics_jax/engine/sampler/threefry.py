@@ -24,11 +24,6 @@ _PARITY = np.uint32(0x1BD11BDA)
 _MASK = 0xFFFFFFFF
 
 
-def sample_key(seed: int, problem_id: str, trial: int) -> np.ndarray:
-    """Key of one sample, uint32 [2]; see ``sample_keys``."""
-    return sample_keys(seed, [problem_id], [trial])[0]
-
-
 def sample_keys(seed: int, problem_ids: Sequence[str], trials: Sequence[int]) -> np.ndarray:
     """Keys of B samples, uint32 [B, 2]: fold_in(fold_in(seed, problem), trial), on the host.
 

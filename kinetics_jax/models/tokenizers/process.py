@@ -1,4 +1,4 @@
-"""The process in which a stranger's template or tokenizer runs, as the library sees it: ask, and be answered.
+"""The process in which an untrusted template or tokenizer runs, as the library sees it: ask, be answered.
 
 Limits are of memory (address space) and of CPU time, so that what is refused does not depend on what else
 the machine does. A process that was lost is started again by the next question.

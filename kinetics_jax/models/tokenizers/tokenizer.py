@@ -7,9 +7,10 @@ from typing import Any, Protocol, Self
 
 from kinetics_jax.errors import InputError, KineticsError
 from kinetics_jax.models.checkpoints.checkpoint import CheckpointError, locate
-from kinetics_jax.models.checkpoints.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
+from kinetics_jax.models.checkpoints.gguf import GgufFile, is_gguf
 from kinetics_jax.models.tokenizers.chat_template import ChatTemplate, Message, check_messages
 from kinetics_jax.models.tokenizers.files import read_templates, read_tokenizer_files
+from kinetics_jax.models.tokenizers.gguf import build_tokenizer, tokenizer_config
 from kinetics_jax.models.tokenizers.process import TextProcess, TextProcessError, seconds_for
 from kinetics_jax.storage.impostors import impostor
 

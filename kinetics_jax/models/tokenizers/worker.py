@@ -1,4 +1,4 @@
-"""The process that runs what strangers wrote: chat templates (Jinja) and tokenizers (Rust).
+"""The process that runs untrusted code: chat templates (Jinja) and tokenizers (Rust).
 
 ``python worker.py BYTES`` reads one JSON request a line and answers each with one line: ``{"value": …}``
 or ``{"refused": text}``. A template may loop for ever, a tokenizer may expand a letter to gigabytes, and the
@@ -32,8 +32,8 @@ MAX_PROMPT = 1 << 24
 """Characters that a template may print."""
 MAX_GROWTH = 64
 """Ids per character, and characters per id, beyond which a tokenizer is taken to be hostile."""
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
@@ -201,13 +201,15 @@ def _gpt2(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:
 def _qwen2(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:
     made = _byte_pairs(recipe)
     made.normalizer = normalizers.NFC()
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(tokenizers.Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=recipe["add_prefix_space"], use_regex=False),
-        ]
-    )
+    made.pre_tokenizer = split_words(r"\p{N}", add_prefix_space=recipe["add_prefix_space"])
     return made
+
+
+def split_words(digits: str, *, add_prefix_space: bool) -> pre_tokenizers.PreTokenizer:
+    """The rule of Qwen2, which takes ``digits`` one by one, and of Llama 3, which takes up to three."""
+    words = pre_tokenizers.Split(tokenizers.Regex(_SPLIT.replace("DIGITS", digits)), "isolated")
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=False)
+    return pre_tokenizers.Sequence([words, letters])
 
 
 def _byte_pairs(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:
