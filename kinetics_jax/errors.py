@@ -1,4 +1,4 @@
-"""What can go wrong with a user's input, as types: one clear line that says what, where and the mend."""
+"""What can go wrong with a user's input, as types: one clear line that says what, where and how to fix it."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ class KineticsError(Exception):
 
 
 class InputError(KineticsError, ValueError):
-    """An argument, file or record is wrong. The text names what, where and how to mend it."""
+    """An argument, file or record is wrong. The text names what, where and how to fix it."""
 
 
 class OutOfMemoryError(KineticsError, MemoryError):
-    """The host or a device has not the memory for what was asked. The text says for what, and the mend."""
+    """The host or a device has not the memory for what was asked. The text says for what, and what to do."""
 
 
 class UnknownNameError(InputError, KeyError):
@@ -25,5 +25,5 @@ class UnknownNameError(InputError, KeyError):
     def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
         close = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
-        mend = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
-        super().__init__(f"unknown {kind} {str(name)!r}: {mend}{' ' + hint if hint else ''}")
+        remedy = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        super().__init__(f"unknown {kind} {str(name)!r}: {remedy}{' ' + hint if hint else ''}")

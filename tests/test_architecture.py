@@ -173,7 +173,7 @@ def test_every_package_that_is_required_is_imported():
         for package in packages:
             providers.setdefault(package.lower().replace("_", "-"), set()).add(top)
     unused = [name for name in names if not providers[name.lower().replace("_", "-")] & used]
-    assert set(unused) <= {"chex"}
+    assert unused == []
 
 
 FIGURE_OF_A_CHIP = re.compile(r"hbm_?(gi?b|bytes|bandwidth)|_gbps|t(era)?flops|usd_per_hour|peak_flops", re.I)
@@ -244,3 +244,12 @@ def test_the_top_level_is_what_the_user_fixed():
     if listed.returncode:
         pytest.skip("not a git checkout")
     assert {line.split("/")[0] for line in listed.stdout.splitlines()} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", ["attention", "engine", "fidelity", "models", "training"])
+def test_heads_list_axis_letters_of_the_one_alphabet(name):
+    for path in sorted((ROOT / "kinetics_jax" / name).rglob("*.py")):
+        head = path.read_text().removeprefix('"""').partition('"""')[0]
+        listed = head.partition("Axis letters:")[2].partition(".")[0]
+        letters = {part.split()[0] for part in listed.split("·") if part.split()}
+        assert letters <= set("BTSNKGHDFELPpJVR"), path

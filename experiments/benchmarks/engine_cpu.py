@@ -28,6 +28,7 @@ from experiments.benchmarks import decode_peer
 from kinetics_jax.engine import Engine
 from kinetics_jax.engine.device import Device
 from kinetics_jax.engine.sampler.sampling import SamplerState
+from kinetics_jax.engine.setup import make_device
 from kinetics_jax.models import Transformer
 from kinetics_jax.policies import BlockTopK, Dense, Policy
 from kinetics_jax.records import SamplingParams
@@ -63,7 +64,7 @@ def filled_device(policy: Policy, S: int, dtype: str) -> tuple[Engine, Device]:
     engine = Engine(
         model, policy=policy, slots=B, max_context=S + room, prompt_rows=1, chunk_steps=_STEPS.value
     )
-    device = engine._make_device()
+    device = make_device(engine.model, engine.policy, engine.config)
     state = device.state
     table = np.random.default_rng(0).permutation(device.plan.pool_pages - 1)[: B * device.pages] + 1
     rows = SamplerState.of([SamplingParams()] * B, np.arange(2 * B, dtype=np.uint32).reshape(B, 2))
@@ -74,7 +75,7 @@ def filled_device(policy: Policy, S: int, dtype: str) -> tuple[Engine, Device]:
         prompt_len_b=jnp.full(B, S, jnp.int32),
         active_b=jnp.ones(B, bool),
         max_tokens_b=jnp.full(B, 10 * room, jnp.int32),
-        hidden_bm=jnp.ones_like(state.slots.hidden_bm),
+        hidden_bd=jnp.ones_like(state.slots.hidden_bd),
         sampler=jax.tree.map(jnp.asarray, rows),
     )
     summaries = None if state.summaries is None else _scramble(state.summaries)

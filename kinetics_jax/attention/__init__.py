@@ -3,7 +3,8 @@
 from kinetics_jax.attention.causal import WithinChunk, causal_attention
 from kinetics_jax.attention.contiguous import CacheSharding, ContiguousCache
 from kinetics_jax.attention.interface import KVCache
-from kinetics_jax.attention.paged import PagedCache, PagedPlan
+from kinetics_jax.attention.paged import PagedCache
+from kinetics_jax.attention.paged_plan import PagedPlan
 from kinetics_jax.attention.selective import SelectiveCache
 
 __all__ = [

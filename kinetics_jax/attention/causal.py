@@ -1,14 +1,17 @@
 """Masked softmax attention in plain XLA, and the cacheless ``KVCache`` of a full forward pass.
 
-Axis letters: B sequence · T query · S key · N query heads · K KV heads · G = N/K · H head dim.
+Axis letters: B sequences · T queries · S context · N query heads · K KV heads · G = N/K · H head dim.
 """
 
 import dataclasses
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from kinetics_jax.attention.interface import Counts, Keys, Layer, NewKeys, Positions, Queries, check_new
 
 Array = jax.Array
 
@@ -16,9 +19,15 @@ QUERY_CHUNK = 256
 """Queries scored at a time: bounds the B·N·T·S scores in memory."""
 
 
-def causal_attention(query_btnh: Array, key_bksh: Array, value_bksh: Array, position_bt: Array) -> Array:
+def causal_attention(
+    query_btnh: Queries, key_bksh: Keys, value_bksh: Keys, position_bt: Positions
+) -> Queries:
     """out_btnh: query t of sequence b sees keys 0…``position_bt``. Softmax in float32."""
-    T = query_btnh.shape[1]
+    B, T, N, H = query_btnh.shape
+    chex.assert_equal_shape([key_bksh, value_bksh])
+    chex.assert_shape(key_bksh, (B, None, None, H))
+    chex.assert_is_divisible(N, key_bksh.shape[1])
+    chex.assert_shape(position_bt, (B, T))
     if T <= QUERY_CHUNK:
         return _attend(query_btnh, key_bksh, value_bksh, position_bt)
     chunks = -(-T // QUERY_CHUNK)
@@ -51,19 +60,20 @@ def _attend(query_btnh: Array, key_bksh: Array, value_bksh: Array, position_bt: 
 class WithinChunk:
     """A ``KVCache`` that keeps nothing: each sequence attends to the tokens given with it."""
 
-    lengths_b: Array
+    lengths_b: Counts
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
-    ) -> tuple[Array, "WithinChunk"]:
+        self, layer: Layer, query_btnh: Queries, key_btkh: NewKeys, value_btkh: NewKeys, counts_b: Counts
+    ) -> tuple[Queries, "WithinChunk"]:
         """As ``KVCache.attend``; ``layer`` and ``counts_b`` make no difference without a memory."""
-        del layer, counts_b
+        del layer
+        check_new(self.lengths_b, query_btnh, key_btkh, value_btkh, counts_b)
         B, T = query_btnh.shape[:2]
         key_bksh, value_bksh = jnp.swapaxes(key_btkh, 1, 2), jnp.swapaxes(value_btkh, 1, 2)
         position_bt = jnp.broadcast_to(jnp.arange(T), (B, T))
         return causal_attention(query_btnh, key_bksh, value_bksh, position_bt), self
 
-    def advance(self, counts_b: Array) -> "WithinChunk":
+    def advance(self, counts_b: Counts) -> "WithinChunk":
         """Unchanged: nothing is kept."""
         del counts_b
         return self

@@ -1,21 +1,20 @@
-"""The plain KV cache: room for S tokens per sequence, contiguous, dense attention in XLA.
+"""The plain KV cache: S tokens per sequence, contiguous, dense attention in XLA.
 
-Axis letters: L layers · B sequences · T new tokens · S room · N query heads · K KV heads · H head dim.
+Axis letters: L layers · B sequences · T new tokens · S context · N query heads · K KV heads · H head dim.
 """
 
 import dataclasses
-import functools
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float
 
 from kinetics_jax.attention.causal import causal_attention
+from kinetics_jax.attention.interface import Counts, Layer, NewKeys, Queries, check_new
 from kinetics_jax.shapes import ModelConfig
-
-Array = jax.Array
 
 _SLAB = 16
 """Rows (tokens) stored at a time: a whole tile of a bfloat16 array on TPU."""
@@ -37,19 +36,15 @@ class CacheSharding:
         return PartitionSpec(None, self.batch_axes or None, self.head_axes or None)
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["key_lbksh", "value_lbksh", "lengths_b"],
-    meta_fields=["sharding"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ContiguousCache:
     """A ``KVCache`` with S slots per sequence. A token beyond S is dropped and attends to NaN."""
 
-    key_lbksh: Array
-    value_lbksh: Array
-    lengths_b: Array
-    sharding: CacheSharding | None = None
+    key_lbksh: Float[Array, "L B K S H"]
+    value_lbksh: Float[Array, "L B K S H"]
+    lengths_b: Counts
+    sharding: CacheSharding | None = dataclasses.field(default=None, metadata={"static": True})
 
     @classmethod
     def describe(
@@ -73,23 +68,16 @@ class ContiguousCache:
         return cls(kv, kv, lengths, sharding)
 
     @classmethod
-    def zeros(
-        cls,
-        config: ModelConfig,
-        batch: int,
-        capacity: int,
-        *,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16,
-        sharding: CacheSharding | None = None,
-    ) -> Self:
-        """An empty cache for ``batch`` sequences of up to ``capacity`` tokens."""
-        described = cls.describe(config, batch, capacity, dtype=dtype, sharding=sharding)
+    def zeros(cls, config: ModelConfig, batch: int, capacity: int, **options: Any) -> Self:
+        """An empty cache for ``batch`` sequences of up to ``capacity`` tokens; options as ``describe``."""
+        described = cls.describe(config, batch, capacity, **options)
         return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype, device=a.sharding), described)
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
-    ) -> tuple[Array, Self]:
+        self, layer: Layer, query_btnh: Queries, key_btkh: NewKeys, value_btkh: NewKeys, counts_b: Counts
+    ) -> tuple[Queries, Self]:
         """See ``KVCache.attend``."""
+        check_new(self.lengths_b, query_btnh, key_btkh, value_btkh, counts_b, self.key_lbksh.shape[2])
         arrays = (
             self.key_lbksh,
             self.value_lbksh,
@@ -106,7 +94,7 @@ class ContiguousCache:
             out, key, value = _attend_sharded(self.sharding, arrays)
         return out, dataclasses.replace(self, key_lbksh=key, value_lbksh=value)
 
-    def advance(self, counts_b: Array) -> Self:
+    def advance(self, counts_b: Counts) -> Self:
         """See ``KVCache.advance``."""
         return dataclasses.replace(self, lengths_b=self.lengths_b + counts_b)
 

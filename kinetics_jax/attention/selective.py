@@ -2,7 +2,7 @@
 
 Dense tokens are gathered and masked, so it saves no traffic; what it saves is the steps. The engine's
 ``PagedCache`` does one step at a time and is what the tests hold this to.
-Axis letters: B sequence · T new token · S room · N query heads · K KV heads · G = N/K · H head dim ·
+Axis letters: B sequences · T new tokens · S context · N query heads · K KV heads · G = N/K · H head dim ·
 P pages · p page size.
 """
 
@@ -18,15 +18,14 @@ from jax import lax
 
 from kinetics_jax.attention.causal import causal_attention
 from kinetics_jax.attention.contiguous import ContiguousCache, store_new
+from kinetics_jax.attention.interface import Counts, Layer, NewKeys, Queries, check_new
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 
 Array = jax.Array
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["held"], meta_fields=["policies", "policy_of_layer"]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SelectiveCache:
     """A ``KVCache`` in which every token is a decode step of ``policy``, even one of many.
@@ -35,9 +34,9 @@ class SelectiveCache:
     """
 
     held: ContiguousCache
-    policies: tuple[Policy, ...]
+    policies: tuple[Policy, ...] = dataclasses.field(metadata={"static": True})
     """The distinct policies of the layers."""
-    policy_of_layer: tuple[int, ...]
+    policy_of_layer: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     """For each layer its index in ``policies``."""
 
     @classmethod
@@ -59,15 +58,16 @@ class SelectiveCache:
         return cls(held, distinct, tuple(distinct.index(rule) for rule in by_layer))
 
     @property
-    def lengths_b(self) -> Array:
+    def lengths_b(self) -> Counts:
         """See ``KVCache.lengths_b``."""
         return self.held.lengths_b
 
     def attend(
-        self, layer: Array | int, query_btnh: Array, key_btkh: Array, value_btkh: Array, counts_b: Array
-    ) -> tuple[Array, Self]:
+        self, layer: Layer, query_btnh: Queries, key_btkh: NewKeys, value_btkh: NewKeys, counts_b: Counts
+    ) -> tuple[Queries, Self]:
         """See ``KVCache.attend``; token t reads what the policy keeps of its own context."""
         held = self.held
+        check_new(held.lengths_b, query_btnh, key_btkh, value_btkh, counts_b, held.key_lbksh.shape[2])
         key_lbksh, value_lbksh = (
             store_new(old, jnp.asarray(layer), new, held.lengths_b, counts_b)
             for old, new in ((held.key_lbksh, key_btkh), (held.value_lbksh, value_btkh))
@@ -83,7 +83,7 @@ class SelectiveCache:
         held = dataclasses.replace(held, key_lbksh=key_lbksh, value_lbksh=value_lbksh)
         return out, dataclasses.replace(self, held=held)
 
-    def advance(self, counts_b: Array) -> Self:
+    def advance(self, counts_b: Counts) -> Self:
         """See ``KVCache.advance``."""
         return dataclasses.replace(self, held=self.held.advance(counts_b))
 

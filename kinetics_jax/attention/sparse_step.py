@@ -7,44 +7,42 @@ J listed pages · S = P·p context.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float, Int, Shaped
 
 import pallas_kernels as pk
 from kinetics_jax.policies import PageRule, Policy
 
-Array = jax.Array
+Query = Float[Array, "B N H"]
+PageList = tuple[Int[Array, "B K J"], Int[Array, "B K"]]
+"""Ids of the pages that each KV head reads, newest first, and how many of them are valid."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["query_bnh", "kv_pages", "summaries", "page_table_bp", "lengths_b", "rows_b", "streams_b"],
-    meta_fields=["page_size", "implementation", "shared_heads"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
     """One new token of every sequence, its key and value already stored; ids and rows are the layer's."""
 
-    query_bnh: Array
-    kv_pages: Array
-    summaries: Array | None
-    page_table_bp: Array
-    lengths_b: Array
+    query_bnh: Query
+    kv_pages: Shaped[Array, "pages K 2 p H"]
+    summaries: Shaped[Array, "rows K R P H"] | None
+    page_table_bp: Int[Array, "B P"]
+    lengths_b: Int[Array, " B"]
     """The new token included."""
-    rows_b: Array
-    streams_b: Array
-    page_size: int
-    implementation: str | None
-    shared_heads: tuple[tuple[str, ...], int] | None = None
+    rows_b: Int[Array, " B"]
+    streams_b: Int[Array, " B"]
+    page_size: int = dataclasses.field(metadata={"static": True})
+    implementation: str | None = dataclasses.field(metadata={"static": True})
+    shared_heads: tuple[tuple[str, ...], int] | None = dataclasses.field(metadata={"static": True})
     """Mesh axes of the heads, and how many devices share a KV head, each with a part of its query group:
     they choose together. None: every device has whole query groups."""
 
 
-def attend_step(policy: Policy, step: Step) -> Array:
+def attend_step(policy: Policy, step: Step) -> Query:
     """out_bnh: every sequence attends to what ``policy`` reads of it."""
     if policy.kv_budget is None:
         return _attend_lists(step, *every_page(step))
@@ -53,7 +51,7 @@ def attend_step(policy: Policy, step: Step) -> Array:
     return attend_masked(policy, step)
 
 
-def every_page(step: Step) -> tuple[Array, Array]:
+def every_page(step: Step) -> PageList:
     """page_ids_bkj, newest first, and num_pages_bk of whole sequences."""
     B, P = step.page_table_bp.shape
     K = step.kv_pages.shape[1]
@@ -66,7 +64,7 @@ def every_page(step: Step) -> tuple[Array, Array]:
     )
 
 
-def best_pages(rule: PageRule, step: Step) -> tuple[Array, Array]:
+def best_pages(rule: PageRule, step: Step) -> PageList:
     """page_ids_bkj and num_pages_bk that a rule lists: its fixed pages and the best of the others."""
     if rule.top:
         assert step.summaries is not None, "a cache for this policy keeps page summaries"
@@ -116,7 +114,7 @@ def _over_the_group(scores: Array, step: Step) -> Array:
     return by_head[lax.axis_index(axes) // sharing]
 
 
-def attend_masked(policy: Policy, step: Step) -> Array:
+def attend_masked(policy: Policy, step: Step) -> Query:
     """out_bnh by scoring every key of a sequence and masking what the policy does not keep."""
     N, H = step.query_bnh.shape[1:]
     K, stored = step.kv_pages.shape[1], step.kv_pages.shape[-1]

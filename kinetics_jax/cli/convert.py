@@ -16,6 +16,7 @@ from kinetics_jax.commands.main import Command
 from kinetics_jax.errors import InputError
 from kinetics_jax.models.checkpoints import gguf
 from kinetics_jax.models.checkpoints.folders import CONFIG, earlier_model
+from kinetics_jax.models.tokenizers import save_tokenizer
 
 flags = Flags()
 _SOURCE = flags.DEFINE_string("source", None, "Folder, GGUF file or hub name to read.", required=True)
@@ -94,7 +95,7 @@ def main(_: list[str]) -> None:
         else:
             models.save_orbax(model, folder)
         if gguf.is_gguf(source):
-            gguf.save_tokenizer(gguf.GgufFile(pathlib.Path(source)), folder)
+            save_tokenizer(gguf.GgufFile(pathlib.Path(source)), folder)
         for name in _CARRIED:
             if (file := pathlib.Path(source) / name).is_file():
                 shutil.copy(file, folder / name)

@@ -1,5 +1,6 @@
 """How many sequences fit the memory that is really free."""
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -39,9 +40,7 @@ def sequence_bytes(
 ) -> int:
     """Bytes on one device of a sequence of ``pages`` full pages, its page summaries included."""
     split = plan.sharding
-    ways = 1
-    for axis in split.head_axes if split else ():
-        ways *= split.mesh.shape[axis]  # type: ignore[union-attr]
+    ways = math.prod(split.mesh.shape[axis] for axis in split.head_axes) if split else 1
     heads = plan.kv_heads(config) // ways
     width = jnp.dtype(dtype).itemsize
     elements = plan.num_layers * heads * pages * head_dim

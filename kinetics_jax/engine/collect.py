@@ -1,6 +1,6 @@
 """Tokens as they come from the device, put together into samples on the host.
 
-Axis letters: B slots · t steps of a chunk.
+Axis letters: B slots · T tokens of a chunk, one a step.
 """
 
 import collections

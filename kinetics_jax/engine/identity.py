@@ -7,7 +7,7 @@ whether layers are stacked, and each device reads only what it holds.
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from kinetics_jax.engine.config import EngineConfig
 from kinetics_jax.engine.requests import Request
+from kinetics_jax.engine.sample_log import Finished
 from kinetics_jax.errors import InputError
 from kinetics_jax.models import Tokenizer, Transformer, decode_all
-from kinetics_jax.records import RepetitionRule
-from kinetics_jax.records.provenance import DIGEST_LENGTH, plain, tokens_digest
+from kinetics_jax.policies import Policy
+from kinetics_jax.records.provenance import DIGEST_LENGTH, experiment, plain, tokens_digest
 from pallas_kernels import BF16_BITS
 
 _ON_HOST_BYTES = 1 << 20
@@ -28,14 +30,9 @@ _SEEDS = (0x9E3779B9, 0x85EBCA6B)
 """One 32-bit sum each."""
 
 
-def engine_identity(
-    model: Transformer,
-    tokenizer: Tokenizer | None,
-    repetition: RepetitionRule | None,
-    cache_dtype: jax.typing.DTypeLike,
-) -> dict[str, Any]:
+def engine_identity(model: Transformer, tokenizer: Tokenizer | None, config: EngineConfig) -> dict[str, Any]:
     """What an engine gives all its samples, as plain data; ``records.provenance`` says what for."""
-    cache = "bfloat16" if cache_dtype == BF16_BITS else jnp.dtype(cache_dtype).name
+    cache = "bfloat16" if config.cache_dtype == BF16_BITS else jnp.dtype(config.cache_dtype).name
     return plain(
         {
             "weights": weights_digest(model),
@@ -43,7 +40,7 @@ def engine_identity(
             "quantize": model.quantization,
             "cache_dtype": cache,
             "tokenizer": tokenizer_digest(tokenizer),
-            "repetition": repetition,
+            "repetition": config.repetition,
             "shape": model.config.to_dict(),
         }
     )
@@ -62,6 +59,23 @@ def provenance_of(identity: Mapping[str, Any], request: Request) -> dict[str, An
             "prompt": tokens_digest(request.tokens),
         }
     )
+
+
+def check_finished(
+    done: Finished, identity: Mapping[str, Any], model: str, policy: Policy, requests: Iterable[Request]
+) -> None:
+    """Raise ``LogError`` where the log's samples are not of these requests' experiment."""
+    for request in requests:
+        made, sampling = provenance_of(identity, request), request.decoding.sampling
+        here = experiment(
+            made, model=model, policy=policy, seed=sampling.seed, temperature=sampling.temperature
+        )
+        prompt = {
+            "prompt": made["prompt"],
+            "prompt_tokens": len(request.tokens),
+            "max_tokens": request.max_tokens,
+        }
+        done.check(here, (request.problem.task, request.problem.problem_id), prompt)
 
 
 def weights_digest(model: Transformer) -> str:

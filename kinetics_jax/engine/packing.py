@@ -1,6 +1,6 @@
 """What the host says of slots as one array of words, so that an admission is one transfer and not thirty.
 
-Axis letters: B slots · W words of a slot.
+Axis letters: B slots.
 """
 
 import math
@@ -24,16 +24,16 @@ class Packing:
         self._slots = self._shapes[0][0]
 
     def pack(self, tree: Any) -> np.ndarray:
-        """The words [B, W] of a tree of NumPy arrays."""
-        words_bw = np.zeros((self._slots, self._ends[-1]), WORD)
-        for place, leaf in zip(jax.tree.leaves(self.views(words_bw)), jax.tree.leaves(tree), strict=True):
+        """The words [B, …] of a tree of NumPy arrays."""
+        words = np.zeros((self._slots, self._ends[-1]), WORD)
+        for place, leaf in zip(jax.tree.leaves(self.views(words)), jax.tree.leaves(tree), strict=True):
             place[...] = leaf
-        return words_bw
+        return words
 
-    def views(self, words_bw: np.ndarray) -> Any:
+    def views(self, words: np.ndarray) -> Any:
         """The tree as NumPy views, to be written to; a bool is a word here, 0 or 1."""
         kinds = [WORD if dtype.kind == "b" else dtype for dtype in self._dtypes]
-        parts = np.split(words_bw, self._ends[:-1], axis=1)
+        parts = np.split(words, self._ends[:-1], axis=1)
         return jax.tree.unflatten(
             self._structure,
             (
@@ -42,11 +42,11 @@ class Packing:
             ),
         )
 
-    def unpack(self, words_bw: jax.Array) -> Any:
+    def unpack(self, words: jax.Array) -> Any:
         """The tree as JAX arrays."""
         found, begin = [], 0
         for end, dtype, shape in zip(self._ends, self._dtypes, self._shapes, strict=True):
-            part = words_bw[:, begin:end].reshape(shape)
+            part = words[:, begin:end].reshape(shape)
             found.append(part != 0 if dtype.kind == "b" else lax.bitcast_convert_type(part, dtype))
             begin = end
         return jax.tree.unflatten(self._structure, found)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import time
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,37 @@ class Progress:
             f"{self.samples_done}/{self.samples_total} samples, {self.tokens:,} tokens, "
             f"{self.tokens_per_second:,.0f} tokens/s, {self.running} running at context "
             f"{self.mean_context:,.0f}, pages {self.pages_in_use:,}/{self.pages_total:,}{left}"
+        )
+
+
+@dataclasses.dataclass
+class Meter:
+    """What a run counts while it goes on; seconds are since it was made."""
+
+    samples_total: int
+    samples_done: int = 0
+    decode_seconds: float = 0.0
+    caller_seconds: float = 0.0
+    begun: float = dataclasses.field(default_factory=time.perf_counter)
+
+    def progress(
+        self, *, tokens: int, contexts: Sequence[int], pages_in_use: int, pages_total: int
+    ) -> Progress:
+        """The run so far, with ``contexts`` tokens in the cache of each running sample."""
+        seconds, done = time.perf_counter() - self.begun, self.samples_done
+        return Progress(
+            samples_done=done,
+            samples_total=self.samples_total,
+            tokens=tokens,
+            seconds=seconds,
+            decode_seconds=self.decode_seconds,
+            caller_seconds=self.caller_seconds,
+            tokens_per_second=tokens / max(seconds, 1e-9),
+            running=len(contexts),
+            mean_context=sum(contexts) / len(contexts) if contexts else 0.0,
+            pages_in_use=pages_in_use,
+            pages_total=pages_total,
+            seconds_left=(self.samples_total - done) * seconds / done if done else None,
         )
 
 

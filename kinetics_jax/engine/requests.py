@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kinetics_jax.checks import (
     check_flag,
     check_stop_strings,
@@ -13,6 +15,7 @@ from kinetics_jax.checks import (
     python_number,
     shown,
 )
+from kinetics_jax.engine.sampler import sample_keys
 from kinetics_jax.errors import InputError
 from kinetics_jax.models import Tokenizer
 from kinetics_jax.records import Problem, SamplingParams, ThinkingBudget
@@ -40,6 +43,8 @@ class Decoding:
     """Whether samples carry the log-probability of each token."""
 
     def __post_init__(self) -> None:
+        if self.sampling is None:
+            object.__setattr__(self, "sampling", SamplingParams())
         for field, kind in (("sampling", SamplingParams), ("thinking_budget", ThinkingBudget)):
             value = getattr(self, field)
             if not isinstance(value, kind) and not (value is None and field == "thinking_budget"):
@@ -66,10 +71,16 @@ class Request:
     stop_ids: tuple[int, ...]
     max_tokens: int
 
+    def keys(self) -> dict[int, np.ndarray]:
+        """Trial → the key of its random stream, uint32 [2]."""
+        name = f"{self.problem.task}/{self.problem.problem_id}"
+        keys = sample_keys(self.decoding.sampling.seed, [name] * len(self.trials), self.trials)
+        return dict(zip(self.trials, keys, strict=True))
+
 
 Message = Mapping[str, Any]
 Prompt = str | Sequence[int] | Sequence[Message] | Problem
-"""What may stand for a problem: a text (one user turn), messages, token ids, or a ``spec.Problem``."""
+"""What may stand for a problem: a text (one user turn), messages, token ids, or a ``records.Problem``."""
 
 
 def default_stop_ids(config: ModelConfig, tokenizer: Tokenizer | None) -> tuple[int, ...]:
@@ -156,13 +167,13 @@ class RequestReader:
         where = f"problem {problem.task}/{problem.problem_id}"
         tokens = self._tokens(problem, where)
         self._check_ids(where, tokens)
-        room = self.max_context - len(tokens)
-        if room < 1:
+        left = self.max_context - len(tokens)
+        if left < 1:
             raise InputError(
                 f"{where}: its prompt of {len(tokens)} tokens leaves no room in the engine's context "
                 f"of {self.max_context}; raise max_context"
             )
-        if decoding.max_tokens is not None and decoding.max_tokens > room:
+        if decoding.max_tokens is not None and decoding.max_tokens > left:
             raise InputError(
                 f"{where}: {len(tokens)} prompt tokens and max_tokens={decoding.max_tokens} do not fit "
                 f"the engine's context of {self.max_context}"
@@ -174,7 +185,7 @@ class RequestReader:
             tokens=tokens,
             decoding=decoding,
             stop_ids=tuple(stops),
-            max_tokens=decoding.max_tokens or room,
+            max_tokens=decoding.max_tokens or left,
         )
 
     def _check_ids(self, where: str, tokens: Iterable[int]) -> None:

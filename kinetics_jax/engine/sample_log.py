@@ -57,7 +57,7 @@ class Finished(set[SampleKey]):
             what = "are of another prompt" if what.startswith("prompt ") else f"differ: {what}"
             raise LogError(
                 f"{self.folder}: its samples of problem {'/'.join(problem)} {what}. Prompts without a name "
-                "are numbered as they come: keep their order, name them (spec.Problem), or name another "
+                "are numbered as they come: keep their order, name them (records.Problem), or name another "
                 "folder"
             )
         untold = any("weights" not in there for there in self._experiments.values())
@@ -145,15 +145,10 @@ def merged_samples(folder: PathLike) -> list[Sample]:
     return [kept[key] for key in sorted(kept)]
 
 
-def parse_sample(line: str) -> Sample:
-    """As ``Sample.from_json``: every fault of a line is an ``InputError``."""
-    return Sample.from_json(line)
-
-
 def _made_differently(first: Sample, second: Sample) -> str:
     return difference(experiment_of(first), experiment_of(second)) or difference(
         prompt_of(first), prompt_of(second)
     )
 
 
-__all__ = ["STEM", "Finished", "LogError", "SampleLog", "iterate_samples", "merged_samples", "parse_sample"]
+__all__ = ["STEM", "Finished", "LogError", "SampleLog", "iterate_samples", "merged_samples"]

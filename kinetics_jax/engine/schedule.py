@@ -17,11 +17,11 @@ from kinetics_jax.engine.pages import PagePool
 
 
 @dataclasses.dataclass(frozen=True)
-class Ask:
+class Job:
     """One prompt and the samples wanted of it."""
 
     number: int
-    """Place in the caller's list; what it asks for is kept there."""
+    """Place in the caller's list; what its samples are is kept there."""
     tokens: Sequence[int]
     max_tokens: int
     trials: tuple[int, ...]
@@ -31,7 +31,7 @@ class Ask:
 class Prompt:
     """A prompt in a lane: being read, or read and waiting for slots."""
 
-    ask: Ask
+    job: Job
     lane: int
     row: int
     pages: list[int]
@@ -42,14 +42,14 @@ class Prompt:
     @property
     def ready(self) -> bool:
         """Whether all of it is read."""
-        return self.read == len(self.ask.tokens)
+        return self.read == len(self.job.tokens)
 
 
 @dataclasses.dataclass(frozen=True)
 class Admission:
     """A sample and the slot and pages it was given."""
 
-    ask: Ask
+    job: Job
     trial: int
     lane: int
     slot: int
@@ -90,11 +90,11 @@ class Schedule:
     def __init__(self, *, lanes: int, slots: int, rows: int, pool_pages: int, page_size: int) -> None:
         self.lanes = [Lane(slots, rows, pool_pages) for _ in range(lanes)]
         self.page_size = page_size
-        self._queue: collections.deque[tuple[Ask, collections.deque[int]]] = collections.deque()
+        self._queue: collections.deque[tuple[Job, collections.deque[int]]] = collections.deque()
 
-    def submit(self, asks: Iterable[Ask]) -> None:
+    def submit(self, jobs: Iterable[Job]) -> None:
         """Queue prompts; those without trials left are skipped."""
-        self._queue.extend((ask, collections.deque(ask.trials)) for ask in asks if ask.trials)
+        self._queue.extend((job, collections.deque(job.trials)) for job in jobs if job.trials)
 
     @property
     def queued(self) -> int:
@@ -120,10 +120,10 @@ class Schedule:
         """Pages that hold so many tokens."""
         return -(-tokens // self.page_size)
 
-    def own_pages(self, ask: Ask) -> int:
+    def own_pages(self, job: Job) -> int:
         """Pages that one sample needs beside the prompt's full ones."""
-        prompt = len(ask.tokens)
-        return self.pages_for(prompt + ask.max_tokens) - prompt // self.page_size
+        prompt = len(job.tokens)
+        return self.pages_for(prompt + job.max_tokens) - prompt // self.page_size
 
     def unread(self) -> list[Prompt]:
         """Prompts to read on, the oldest of each lane; takes new ones from the queue where there is room."""
@@ -172,15 +172,15 @@ class Schedule:
     def _open(self, number: int) -> bool:
         """Move the next prompt of the queue, with its share of the samples, into a lane; False if full."""
         lane = self.lanes[number]
-        ask, trials = self._queue[0]
+        job, trials = self._queue[0]
         row = next((row for row, held in enumerate(lane.prompts) if held is None), None)
-        need = self.pages_for(len(ask.tokens))
+        need = self.pages_for(len(job.tokens))
         # Whatever is read must be able to run once the running samples are through: what the prompts
         # hold, and the own pages of the hungriest sample, fit the pool together.
         held = sum(len(prompt.pages) for prompt in lane.order) + need
         own = max(
-            self.own_pages(waiting.ask)
-            for waiting in [*lane.order, Prompt(ask, number, 0, [], collections.deque())]
+            self.own_pages(waiting.job)
+            for waiting in [*lane.order, Prompt(job, number, 0, [], collections.deque())]
         )
         if row is None or need > lane.pool.free or held + own > lane.pool.size - 1:
             return False
@@ -190,7 +190,7 @@ class Schedule:
         taken = collections.deque(trials.popleft() for _ in range(min(share, len(trials))))
         if not trials:
             self._queue.popleft()
-        prompt = Prompt(ask, number, row, lane.pool.take(need), taken)
+        prompt = Prompt(job, number, row, lane.pool.take(need), taken)
         lane.prompts[row] = prompt
         lane.order.append(prompt)
         return True
@@ -199,15 +199,15 @@ class Schedule:
         for prompt in lane.order:
             while prompt.ready and prompt.trials:
                 slot = next((s for s, held in enumerate(lane.slots) if held is None), None)
-                if slot is None or self.own_pages(prompt.ask) > lane.pool.free:
+                if slot is None or self.own_pages(prompt.job) > lane.pool.free:
                     return
-                full = len(prompt.ask.tokens) // self.page_size
-                own = lane.pool.take(self.own_pages(prompt.ask))
+                full = len(prompt.job.tokens) // self.page_size
+                own = lane.pool.take(self.own_pages(prompt.job))
                 shared = prompt.pages[:full]
                 lane.pool.share(shared)
                 partial = prompt.pages[full:]
                 lane.slots[slot] = admission = Admission(
-                    ask=prompt.ask,
+                    job=prompt.job,
                     trial=prompt.trials.popleft(),
                     lane=number,
                     slot=slot,

@@ -1,23 +1,18 @@
 """Everything a decode step needs and changes, as one pytree that stays on the device.
 
-Axis letters: B slots of all lanes · D lanes · U prompt rows of a lane · P pages of a sequence · M model dim ·
-I stop ids. A *slot* holds a running sample, a *prompt row* a prompt that was read and waits for its samples.
+A *slot* holds a running sample, a *prompt row* a prompt that was read and waits for its samples.
+Axis letters: B slots of all lanes · P pages of a sequence · D model dim.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding
 
 from kinetics_jax.attention import PagedCache, PagedPlan
-from kinetics_jax.attention.paged import make_pool
-from kinetics_jax.engine.sampler import repetition, thinking
-from kinetics_jax.engine.sampler.repetition import RepetitionState
-from kinetics_jax.engine.sampler.sampling import SamplerState
-from kinetics_jax.engine.sampler.thinking import ThinkingState
+from kinetics_jax.engine.sampler import RepetitionState, SamplerState, ThinkingState, repetition, thinking
 from kinetics_jax.models import Transformer
 from kinetics_jax.records import RepetitionRule
 
@@ -28,25 +23,7 @@ RUNNING, STOP, LENGTH, REPETITION, ERROR = range(5)
 FINISH_REASON = {STOP: "stop", LENGTH: "length", REPETITION: "repetition", ERROR: "error"}
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "page_table_bp",
-        "lengths_b",
-        "hidden_bm",
-        "active_b",
-        "finish_b",
-        "generated_b",
-        "max_tokens_b",
-        "prompt_len_b",
-        "stop_ids_bi",
-        "streams_b",
-        "sampler",
-        "repetition",
-        "thinking",
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Slots:
     """The running samples. An idle slot's fields mean nothing but ``active_b``."""
@@ -54,7 +31,7 @@ class Slots:
     page_table_bp: Array
     lengths_b: Array
     """Tokens in the cache."""
-    hidden_bm: Array
+    hidden_bd: Array
     """Normed output of the newest token in the cache: its logits give the next token."""
     active_b: Array
     finish_b: Array
@@ -63,33 +40,27 @@ class Slots:
     """Tokens drawn so far."""
     max_tokens_b: Array
     prompt_len_b: Array
-    stop_ids_bi: Array
-    """Tokens that end the sample; −1 fills up."""
+    stop_ids: Array
+    """[B, most]: tokens that end the sample; −1 fills up."""
     streams_b: Array
     sampler: SamplerState
     repetition: RepetitionState | None
     thinking: ThinkingState
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["page_table_dup", "lengths_du", "hidden_dum"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Prompts:
-    """The prompts being read or waiting, by lane and row."""
+    """The prompts being read or waiting: [lanes, rows, …]."""
 
-    page_table_dup: Array
-    lengths_du: Array
-    hidden_dum: Array
+    page_tables: Array
+    """[lanes, rows, P]."""
+    lengths: Array
+    hidden: Array
+    """[lanes, rows, D]: normed output of the last token read."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["kv_pages", "summaries", "slots", "prompts"],
-    meta_fields=["plan"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EngineState:
     """The pool, the running samples and the prompts."""
@@ -98,11 +69,11 @@ class EngineState:
     summaries: Array | None
     slots: Slots
     prompts: Prompts
-    plan: PagedPlan
+    plan: PagedPlan = dataclasses.field(metadata={"static": True})
 
     @property
     def slots_per_lane(self) -> int:
-        """B / D."""
+        """B / lanes."""
         return self.slots.lengths_b.shape[0] // self.plan.lanes
 
     def slot_cache(self) -> PagedCache:
@@ -119,16 +90,16 @@ class EngineState:
             plan=self.plan,
         )
 
-    def prompt_cache(self, row_d: Array, view_pages: int) -> PagedCache:
+    def prompt_cache(self, row_b: Array, view_pages: int) -> PagedCache:
         """One prompt of each lane as a cache, of which attention looks at ``view_pages`` pages."""
-        here, lane = self.prompts, jnp.arange(self.plan.lanes)
+        here, at = self.prompts, (jnp.arange(self.plan.lanes), row_b)
         return PagedCache(
             kv_pages=self.kv_pages,
             summaries=self.summaries,
-            page_table_bp=here.page_table_dup[lane, row_d],
-            lengths_b=here.lengths_du[lane, row_d],
-            rows_b=self.slots_per_lane + row_d,
-            streams_b=jnp.zeros_like(row_d),
+            page_table_bp=here.page_tables[at],
+            lengths_b=here.lengths[at],
+            rows_b=self.slots_per_lane + row_b,
+            streams_b=jnp.zeros_like(row_b),
             plan=self.plan,
             view_pages=view_pages,
         )
@@ -138,32 +109,36 @@ class EngineState:
         return dataclasses.replace(self, kv_pages=cache.kv_pages, summaries=cache.summaries)
 
 
-def specs_of(state: EngineState) -> Any:
-    """The partition of every array of a state (arrays or shapes): lanes over the axes of sequences."""
+def shardings(state: EngineState) -> Any:
+    """Where every array of a state lies, lanes over the axes of sequences; None on one device."""
     split = state.plan.sharding
-    lanes = PartitionSpec((split.batch_axes or None) if split else None)
-    cache = state.plan.specs()
-    return dataclasses.replace(
-        jax.tree.map(lambda _: lanes, state), kv_pages=cache.kv_pages, summaries=cache.summaries
-    )
+    if split is None:
+        return None
+    specs = jax.tree.map(lambda _: state.plan.row_spec, state)
+    specs = specs.with_cache(PagedCache.specs(state.plan))
+    return jax.tree.map(lambda _, spec: NamedSharding(split.mesh, spec), state, specs)
 
 
-def empty_state(
-    model: Transformer,
-    plan: PagedPlan,
-    *,
-    slots: int,
-    prompt_rows: int,
-    pages_per_sequence: int,
-    stop_ids: int,
-    rule: RepetitionRule | None,
-    cache_dtype: jax.typing.DTypeLike,
-    head_dim: int,
-) -> EngineState:
-    """A state without samples; ``slots`` and ``prompt_rows`` are per lane. Made where it will live."""
-    pool, summaries = make_pool(plan, model.config, pages_per_sequence, cache_dtype, head_dim)
-    B, D, U, P = slots * plan.lanes, plan.lanes, prompt_rows, pages_per_sequence
-    M = model.config.model_dim
+@dataclasses.dataclass(frozen=True)
+class StateSizes:
+    """The shapes of a state, its plan's apart; ``slots`` and ``prompt_rows`` are per lane."""
+
+    slots: int
+    prompt_rows: int
+    pages_per_sequence: int
+    stop_ids: int
+    """The most that a sample may have."""
+    rule: RepetitionRule | None
+    cache_dtype: jax.typing.DTypeLike
+    head_dim: int
+    """As stored."""
+
+
+def empty_state(model: Transformer, plan: PagedPlan, sizes: StateSizes) -> EngineState:
+    """A state without samples, made where it will live."""
+    B, P, D = sizes.slots * plan.lanes, sizes.pages_per_sequence, model.config.model_dim
+    prompts = plan.lanes, sizes.prompt_rows
+    pool, summaries = plan.make_pool(model.config, P, sizes.cache_dtype, sizes.head_dim)
 
     def ints(*shape: int, fill: int = 0) -> Array:
         return jnp.full(shape, fill, jnp.int32)
@@ -174,26 +149,24 @@ def empty_state(
         slots=Slots(
             page_table_bp=ints(B, P),
             lengths_b=ints(B),
-            hidden_bm=jnp.zeros((B, M), model.dtype),
+            hidden_bd=jnp.zeros((B, D), model.dtype),
             active_b=jnp.zeros(B, bool),
             finish_b=ints(B),
             generated_b=ints(B),
             max_tokens_b=ints(B),
             prompt_len_b=ints(B),
-            stop_ids_bi=ints(B, stop_ids, fill=-1),
+            stop_ids=ints(B, sizes.stop_ids, fill=-1),
             streams_b=ints(B),
             sampler=SamplerState.init(B),
-            repetition=repetition.init(rule, B),
+            repetition=repetition.init(sizes.rule, B),
             thinking=thinking.init(B),
         ),
         prompts=Prompts(
-            page_table_dup=ints(D, U, P), lengths_du=ints(D, U), hidden_dum=jnp.zeros((D, U, M), model.dtype)
+            page_tables=ints(*prompts, P),
+            lengths=ints(*prompts),
+            hidden=jnp.zeros((*prompts, D), model.dtype),
         ),
         plan=plan,
     )
-    if plan.sharding is None:
-        return state
-    mesh = plan.sharding.mesh
-    return jax.tree.map(
-        lambda array, spec: jax.device_put(array, jax.NamedSharding(mesh, spec)), state, specs_of(state)
-    )
+    places = shardings(state)
+    return state if places is None else jax.device_put(state, places)

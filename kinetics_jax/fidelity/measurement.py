@@ -2,7 +2,7 @@
 
 Prompts are read densely and only decode steps are sparse, so a context is prefilled up to its last
 ``span`` tokens, and those are decoded, given the true text, with every policy from the same cache.
-Axis letters: B = 1 sequence · T token of the span · V vocabulary.
+Axis letters: B = 1 sequence · T tokens of the span · V vocabulary.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ def measure(
         if not any(wanted[later] for later in contexts[number:]):
             return
         # Read in the same pieces whatever is done, so that going on changes no digit.
-        cache = _room(model, cache, context)
+        cache = _grown(model, cache, context)
         start, held = context - span, int(cache.lengths_b[0])
         if start > held:
             cache = _read(model, cache, tokens[:, held:start])
@@ -114,8 +114,8 @@ def check(
         SelectiveCache.of(ContiguousCache.describe(config, 1, 1), policy)
 
 
-def _room(model: Transformer, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
-    """The cache with room for ``capacity`` tokens: no larger than needed, as attention reads it whole."""
+def _grown(model: Transformer, cache: ContiguousCache | None, capacity: int) -> ContiguousCache:
+    """The cache that holds ``capacity`` tokens: no larger than needed, as attention reads it whole."""
     if cache is None:
         return make_cache(model, 1, capacity)
     more = [(0, 0)] * 3 + [(0, capacity - cache.key_lbksh.shape[3]), (0, 0)]

@@ -56,18 +56,18 @@ def cut_passages(name: str, text: str, tokenizer: Tokenizer, *, length: int, cou
     """``count`` passages of ``length`` tokens that do not overlap, spread over the text.
 
     The first ones are the same whatever ``count`` is, so that a measurement can go on with more.
-    Raises ``InputError`` where the text has room for fewer; the message says how many.
+    Raises ``InputError`` where the text holds fewer; the message says how many.
     """
     tokens = np.asarray(tokenizer.encode(text), np.int32)
-    room = len(tokens) // length
-    if count < 1 or room < count:
+    most = len(tokens) // length
+    if count < 1 or most < count:
         raise InputError(
-            f"{name}: {len(tokens)} tokens have room for {room} passages of {length} tokens, not "
+            f"{name}: {len(tokens)} tokens hold {most} passages of {length} tokens, not "
             f"{count}; give a longer text, fewer passages or shorter contexts"
         )
     return [
         Passage(name, number, tokens[place * length : (place + 1) * length])
-        for number, place in enumerate(_spread(room)[:count])
+        for number, place in enumerate(_spread(most)[:count])
     ]
 
 

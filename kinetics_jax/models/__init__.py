@@ -16,13 +16,10 @@ Load, prefill and decode::
         logits, cache = step(model, cache, jnp.array([token]))
 """
 
-from kinetics_jax.models.checkpoints.checkpoint import CheckpointError
-from kinetics_jax.models.checkpoints.load import load
-from kinetics_jax.models.checkpoints.orbax_io import restore_orbax, save_orbax
-from kinetics_jax.models.checkpoints.save import save_hf
+from kinetics_jax.models.checkpoints import CheckpointError, load, restore_orbax, save_hf, save_orbax
 from kinetics_jax.models.sharding import Layout, ReplicatedWarning, ShardingRules, lay_out
 from kinetics_jax.models.steps import decode_step, make_cache, prefill
-from kinetics_jax.models.tokenizers.tokenizer import ByteTokenizer, Tokenizer, decode_all, load_tokenizer
+from kinetics_jax.models.tokenizers import ByteTokenizer, Tokenizer, decode_all, load_tokenizer
 from kinetics_jax.models.transformer import Qwen3, Transformer
 from kinetics_jax.models.weights import Weight, count_params, describe
 

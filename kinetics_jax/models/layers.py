@@ -1,6 +1,6 @@
 """The small modules every layer is made of: norm, projection, embedding.
 
-Axis letters: B sequence · T token · D model · V vocabulary; einsum keys name the rest.
+Axis letters: B sequences · T tokens · D model dim · V vocabulary; einsum keys name the rest.
 """
 
 import math

@@ -12,12 +12,12 @@ _EXHAUSTED = ("RESOURCE_EXHAUSTED", "out of memory", "Out of memory")
 
 
 @contextlib.contextmanager
-def memory_in_one_line(what: str, mend: str) -> Iterator[None]:
+def memory_in_one_line(what: str, remedy: str) -> Iterator[None]:
     """Raise ``OutOfMemoryError`` in the block in place of XLA's and Python's own; others pass.
 
     Args:
       what: what needs the memory, such as "the weights of M".
-      mend: what to do about it.
+      remedy: what to do about it.
     """
     try:
         yield
@@ -28,5 +28,5 @@ def memory_in_one_line(what: str, mend: str) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(text in reason for text in _EXHAUSTED):
             raise
         raise OutOfMemoryError(
-            f"{what} do not fit the memory ({reason[:160] or 'out of memory'}): {mend}"
+            f"{what} do not fit the memory ({reason[:160] or 'out of memory'}): {remedy}"
         ) from error

@@ -1,6 +1,7 @@
 """Feed-forward blocks: the dense SwiGLU and the sparse mixture of SwiGLU experts.
 
-Axis letters: B sequence · T token · D model · F ffn · E experts · J experts per token · M = B·T·J rows.
+Axis letters: B sequences · T tokens · D model dim · F ffn dim · E experts. A *row* is a token at one of its
+experts; arrays of rows are [rows] or [rows, D].
 """
 
 import functools
@@ -40,7 +41,7 @@ class Experts(nnx.Module):
 
 
 class SparseMoE(nnx.Module):
-    """Each token through its J most probable experts, weighted by a softmax over all E (Qwen3-MoE)."""
+    """Each token through its few most probable experts, weighted by a softmax over all E (Qwen3-MoE)."""
 
     def __init__(self, params: Params, moe: MoE, layout: Layout) -> None:
         self.router = Projection(params / "router", "btd,de->bte", layout)
@@ -50,20 +51,20 @@ class SparseMoE(nnx.Module):
         self.moe, self.layout = moe, layout
 
     def route(self, x_btd: Array) -> tuple[Array, Array]:
-        """Weights (dtype of ``x_btd``) and ids of each token's experts, both [B, T, J], best first."""
+        """Weights (dtype of ``x_btd``) and ids [B, T, …] of each token's experts, best first."""
         probability_bte = jax.nn.softmax(self.router(x_btd).astype(jnp.float32), axis=-1)
-        weight_btj, expert_btj = lax.top_k(probability_bte, self.moe.experts_per_token)
+        weights, experts = lax.top_k(probability_bte, self.moe.experts_per_token)
         if self.moe.norm_topk_prob:
-            weight_btj = weight_btj / weight_btj.sum(-1, keepdims=True)
-        return weight_btj.astype(x_btd.dtype), expert_btj
+            weights = weights / weights.sum(-1, keepdims=True)
+        return weights.astype(x_btd.dtype), experts
 
     def __call__(self, x_btd: Array) -> Array:
         """Same shape and dtype as ``x_btd``."""
-        weight_btj, expert_btj = self.route(x_btd)
-        matrices = [_pair(experts) for experts in (self.gate, self.up, self.down)]
+        weights, experts = self.route(x_btd)
+        matrices = [_pair(one) for one in (self.gate, self.up, self.down)]
         if self.layout.mesh is None:
-            return _mix(x_btd, weight_btj, expert_btj, matrices, first_expert=0)
-        return self._sharded(x_btd, weight_btj, expert_btj, matrices)
+            return _mix(x_btd, weights, experts, matrices, first_expert=0)
+        return self._sharded(x_btd, weights, experts, matrices)
 
     def _sharded(self, x_btd: Array, weight: Array, expert: Array, matrices: list) -> Array:
         """Experts stay where they are; tokens are gathered over the expert axis and summed back."""
@@ -96,8 +97,8 @@ def _pair(experts: Experts) -> tuple[Array, ...]:
 
 def _mix_local(
     x_btd: Array,
-    weight_btj: Array,
-    expert_btj: Array,
+    weights: Array,
+    experts: Array,
     matrices: list,
     *,
     expert_axes: MeshAxes,
@@ -106,36 +107,32 @@ def _mix_local(
 ) -> Array:
     """One device's experts on every token of its data group."""
     if gathered:
-        x_btd, weight_btj, expert_btj = (
-            lax.all_gather(a, gathered, tiled=True) for a in (x_btd, weight_btj, expert_btj)
-        )
+        x_btd, weights, experts = (lax.all_gather(a, gathered, tiled=True) for a in (x_btd, weights, experts))
     shard = lax.axis_index(expert_axes) if expert_axes else 0
-    y = _mix(x_btd, weight_btj, expert_btj, matrices, shard * matrices[0][0].shape[0])
+    y = _mix(x_btd, weights, experts, matrices, shard * matrices[0][0].shape[0])
     y = lax.psum(y, summed) if summed else y
     return lax.psum_scatter(y, gathered, tiled=True) if gathered else y
 
 
-def _mix(
-    x_btd: Array, weight_btj: Array, expert_btj: Array, matrices: list, first_expert: Array | int
-) -> Array:
+def _mix(x_btd: Array, weights: Array, experts: Array, matrices: list, first_expert: Array | int) -> Array:
     """Sum over each token's experts, of those held here: E ``matrices`` from ``first_expert`` on."""
     gate, up, down = matrices
     B, T, D = x_btd.shape
-    J, E = expert_btj.shape[-1], gate[0].shape[0]
-    local_m = expert_btj.reshape(-1) - first_expert
-    local_m = jnp.where((local_m >= 0) & (local_m < E), local_m, E)  # E: held by another device
-    order = jnp.argsort(local_m, stable=True)
-    rows_e = jnp.sum(local_m[:, None] == jnp.arange(E), axis=0, dtype=jnp.int32)
-    owner_m = jnp.minimum(local_m[order], E - 1)
+    each, E = experts.shape[-1], gate[0].shape[0]
+    local = experts.reshape(-1) - first_expert
+    local = jnp.where((local >= 0) & (local < E), local, E)  # E: held by another device
+    order = jnp.argsort(local, stable=True)
+    rows_e = jnp.sum(local[:, None] == jnp.arange(E), axis=0, dtype=jnp.int32)
+    owner = jnp.minimum(local[order], E - 1)
 
     def project(x: Array, matrix: tuple[Array, ...]) -> Array:
         y = grouped_matmul(x, matrix[0], rows_e)
         if len(matrix) == 1:
             return y
-        return (y.astype(jnp.float32) * matrix[1][owner_m]).astype(x.dtype)
+        return (y.astype(jnp.float32) * matrix[1][owner]).astype(x.dtype)
 
-    x_md = x_btd.reshape(-1, D)[order // J]
-    y_md = project(jax.nn.silu(project(x_md, gate)) * project(x_md, up), down)
-    y_md = y_md * weight_btj.reshape(-1)[order][:, None]
-    by_token = y_md[jnp.argsort(order)].reshape(B, T, J, D)
+    x = x_btd.reshape(-1, D)[order // each]
+    y = project(jax.nn.silu(project(x, gate)) * project(x, up), down)
+    y = y * weights.reshape(-1)[order][:, None]
+    by_token = y[jnp.argsort(order)].reshape(B, T, each, D)
     return by_token.astype(jnp.float32).sum(2).astype(x_btd.dtype)

@@ -1,6 +1,6 @@
 """Rotary position embedding (arXiv:2104.09864) and its extensions: YaRN's (arXiv:2309.00071) and Llama 3.1's.
 
-Axis letters: B sequence · T token · N head · H head dim. The two halves of H are rotated against each other.
+Axis letters: B sequences · T tokens · N heads · H head dim. The halves of H are rotated against each other.
 """
 
 import math

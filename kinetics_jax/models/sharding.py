@@ -78,6 +78,17 @@ class Layout:
         sharding = self.sharding(*dims, batch=batch)
         return array if sharding is None else jax.lax.with_sharding_constraint(array, sharding)
 
+    def lanes_here(self) -> set[int]:
+        """Shares of the batch axes whose first device is this process's own: it hands out their samples."""
+        if self.mesh is None:
+            return {0}
+        names = list(self.mesh.axis_names)
+        batch = [names.index(axis) for axis in self.batch_axes]
+        others = [number for number in range(len(names)) if number not in batch]
+        lanes = self.ways(self.batch_axes)
+        first = np.transpose(self.mesh.devices, (*batch, *others)).reshape(lanes, -1)[:, 0]
+        return {lane for lane in range(lanes) if first[lane].process_index == jax.process_index()}
+
     def shardings(self, table: Mapping[str, Weight]) -> dict[str, NamedSharding | None]:
         """The sharding of every described weight."""
         return {path: self.sharding(*weight.axes) for path, weight in table.items()}

@@ -2,11 +2,12 @@
 
 Both are pure functions of (model, cache, tokens) to be wrapped in ``jax.jit``, donating the cache, and
 both work with any ``KVCache``.
-Axis letters: B sequence · T prompt tokens · C tokens per chunk · D model · V vocabulary.
+Axis letters: B sequences · T prompt tokens · D model dim · V vocabulary.
 """
 
 from typing import TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -37,10 +38,12 @@ def prefill(
     """Read prompts (or their next parts) into the cache; logits_bv after each one's last token.
 
     Sequence b's tokens are the first ``counts_b`` of its row; the rest is padding. A count of 0
-    leaves a sequence as it is (its logits are meaningless). ``chunk`` reads C tokens at a time, which
+    leaves a sequence as it is (its logits are meaningless). ``chunk`` reads so many tokens at a time, which
     bounds the memory of activations and changes nothing else. Raises ``InputError`` for a bad chunk.
     """
-    T = tokens_bt.shape[1]
+    chex.assert_rank(tokens_bt, 2)
+    B, T = tokens_bt.shape
+    chex.assert_shape([counts_b, cache.lengths_b], (B,))
     chunk = T if chunk is None else min(chunk, T)
     if chunk < 1:
         raise InputError(f"chunk={chunk} must be at least 1 token")
@@ -50,14 +53,14 @@ def prefill(
 
     def read(carry: tuple[Cache, Array], part: tuple[Array, Array]) -> tuple:
         cache, last_bd = carry
-        number, tokens_bc = part
+        number, part_bt = part
         here_b = jnp.clip(counts_b - number * chunk, 0, chunk)
-        x_bcd, cache = model.hidden(tokens_bc, cache, here_b)
+        x_btd, cache = model.hidden(part_bt, cache, here_b)
         end = jnp.maximum(here_b - 1, 0)[:, None, None]
-        newest_bd = jnp.take_along_axis(x_bcd, end, axis=1)[:, 0]
+        newest_bd = jnp.take_along_axis(x_btd, end, axis=1)[:, 0]
         return (cache, jnp.where((here_b > 0)[:, None], newest_bd, last_bd)), None
 
-    nothing = jnp.zeros((tokens_bt.shape[0], model.config.model_dim), model.dtype)
+    nothing = jnp.zeros((B, model.config.model_dim), model.dtype)
     if chunks == 1:
         (cache, last_bd), _ = read((cache, nothing), (jnp.int32(0), parts[0]))
     else:
@@ -72,6 +75,7 @@ def decode_step(
 
     Sequences where ``active_b`` is False keep their length, and their logits are meaningless.
     """
+    chex.assert_equal_shape([tokens_b, cache.lengths_b, *([] if active_b is None else [active_b])])
     counts_b = jnp.ones_like(tokens_b) if active_b is None else active_b.astype(jnp.int32)
     x_btd, cache = model.hidden(tokens_b[:, None], cache, counts_b)
     return model.logits(x_btd)[:, 0], cache

@@ -1,11 +1,11 @@
-"""The model: Transformer dense and MoE, the Qwen2.5 family and Llama decoders, as Flax NNX modules.
+"""The model: Qwen3 dense and MoE, the Qwen2.5 family and Llama decoders, as Flax NNX modules.
 
-Axis letters: B sequence · T token · N query heads · K KV heads · H head dim · D model · V vocabulary.
+Axis letters: B sequences · T tokens · N query heads · K KV heads · H head dim · D model dim · V vocabulary.
 Modules are pytrees: pass a model to ``jax.jit`` like an array.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from kinetics_jax.attention import CacheSharding, KVCache, WithinChunk
+from kinetics_jax.attention import KVCache, WithinChunk
 from kinetics_jax.errors import InputError
-from kinetics_jax.models import rope, weights
+from kinetics_jax.models import rope
+from kinetics_jax.models.described import DescribedModel
 from kinetics_jax.models.layers import Embedding, Params, Projection, RMSNorm
 from kinetics_jax.models.moe import SparseMoE, SwiGLU
-from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
+from kinetics_jax.models.sharding import Layout
 from kinetics_jax.shapes import ModelConfig
 
 Array = jax.Array
@@ -39,13 +40,13 @@ class Attention(nnx.Module):
         self.layout = layout
 
     def __call__(
-        self, x_btd: Array, turn: tuple[Array, Array], cache: Cache, layer: Array | int, counts_b: Array
+        self, x_btd: Array, rotary: tuple[Array, Array], cache: Cache, layer: Array | int, counts_b: Array
     ) -> tuple[Array, Cache]:
         """Same shape as ``x_btd``, and the cache with this layer's keys and values in it."""
         query, key, value = self.query(x_btd), self.key(x_btd), self.value(x_btd)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        query, key = rope.rotate(query, *turn), rope.rotate(key, *turn)
+        query, key = rope.rotate(query, *rotary), rope.rotate(key, *rotary)
         copies = self.layout.kv_copies
         query, key, value = (
             self.layout.constrain(x, "batch", None, "heads", None)
@@ -68,18 +69,18 @@ class Block(nnx.Module):
         self.layout = layout
 
     def __call__(
-        self, x_btd: Array, turn: tuple[Array, Array], cache: Cache, layer: Array | int, counts_b: Array
+        self, x_btd: Array, rotary: tuple[Array, Array], cache: Cache, layer: Array | int, counts_b: Array
     ) -> tuple[Array, Cache]:
         """Same shape as ``x_btd``, and the cache."""
         with jax.named_scope("attention"):
-            mixed, cache = self.attention(self.attention_norm(x_btd), turn, cache, layer, counts_b)
+            mixed, cache = self.attention(self.attention_norm(x_btd), rotary, cache, layer, counts_b)
             x_btd = self.layout.constrain(x_btd + mixed, "batch", None, None)
         with jax.named_scope("ffn"):
             x_btd = x_btd + self.ffn(self.ffn_norm(x_btd))
             return self.layout.constrain(x_btd, "batch", None, None), cache
 
 
-class Transformer(nnx.Module):
+class Transformer(DescribedModel):
     """A decoder-only transformer. ``model(tokens_bt)`` is the full forward pass.
 
     Build one with ``kinetics_jax.models.load`` or ``Transformer.init``; decode with ``prefill`` and
@@ -109,109 +110,19 @@ class Transformer(nnx.Module):
         self.final_norm = RMSNorm(params / "final_norm", config.norm_eps)
         self.head = None if config.tied_embeddings else Embedding(params / "head", layout, self.dtype)
 
-    @classmethod
-    def init(
-        cls,
-        config: ModelConfig,
-        key: Array,
-        *,
-        mesh: jax.sharding.Mesh | None = None,
-        rules: ShardingRules | None = None,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16,
-        unroll: bool = False,
-    ) -> Self:
-        """A model with random weights (normal, standard deviation 0.02), made where they will live."""
-        layout = lay_out(config, mesh, rules)
-        table = weights.describe(config, dtype=dtype, unroll=unroll)
-        return cls(config, weights.initialize(table, key, layout.shardings(table)), layout)
-
-    @classmethod
-    def abstract(
-        cls,
-        config: ModelConfig,
-        *,
-        mesh: jax.sharding.Mesh | None = None,
-        rules: ShardingRules | None = None,
-        dtype: jax.typing.DTypeLike = jnp.bfloat16,
-        quantize: weights.Quantization | None = None,
-        unroll: bool = False,
-    ) -> Self:
-        """A model of ``ShapeDtypeStruct``s: for ``eval_shape``, restoring and ahead-of-time compilation."""
-        layout = lay_out(config, mesh, rules)
-        table = weights.describe(config, dtype=dtype, quantize=quantize, unroll=unroll)
-        places = layout.shardings(table)
-        arrays = {
-            path: jax.ShapeDtypeStruct(weight.shape, weight.dtype, sharding=places[path])
-            for path, weight in table.items()
-        }
-        return cls(config, arrays, layout)
-
-    def arrays(self) -> dict[str, Array]:
-        """Every array by its path, as ``weights.describe`` names them."""
-        leaves, _ = jax.tree_util.tree_flatten_with_path(self)
-        return {_path(keys): array for keys, array in leaves}
-
-    def on(self, mesh: jax.sharding.Mesh, rules: ShardingRules | None = None) -> "Transformer":
-        """This model laid on a mesh."""
-        layout = lay_out(self.config, mesh, rules)
-        table = weights.describe(
-            self.config, dtype=self.dtype, quantize=self.quantization, unroll=self.unrolled
-        )
-        places = layout.shardings(table)
-        arrays = {path: jax.device_put(a, places[path]) for path, a in self.arrays().items()}
-        return type(self)(self.config, arrays, layout)
-
-    def unroll(self) -> "Transformer":
-        """This model with its layers apart: on a CPU a scan copies each layer's weights at every step."""
-        if self.unrolled:
-            return self
-        arrays: dict[str, Array] = {}
-        for path, array in self.arrays().items():
-            if path.startswith("layers."):
-                rest = path.removeprefix("layers.")
-                arrays |= {f"layers.{n}.{rest}": array[n] for n in range(self.config.num_layers)}
-            else:
-                arrays[path] = array
-        return type(self)(self.config, arrays, self.layout)
-
-    def gathered(self) -> Self:
-        """The same model with every weight whole on each device of its mesh, and no work divided.
-
-        Its logits are bit for bit those of one device, which those of a divided model are only nearly:
-        other sums, and sums of other rows, are added in another order (docs/models.md).
-        """
-        if self.layout.mesh is None:
-            return self
-        whole = jax.NamedSharding(self.layout.mesh, jax.sharding.PartitionSpec())
-        arrays = {path: jax.device_put(array, whole) for path, array in self.arrays().items()}
-        return type(self)(self.config, arrays)
-
-    @property
-    def quantization(self) -> weights.Quantization | None:
-        """How the weights are quantised, if they are."""
-        return None if self.embed.scale is None else "int8"
-
-    def cache_sharding(self, batch: int) -> CacheSharding | None:
-        """How a cache for ``batch`` sequences lies on this model's mesh."""
-        layout = self.layout
-        if layout.mesh is None:
-            return None
-        batch_axes = layout.batch_split(batch)
-        return CacheSharding(layout.mesh, batch_axes, layout.axes("heads"), layout.kv_copies)
-
     def hidden(self, tokens_bt: Array, cache: Cache, counts_b: Array) -> tuple[Array, Cache]:
         """Normed output x_btd of the last layer for new tokens, and the cache with them in it."""
         x_btd = self.embed.look_up(tokens_bt)
         position_bt = cache.lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
-        turn = rope.angles(self.config, position_bt)
+        rotary = rope.angles(self.config, position_bt)
         if isinstance(self.layers, nnx.List):
             for layer, block in enumerate(self.layers):
-                x_btd, cache = block(x_btd, turn, cache, layer, counts_b)
+                x_btd, cache = block(x_btd, rotary, cache, layer, counts_b)
         else:
 
             def step(carry: tuple, below: tuple) -> tuple:
                 layer, block = below
-                return block(carry[0], turn, carry[1], layer, counts_b), None
+                return block(carry[0], rotary, carry[1], layer, counts_b), None
 
             numbered = (jnp.arange(self.config.num_layers), self.layers)
             (x_btd, cache), _ = lax.scan(step, (x_btd, cache), numbered)
@@ -252,9 +163,3 @@ def check_tokens(config: ModelConfig, tokens_bt: object) -> Array:
             f"got {tokens.min()}…{tokens.max()}"
         )
     return jnp.asarray(tokens, jnp.int32)
-
-
-def _path(keys: tuple) -> str:
-    """A pytree path as ``describe`` spells it: without the ``value`` inside the last ``nnx.Param``."""
-    names = [str(key.name if hasattr(key, "name") else key.idx) for key in keys[:-1]]
-    return ".".join(names)

@@ -1,7 +1,8 @@
 """Every weight of a model, described once: shape, dtype, logical axes, initial value.
 
 Creation, sharding, loading, saving and size accounting all read ``describe``; nothing else lists the
-weights. Dims: V vocabulary · D model · N query heads · K KV heads · H head · F ffn · E experts · L layers.
+weights. Axis letters: V vocabulary · D model dim · N query heads · K KV heads · H head dim · F ffn dim ·
+E experts · L layers.
 """
 
 import dataclasses

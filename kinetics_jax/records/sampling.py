@@ -26,7 +26,7 @@ class SamplingParams:
     min_p: float = 0.0
     """Keep tokens at least this times as likely as the likeliest one, at the temperature. 0: off."""
     seed: int = 0
-    """With the problem and the trial it names the random stream; see ``engine.threefry.sample_key``."""
+    """With the problem and the trial it names the random stream; see ``engine.sampler.sample_keys``."""
 
     def __post_init__(self) -> None:
         for field in ("temperature", "top_p", "min_p"):

@@ -1,7 +1,7 @@
 """How often a model solves problems under dense attention, without sampling.
 
 A problem has one right trace, so its probability of being sampled is a product over one forward
-pass. Axis letters: B problem · T token · V vocabulary.
+pass. Axis letters: B problems · T tokens · V vocabulary.
 """
 
 import dataclasses

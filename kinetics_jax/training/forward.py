@@ -1,6 +1,6 @@
 """The model's own layers over rows whose positions are given, and what its attention looked at.
 
-Axis letters: B row · T query · S key · N query heads · K KV heads · G = N/K · H head dim.
+Axis letters: B rows · T queries · S context · N query heads · K KV heads · G = N/K · H head dim.
 """
 
 import dataclasses
@@ -77,10 +77,10 @@ def forward(
     counts = jnp.full(token_bt.shape[0], token_bt.shape[1])
     entries = None if entry_bts is None else entry_bts.astype(jnp.float32)
     cache = RowAttention(jnp.zeros_like(counts), entries)
-    turn = rope.angles(model.config, position_bt)
+    rotary = rope.angles(model.config, position_bt)
     x_btd = first_btd = model.embed.look_up(token_bt)
     for layer, block in enumerate(model.layers):
-        x_btd, cache = block(x_btd, turn, cache, layer, counts)
+        x_btd, cache = block(x_btd, rotary, cache, layer, counts)
         if layer == 0:
             first_btd = x_btd
     return Outlook(model.logits(model.final_norm(x_btd)), first_btd, cache.mass_lbt)

@@ -1,6 +1,6 @@
 """What is minimised: next tokens, and while warming up two scaffolds that are thrown away.
 
-Axis letters: B row · T token · S entry · D model · V vocabulary.
+Axis letters: B rows · T tokens · S context entries · D model dim · V vocabulary.
 """
 
 from collections.abc import Mapping

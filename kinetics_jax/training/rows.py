@@ -1,7 +1,7 @@
 """Training rows of the register machine, made with vectorised NumPy as fast as they are used.
 
 A row is a piece of a trace at its true positions, what came before it shortened: all that a step
-needs of the past is the memory that it reads. Axes: B rows · T tokens · S entries.
+needs of the past is the memory that it reads. Axis letters: B rows · T tokens · S context entries.
 """
 
 import dataclasses

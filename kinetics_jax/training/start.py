@@ -1,7 +1,8 @@
 """Starting weights under which attention finds equal tokens from the first step ("mimetic").
 
 Queries start as keys, and what a head writes as the inverse of what it reads (after
-arXiv:2305.09828). Axis letters: D model · N query heads · K KV heads · H head dim · F ffn · V vocabulary.
+arXiv:2305.09828). Axis letters: D model dim · N query heads · K KV heads · H head dim ·
+F ffn dim · V vocabulary.
 """
 
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """The training loop: batches by step number, gates, checkpoints. Stopped anywhere, it goes on the same.
 
-Axis letters: D model · V vocabulary.
+Axis letters: D model dim · V vocabulary.
 """
 
 import dataclasses

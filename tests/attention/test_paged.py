@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kinetics_jax.attention import ContiguousCache, PagedCache, PagedPlan
-from kinetics_jax.attention.paged import make_pool
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import (
     BlockTopK,
@@ -33,7 +32,7 @@ _attend = jax.jit(lambda cache, layer, *new: cache.attend(layer, *new), static_a
 def paged(policy, seed=0) -> PagedCache:
     """Three sequences whose pages lie scattered in a pool full of NaN."""
     plan = PagedPlan.of(CONFIG, policy, page_size=PAGE, pool_pages=40, rows=B)
-    pool, summaries = make_pool(plan, CONFIG, PLACES, jnp.float32, CONFIG.head_dim)
+    pool, summaries = plan.make_pool(CONFIG, PLACES, jnp.float32, CONFIG.head_dim)
     pages = np.random.default_rng(seed).permutation(np.arange(1, 40))[: B * PLACES]
     return PagedCache(
         kv_pages=jnp.full_like(pool, jnp.nan),

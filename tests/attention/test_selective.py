@@ -7,7 +7,6 @@ import pytest
 
 from kinetics_jax import models
 from kinetics_jax.attention import ContiguousCache, PagedCache, PagedPlan, SelectiveCache
-from kinetics_jax.attention.paged import make_pool
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.shapes import presets
@@ -46,7 +45,7 @@ def _paged(policy) -> PagedCache:
     """Two sequences with pages of their own, in no order."""
     places = 10
     plan = PagedPlan.of(CONFIG, policy, page_size=SIZE, pool_pages=2 * places + 1, rows=2)
-    pool, summaries = make_pool(plan, CONFIG, places, jnp.float32, CONFIG.head_dim)
+    pool, summaries = plan.make_pool(CONFIG, places, jnp.float32, CONFIG.head_dim)
     table = np.random.default_rng(1).permutation(np.arange(1, 2 * places + 1)).reshape(2, places)
     two = jnp.arange(2)
     return PagedCache(pool, summaries, jnp.asarray(table), jnp.zeros(2, int), two, two, plan)

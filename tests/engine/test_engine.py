@@ -12,7 +12,7 @@ import pytest
 
 import kinetics_jax
 from kinetics_jax import models
-from kinetics_jax.engine import Engine, Piece
+from kinetics_jax.engine import Engine, EngineConfig, Piece
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK, Dense, PerLayer, Quest, SlidingWindow, TopK
 from kinetics_jax.records import Problem, RepetitionRule, SamplingParams, ThinkingBudget
@@ -319,6 +319,23 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_compiled(model
 def test_engines_that_cannot_be_are_refused(model, options, message):
     with pytest.raises(InputError, match=message):
         Engine(model, **options)
+
+
+def test_options_of_no_engine_are_refused_and_the_nearest_is_named(model, prompts):
+    with pytest.raises(InputError, match="unknown option 'slot': did you mean slots"):
+        Engine(model, slot=2)
+    with pytest.raises(InputError, match="did you mean max_tokens"):
+        Engine(model).generate(prompts, max_token=2)
+    with pytest.raises(InputError, match="must be of EngineConfig"):
+        Engine(model, config={"slots": 2})
+
+
+def test_fields_stand_in_place_of_what_a_config_says(model):
+    config = EngineConfig(slots=2, max_context=64, page_size=8)
+    engine = Engine(model, config=config, max_context=32)
+    assert (engine.config.slots, engine.max_context, engine.config.page_size) == (2, 32, 8)
+    by_fields = Engine(model, slots=2, max_context=32, page_size=8)
+    assert engine.config == by_fields.config
 
 
 def test_a_model_without_a_name_is_refused_before_it_has_samples(model):

@@ -114,9 +114,9 @@ def test_inactive_slots_wait_and_reset_slots_start_anew():
         )
     used = jax.jit(repetition.reset, donate_argnums=0)(used, jnp.array([True, False]))
     fresh = repetition.init(rule, 2)
-    np.testing.assert_array_equal(used.recent_bw[0], fresh.recent_bw[0])
-    np.testing.assert_array_equal(used.runs_bd[0], fresh.runs_bd[0])
-    assert (np.asarray(used.runs_bd[1]) == rule.block).all()
+    np.testing.assert_array_equal(used.recent[0], fresh.recent[0])
+    np.testing.assert_array_equal(used.runs[0], fresh.runs[0])
+    assert (np.asarray(used.runs[1]) == rule.block).all()
 
 
 def test_no_rule_costs_nothing():

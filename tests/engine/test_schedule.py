@@ -6,7 +6,7 @@ import random
 import pytest
 
 from kinetics_jax.engine.pages import PageError, PagePool
-from kinetics_jax.engine.schedule import Ask, Schedule
+from kinetics_jax.engine.schedule import Job, Schedule
 
 PAGE = 4
 
@@ -18,9 +18,9 @@ def check(schedule: Schedule) -> None:
         written: list[int] = []
         for admission in filter(None, lane.slots):
             held.update(admission.pages)
-            full = len(admission.ask.tokens) // PAGE
+            full = len(admission.job.tokens) // PAGE
             written += admission.pages[full:]
-            need = -(-(len(admission.ask.tokens) + admission.ask.max_tokens) // PAGE)
+            need = -(-(len(admission.job.tokens) + admission.job.max_tokens) // PAGE)
             assert len(admission.pages) == need == len(set(admission.pages))
             assert 0 not in admission.pages
         for prompt in lane.order:
@@ -44,15 +44,15 @@ def test_ten_thousand_random_steps_leak_nothing(seed):
         if event < 0.08 and schedule.queued < 20:
             prompt, most = rng.randint(1, 25), rng.randint(1, 30)
             trials = tuple(range(rng.randint(1, 6)))
-            schedule.submit([Ask(number, [0] * prompt, most, trials)])
+            schedule.submit([Job(number, [0] * prompt, most, trials)])
             wanted.update((number, trial) for trial in trials)
             number += 1
         elif event < 0.4:
             for prompt in schedule.unread():
-                prompt.read = min(prompt.read + 7, len(prompt.ask.tokens))
+                prompt.read = min(prompt.read + 7, len(prompt.job.tokens))
         elif event < 0.6:
             for admission in schedule.admit():
-                ran[admission.ask.number, admission.trial] += 1
+                ran[admission.job.number, admission.trial] += 1
         elif event < 0.999:
             running = [
                 (n, s) for n, lane in enumerate(schedule.lanes) for s, held in enumerate(lane.slots) if held
@@ -69,9 +69,9 @@ def test_ten_thousand_random_steps_leak_nothing(seed):
         if not schedule.unfinished:
             break
         for prompt in schedule.unread():
-            prompt.read = len(prompt.ask.tokens)
+            prompt.read = len(prompt.job.tokens)
         for admission in schedule.admit():
-            ran[admission.ask.number, admission.trial] += 1
+            ran[admission.job.number, admission.trial] += 1
         check(schedule)
         for n, lane in enumerate(schedule.lanes):
             for s, held in enumerate(lane.slots):
@@ -85,7 +85,7 @@ def test_ten_thousand_random_steps_leak_nothing(seed):
 
 def test_full_pages_of_a_prompt_are_shared_and_the_partial_one_is_copied():
     schedule = Schedule(lanes=1, slots=2, rows=1, pool_pages=20, page_size=PAGE)
-    schedule.submit([Ask(0, [0] * 10, 4, (0, 1))])
+    schedule.submit([Job(0, [0] * 10, 4, (0, 1))])
     [prompt] = schedule.unread()
     prompt.read = 10
     one, two = schedule.admit()
@@ -97,7 +97,7 @@ def test_full_pages_of_a_prompt_are_shared_and_the_partial_one_is_copied():
 
 def test_samples_are_spread_over_lanes_that_would_stand_idle():
     schedule = Schedule(lanes=4, slots=2, rows=1, pool_pages=20, page_size=PAGE)
-    schedule.submit([Ask(0, [0] * 5, 4, tuple(range(8)))])
+    schedule.submit([Job(0, [0] * 5, 4, tuple(range(8)))])
     prompts = schedule.unread()
     assert [len(prompt.trials) for prompt in prompts] == [2, 2, 2, 2]
 

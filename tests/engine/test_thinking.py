@@ -80,7 +80,7 @@ def test_every_token_is_that_of_a_plain_loop():
         budgets = [random_budget(rng) for _ in range(64)]
         sampled = rng.integers(0, 10, (64, 40)).astype(np.int32)
         sampled[::2] = np.where(sampled[::2] == END, 0, sampled[::2])
-        state = thinking.rows(budgets, room=10)
+        state = thinking.rows(budgets, most_ids=10)
         taken = np.asarray(run(state, jnp.asarray(sampled), jnp.ones((64, 40), bool)))
         want = [simulate(b, row) for b, row in zip(budgets, sampled.tolist(), strict=True)]
         np.testing.assert_array_equal(taken, want)
@@ -127,9 +127,9 @@ def test_the_end_is_refused_while_it_is_early_and_waits_are_left():
 
 
 def test_fresh_rows_start_a_slot_anew_and_room_is_checked():
-    state = thinking.init(3, room=4)
+    state = thinking.init(3, most_ids=4)
     assert thinking.override(state, jnp.array([1, 2, END]), jnp.array([1, 90, 3]))[0].tolist() == [1, 2, END]
-    new = thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], room=4)
+    new = thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], most_ids=4)
 
     def reset(state):
         return jax.tree.map(lambda old, row: old.at[jnp.array([1])].set(row), state, new)
@@ -141,4 +141,4 @@ def test_fresh_rows_start_a_slot_anew_and_room_is_checked():
     state = reset(state)
     assert thinking.override(state, token_b, jnp.ones(3, int))[0].tolist() == [1, END, 1]
     with pytest.raises(InputError, match="room for 1"):
-        thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], room=1)
+        thinking.rows([ThinkingBudget(end=END, max_tokens=0, close=(END, 3))], most_ids=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kinetics_jax.engine.sampler.threefry import fold_in, sample_key, sample_keys, threefry2x32, token_gumbel
+from kinetics_jax.engine.sampler.threefry import fold_in, sample_keys, threefry2x32, token_gumbel
 from kinetics_jax.errors import InputError
 
 
@@ -44,14 +44,14 @@ def test_sample_key_is_the_folded_seed_problem_and_trial(partitionable):
             key = jnp.array([0, seed], jnp.uint32)  # what PRNGKey(seed) holds
             for data in (high, low, trial):
                 key = jax.random.fold_in(key, np.uint32(data))
-        np.testing.assert_array_equal(sample_key(seed, problem, trial), np.asarray(key))
+        np.testing.assert_array_equal(sample_keys(seed, [problem], [trial])[0], np.asarray(key))
     np.testing.assert_array_equal(np.asarray(jax.random.PRNGKey(7)), [0, 7])
 
 
 def test_keys_never_change():
     # Stored sweeps are continued with these bits: a change here breaks every resume.
-    assert sample_key(0, "aime24-1", 0).tolist() == KEPT[0]
-    assert sample_key(2**64 - 1, "a", 5).tolist() == KEPT[1]
+    assert sample_keys(0, ["aime24-1"], [0])[0].tolist() == KEPT[0]
+    assert sample_keys(2**64 - 1, ["a"], [5])[0].tolist() == KEPT[1]
 
 
 KEPT = ([1749484148, 2559225965], [1202862864, 3761960359])
@@ -64,9 +64,9 @@ def test_many_keys_are_single_keys_and_all_differ():
     assert keys.dtype == np.uint32
     assert len(np.unique(keys, axis=0)) == 2000
     for i in (0, 777, 1999):
-        np.testing.assert_array_equal(keys[i], sample_key(3, problems[i], trials[i]))
+        np.testing.assert_array_equal(keys[i], sample_keys(3, [problems[i]], [trials[i]])[0])
     assert sample_keys(0, [], []).shape == (0, 2)
-    assert sample_key(1, "p", 0).tolist() != sample_key(1 + 2**32, "p", 0).tolist()
+    assert sample_keys(1, ["p"], [0])[0].tolist() != sample_keys(1 + 2**32, ["p"], [0])[0].tolist()
 
 
 @pytest.mark.parametrize(

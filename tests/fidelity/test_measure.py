@@ -151,7 +151,7 @@ def test_texts_and_their_passages(tmp_path):
     whole = [list(text[start : start + 8].encode()) for start in range(0, 64, 8)]
     assert [whole.index(tokens) for tokens in places[1]] == [0, 4, 2, 6, 1, 5, 3, 7]
     assert [passage.number for passage in cut[1]] == list(range(8))
-    with pytest.raises(InputError, match="30 tokens have room for 3 passages of 8 tokens, not 4"):
+    with pytest.raises(InputError, match="30 tokens hold 3 passages of 8 tokens, not 4"):
         cut_passages("t", "abcdefghij" * 3, ByteTokenizer(), length=8, count=4)
 
 

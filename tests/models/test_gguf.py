@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 
 from kinetics_jax import models
 from kinetics_jax.errors import InputError
-from kinetics_jax.models.checkpoints.gguf import GgufFile, build_tokenizer
+from kinetics_jax.models.checkpoints.gguf import GgufFile
+from kinetics_jax.models.tokenizers import build_tokenizer
 from kinetics_jax.shapes import ModelConfig, Yarn, presets
 from kinetics_jax.shapes.hf_fields import ConfigWarning
 

@@ -163,7 +163,7 @@ def test_the_plan_prices_the_engine_that_decodes(options, contexts, engines, tmp
     for plan in plans:
         engine = used[plan.cell]
         assert (engine.max_context, engine.policy) == (plan.context, plan.cell.policy)
-        assert engine._slots in (None, plan.slots)
+        assert engine.config.slots in (None, plan.slots)
         assert plan.batch == min(plan.slots, plan.samples)
 
 

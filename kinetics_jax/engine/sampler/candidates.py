@@ -1,6 +1,6 @@
 """The few likeliest tokens of a large vocabulary, exactly, without sorting it.
 
-Axis letters: B slots · V vocabulary · C chunks · c chunk size · K candidates.
+Axis letters: B slots · V vocabulary.
 """
 
 import jax
@@ -19,21 +19,21 @@ def top_candidates(logits_bv: jax.Array, count: int) -> tuple[jax.Array, jax.Arr
     With NaN in a row that row's result is arbitrary, its ids still in range.
 
     Returns:
-      Values [B, K] and ids int32 [B, K], K = min(count, V).
+      Values and ids (int32), both [B, min(count, V)].
     """
     B, V = logits_bv.shape
-    C = -(-V // CHUNK)
-    if count * 2 >= C:
+    chunks = -(-V // CHUNK)
+    if count * 2 >= chunks:
         return _top_k(logits_bv, min(count, V))
-    if C * CHUNK > V:
-        logits_bv = jnp.pad(logits_bv, ((0, 0), (0, C * CHUNK - V)), constant_values=-jnp.inf)
-    logits_bcc = logits_bv.reshape(B, C, CHUNK)
-    _, chunk_bk = _top_k(logits_bcc.max(axis=-1), count)
-    chunk_bk = lax.sort(chunk_bk)  # by id, so that position breaks ties as id does
-    kept_bkc = jnp.take_along_axis(logits_bcc, chunk_bk[:, :, None], axis=1)
-    value_bk, at_bk = _top_k(kept_bkc.reshape(B, count * CHUNK), count)
-    id_bk = jnp.take_along_axis(chunk_bk, at_bk // CHUNK, axis=1) * CHUNK + at_bk % CHUNK
-    return value_bk, jnp.minimum(id_bk, V - 1)
+    if chunks * CHUNK > V:
+        logits_bv = jnp.pad(logits_bv, ((0, 0), (0, chunks * CHUNK - V)), constant_values=-jnp.inf)
+    chunked = logits_bv.reshape(B, chunks, CHUNK)
+    _, chunk = _top_k(chunked.max(axis=-1), count)
+    chunk = lax.sort(chunk)  # by id, so that position breaks ties as id does
+    kept = jnp.take_along_axis(chunked, chunk[:, :, None], axis=1)
+    values, at = _top_k(kept.reshape(B, count * CHUNK), count)
+    ids = jnp.take_along_axis(chunk, at // CHUNK, axis=1) * CHUNK + at % CHUNK
+    return values, jnp.minimum(ids, V - 1)
 
 
 def _top_k(x: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:

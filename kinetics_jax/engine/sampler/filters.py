@@ -1,6 +1,6 @@
 """Which tokens the sampling filters keep, and the draw among them, for some of the tokens or all.
 
-Axis letters: B slots · V vocabulary · K the likeliest tokens, descending.
+Axis letters: B slots · V vocabulary. Arrays of candidates are [B, count], the likeliest first.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ Drawn = tuple[Array, Array, Array]
 class Rules:
     """The parameters of every row with special cases resolved: greedy is top-k 1, no top-k is V."""
 
-    heat_b: Array
+    temperature_b: Array
     top_k_b: Array
     top_p_b: Array
     min_p_b: Array
@@ -34,7 +34,7 @@ class Rules:
         greedy_b = temperature_b < GREEDY_BELOW
         top_k_b = jnp.where((top_k_b <= 0) | (top_k_b > V), V, top_k_b)
         return cls(
-            heat_b=jnp.where(greedy_b, 1, temperature_b),
+            temperature_b=jnp.where(greedy_b, 1, temperature_b),
             top_k_b=jnp.where(greedy_b, 1, top_k_b),
             top_p_b=top_p_b,
             min_p_b=min_p_b,
@@ -45,36 +45,40 @@ class Rules:
         return jnp.where(self.top_p_b < 1, self.top_p_b * mass_b, jnp.inf)
 
 
-def hot_mass(logits_bv: Array, top_b: Array, rules: Rules) -> Array:
+def nucleus_mass(logits_bv: Array, top_b: Array, rules: Rules) -> Array:
     """Σ exp((logit − top)/T) over V, for the rows that need it: a nucleus without top-k. Else 0."""
     needed_b = (rules.top_k_b == logits_bv.shape[1]) & (rules.top_p_b < 1)
 
     def over_all() -> Array:
-        scaled_bv = (logits_bv - top_b[:, None]) / rules.heat_b[:, None]
+        scaled_bv = (logits_bv - top_b[:, None]) / rules.temperature_b[:, None]
         return jnp.where(needed_b, jnp.exp(scaled_bv).sum(axis=-1), 0)
 
     return lax.cond(needed_b.any(), over_all, lambda: jnp.zeros_like(top_b))
 
 
 def draw_from_candidates(
-    candidates: tuple[Array, Array], rules: Rules, hot_mass_b: Array, token_key: tuple[Array, Array], V: int
+    candidates: tuple[Array, Array],
+    rules: Rules,
+    nucleus_mass_b: Array,
+    token_key: tuple[Array, Array],
+    V: int,
 ) -> Drawn:
-    """From the K likeliest tokens: final where top-k is at most K, or no top-k and the last is dropped."""
-    value_bk, id_bk = candidates
-    K = value_bk.shape[1]
-    scaled_bk = (value_bk - value_bk[:, :1]) / rules.heat_b[:, None]
-    allowed_bk = jnp.arange(K) < rules.top_k_b[:, None]
-    weight_bk = jnp.where(allowed_bk, jnp.exp(scaled_bk), 0)
-    mass_b = jnp.where(rules.top_k_b <= K, weight_bk.sum(axis=-1), hot_mass_b)
-    sums_bk = jnp.cumsum(weight_bk, axis=-1)
-    before_bk = jnp.concatenate([jnp.zeros_like(sums_bk[:, :1]), sums_bk[:, :-1]], axis=-1)
-    kept_bk = allowed_bk & (before_bk <= rules.nucleus_limit(mass_b)[:, None])
-    kept_bk &= weight_bk >= rules.min_p_b[:, None]
+    """From the likeliest tokens: final where top-k allows no more, or without top-k the last is dropped."""
+    values, ids = candidates
+    count = values.shape[1]
+    scaled = (values - values[:, :1]) / rules.temperature_b[:, None]
+    allowed = jnp.arange(count) < rules.top_k_b[:, None]
+    weights = jnp.where(allowed, jnp.exp(scaled), 0)
+    mass_b = jnp.where(rules.top_k_b <= count, weights.sum(axis=-1), nucleus_mass_b)
+    sums = jnp.cumsum(weights, axis=-1)
+    before = jnp.concatenate([jnp.zeros_like(sums[:, :1]), sums[:, :-1]], axis=-1)
+    kept = allowed & (before <= rules.nucleus_limit(mass_b)[:, None])
+    kept &= weights >= rules.min_p_b[:, None]
 
-    noise_bk = token_gumbel((token_key[0][:, None], token_key[1][:, None]), id_bk)
-    best_b = jnp.where(kept_bk, scaled_bk + noise_bk, -jnp.inf).argmax(axis=-1)[:, None]
-    token_b, value_b = (jnp.take_along_axis(x, best_b, axis=1)[:, 0] for x in (id_bk, value_bk))
-    return token_b, value_b, (rules.top_k_b <= K) | ((rules.top_k_b == V) & ~kept_bk[:, -1])
+    noise = token_gumbel((token_key[0][:, None], token_key[1][:, None]), ids)
+    best_b = jnp.where(kept, scaled + noise, -jnp.inf).argmax(axis=-1)[:, None]
+    token_b, value_b = (jnp.take_along_axis(x, best_b, axis=1)[:, 0] for x in (ids, values))
+    return token_b, value_b, (rules.top_k_b <= count) | ((rules.top_k_b == V) & ~kept[:, -1])
 
 
 def draw_from_all(
@@ -82,7 +86,7 @@ def draw_from_all(
 ) -> Drawn:
     """From the whole vocabulary; arbitrary in rows that are done."""
     V = logits_bv.shape[1]
-    scaled_bv = (logits_bv - top_b[:, None]) / rules.heat_b[:, None]
+    scaled_bv = (logits_bv - top_b[:, None]) / rules.temperature_b[:, None]
     needs_top_k_b = ~done_b & (rules.top_k_b < V)
     needs_nucleus_b = ~done_b & (rules.top_p_b < 1)
 

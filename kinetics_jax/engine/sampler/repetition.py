@@ -1,12 +1,11 @@
 """The repetition rule of every slot on the device, one comparison per lag and step.
 
 The last b tokens also end d tokens earlier exactly if g[t] = g[t − d] has held for the last b steps. So a
-counter per lag d in b…W of how long it has held gives the count of matches that ``RepetitionRule``
-asks for, and no window is ever searched. Axis letters: B slots · W window · d lags b…W.
+counter per lag d, from b to the window, of how long it has held gives the count of matches that
+``RepetitionRule`` asks for, and no window is ever searched. Axis letters: B slots.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +18,16 @@ _NONE = -1
 """In place of a token before the first; equal to no token id."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["recent_bw", "runs_bd"], meta_fields=["rule"]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RepetitionState:
     """Last tokens of each slot and how long they have repeated themselves, by lag."""
 
-    recent_bw: Array
-    """The last W generated tokens, int32, the newest first."""
-    runs_bd: Array
-    """Steps for which the newest token has equalled the one d before it, up to b."""
-    rule: RepetitionRule
+    recent: Array
+    """[B, window]: the last generated tokens, int32, the newest first."""
+    runs: Array
+    """[B, lags]: steps for which the newest token has equalled the one d before it, up to b."""
+    rule: RepetitionRule = dataclasses.field(metadata={"static": True})
 
 
 def init(rule: RepetitionRule | None, slots: int) -> RepetitionState | None:
@@ -39,8 +36,8 @@ def init(rule: RepetitionRule | None, slots: int) -> RepetitionState | None:
         return None
     lags = rule.window - rule.block + 1
     return RepetitionState(
-        recent_bw=jnp.full((slots, rule.window), _NONE, jnp.int32),
-        runs_bd=jnp.zeros((slots, lags), jnp.uint8 if rule.block < 256 else jnp.int32),
+        recent=jnp.full((slots, rule.window), _NONE, jnp.int32),
+        runs=jnp.zeros((slots, lags), jnp.uint8 if rule.block < 256 else jnp.int32),
         rule=rule,
     )
 
@@ -51,8 +48,8 @@ def reset(state: RepetitionState | None, slot_mask_b: Array) -> RepetitionState 
         return None
     return dataclasses.replace(
         state,
-        recent_bw=jnp.where(slot_mask_b[:, None], _NONE, state.recent_bw),
-        runs_bd=jnp.where(slot_mask_b[:, None], 0, state.runs_bd),
+        recent=jnp.where(slot_mask_b[:, None], _NONE, state.recent),
+        runs=jnp.where(slot_mask_b[:, None], 0, state.runs),
     )
 
 
@@ -76,17 +73,17 @@ def update(
     """
     if state is None:
         return None, jnp.zeros(token_b.shape, bool)
-    rule, runs_bd = state.rule, state.runs_bd
-    matches_b = (runs_bd >= rule.block).sum(axis=-1)
+    rule, runs = state.rule, state.runs
+    matches_b = (runs >= rule.block).sum(axis=-1)
     length_b = prompt_len_b + generated_b - 1
     stop_b = active_b & (length_b > rule.window) & (matches_b >= rule.matches)
 
-    same_bd = state.recent_bw[:, rule.block - 1 :] == token_b[:, None]
-    longer_bd = jnp.where(runs_bd < rule.block, runs_bd + 1, runs_bd)
-    recent_bw = jnp.concatenate([token_b[:, None], state.recent_bw[:, :-1]], axis=1)
+    same = state.recent[:, rule.block - 1 :] == token_b[:, None]
+    longer = jnp.where(runs < rule.block, runs + 1, runs)
+    recent = jnp.concatenate([token_b[:, None], state.recent[:, :-1]], axis=1)
     state = dataclasses.replace(
         state,
-        recent_bw=jnp.where(active_b[:, None], recent_bw, state.recent_bw),
-        runs_bd=jnp.where(active_b[:, None], jnp.where(same_bd, longer_bd, 0), runs_bd),
+        recent=jnp.where(active_b[:, None], recent, state.recent),
+        runs=jnp.where(active_b[:, None], jnp.where(same, longer, 0), runs),
     )
     return state, stop_b

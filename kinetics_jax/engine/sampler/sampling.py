@@ -5,10 +5,10 @@ Axis letters: B slots · V vocabulary.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,20 +28,16 @@ TIERS = (32, 128)
 vocabulary is. The first always suffices with the published filters."""
 
 _SMALL_VOCABULARY = 1024
-"""Up to here the whole vocabulary follows the first tier: it is no dearer than the second."""
+"""Up to here the whole vocabulary follows the first tier: it costs no more than the second."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["key_b2", "temperature_b", "top_k_b", "top_p_b", "min_p_b"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SamplerState:
     """What each slot's sample asks of the sampler. See ``SamplingParams``."""
 
     key_b2: Array
-    """uint32, from ``sample_key``."""
+    """uint32, from ``sample_keys``."""
     temperature_b: Array
     """float32; 0 is greedy."""
     top_k_b: Array
@@ -103,18 +99,20 @@ def sample_tokens(logits_bv: Array, state: SamplerState, position_b: Array) -> t
       token_b int32; logprob_b float32, of the unfiltered distribution at temperature 1; ok_b, False
       where a row holds NaN or +inf or nothing finite (then the token is 0 and the logprob −inf).
     """
+    B, V = logits_bv.shape
+    chex.assert_shape(state.key_b2, (B, 2))
+    chex.assert_shape([state.temperature_b, state.top_k_b, state.top_p_b, state.min_p_b, position_b], (B,))
     logits_bv = logits_bv.astype(jnp.float32)
-    V = logits_bv.shape[1]
     candidates = top_candidates(logits_bv, TIERS[0])
     top_b = candidates[0][:, 0]
     mass_b = jnp.exp(logits_bv - top_b[:, None]).sum(axis=-1)
     ok_b = jnp.isfinite(top_b) & jnp.isfinite(mass_b)
     rules = filters.Rules.of(state.temperature_b, state.top_k_b, state.top_p_b, state.min_p_b, V)
     token_key = fold_in(state.key_b2[:, 0], state.key_b2[:, 1], position_b.astype(jnp.uint32))
-    hot_mass_b = filters.hot_mass(logits_bv, top_b, rules)
+    nucleus_mass_b = filters.nucleus_mass(logits_bv, top_b, rules)
 
     def from_candidates(candidates: tuple[Array, Array]) -> Drawn:
-        return filters.draw_from_candidates(candidates, rules, hot_mass_b, token_key, V)
+        return filters.draw_from_candidates(candidates, rules, nucleus_mass_b, token_key, V)
 
     def from_tier(count: int) -> Callable[[Array], Drawn]:
         return lambda _: from_candidates(top_candidates(logits_bv, count))

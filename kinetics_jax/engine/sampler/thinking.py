@@ -1,10 +1,9 @@
 """Thinking budgets of every slot on the device: which sampled token is replaced, and by what.
 
-Axis letters: B slots · t place in a slot's table of forced ids (those of the close, then of the wait).
+Axis letters: B slots.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,27 +20,13 @@ _IDLE = -1
 """Place in the table of a slot that is forced nothing; end token of a slot without a budget."""
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "forced_bt",
-        "close_len_b",
-        "forced_len_b",
-        "end_b",
-        "max_tokens_b",
-        "min_tokens_b",
-        "waits_left_b",
-        "next_b",
-        "closed_b",
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ThinkingState:
     """Each slot's ``ThinkingBudget`` and where it stands; all int32 but the last."""
 
-    forced_bt: Array
-    """Ids of the close, from ``close_len_b`` on those of the wait, up to ``forced_len_b``."""
+    forced: Array
+    """[B, most ids]: ids of the close, from ``close_len_b`` on those of the wait, up to ``forced_len_b``."""
     close_len_b: Array
     forced_len_b: Array
     end_b: Array
@@ -55,29 +40,29 @@ class ThinkingState:
     """bool: thinking has ended."""
 
 
-def init(slots: int, room: int = 64) -> ThinkingState:
+def init(slots: int, most_ids: int = 64) -> ThinkingState:
     """B slots without a budget, with room for so many forced ids (close and wait together) each."""
-    return jax.tree.map(jnp.asarray, rows([None] * slots, room))
+    return jax.tree.map(jnp.asarray, rows([None] * slots, most_ids))
 
 
-def rows(budgets: Sequence[ThinkingBudget | None], room: int = 64) -> ThinkingState:
+def rows(budgets: Sequence[ThinkingBudget | None], most_ids: int = 64) -> ThinkingState:
     """Rows at the start of a sample, as NumPy arrays; None is a slot without a budget.
 
     Raises:
       InputError: more ids than there is room for.
     """
-    forced_bt = np.zeros((len(budgets), room), np.int32)
+    forced = np.zeros((len(budgets), most_ids), np.int32)
     numbers = np.zeros((len(budgets), 6), np.int32)
     for row, budget in enumerate(budgets):
         if budget is None:
             numbers[row] = 0, 0, _IDLE, 0, 0, 0
             continue
         ids = budget.closing + budget.wait
-        if len(ids) > room:
+        if len(ids) > most_ids:
             raise InputError(
-                f"close and wait of a thinking budget are {len(ids)} tokens, but there is room for {room}"
+                f"close and wait of a thinking budget are {len(ids)} tokens, but there is room for {most_ids}"
             )
-        forced_bt[row, : len(ids)] = ids
+        forced[row, : len(ids)] = ids
         numbers[row] = (
             len(budget.closing),
             len(ids),
@@ -92,7 +77,7 @@ def rows(budgets: Sequence[ThinkingBudget | None], room: int = 64) -> ThinkingSt
             numbers.T.copy(),
             strict=True,
         ),
-        forced_bt=forced_bt,
+        forced=forced,
         next_b=np.full(len(budgets), _IDLE, np.int32),
         closed_b=np.zeros(len(budgets), bool),
     )
@@ -128,7 +113,7 @@ def override(
     wait_b = thinking_b & ends_b & early_b
     place_b = jnp.where(close_b, 0, jnp.where(wait_b, state.close_len_b, state.next_b))
     forced_b = active_b & (place_b >= 0)
-    forced_token_b = jnp.take_along_axis(state.forced_bt, jnp.maximum(place_b, 0)[:, None], axis=1)[:, 0]
+    forced_token_b = jnp.take_along_axis(state.forced, jnp.maximum(place_b, 0)[:, None], axis=1)[:, 0]
     token_b = jnp.where(forced_b, forced_token_b, token_b)
 
     end_of_ids_b = jnp.where(place_b < state.close_len_b, state.close_len_b, state.forced_len_b)

@@ -2,7 +2,7 @@
 
 Written out, against NumPy or JAX arrays alike: the bits depend on no batch, flag, version or platform.
 Equal to ``jax.random.fold_in`` of threefry key data. Source: Salmon et al. 2011, "Parallel random numbers:
-as easy as 1, 2, 3". Axis letters: B slots · V token ids · M samples; ``2`` the two words of a key.
+as easy as 1, 2, 3". Axis letters: B samples; ``2`` the two words of a key.
 """
 
 import hashlib
@@ -24,13 +24,8 @@ _PARITY = np.uint32(0x1BD11BDA)
 _MASK = 0xFFFFFFFF
 
 
-def sample_key(seed: int, problem_id: str, trial: int) -> np.ndarray:
-    """Key of one sample, uint32 [2]; see ``sample_keys``."""
-    return sample_keys(seed, [problem_id], [trial])[0]
-
-
 def sample_keys(seed: int, problem_ids: Sequence[str], trials: Sequence[int]) -> np.ndarray:
-    """Keys of M samples, uint32 [M, 2]: fold_in(fold_in(seed, problem), trial), on the host.
+    """Keys of B samples, uint32 [B, 2]: fold_in(fold_in(seed, problem), trial), on the host.
 
     A problem is the 64-bit BLAKE2b hash of its id, folded in as two words (high, low), so that two of a
     million problems meet with probability 3·10⁻⁸. A seed below 2³² is ``jax.random.PRNGKey(seed)``.
@@ -47,11 +42,11 @@ def sample_keys(seed: int, problem_ids: Sequence[str], trials: Sequence[int]) ->
         raise InputError(f"trial={bad[0]!r} must be a whole number in 0…{_MASK}")
     words = {text: _hash(text) for text in set(problem_ids)}
     high, low = np.array([words[text] for text in problem_ids], np.uint32).reshape(-1, 2).T
-    key_m2 = np.empty((len(problem_ids), 2), np.uint32)
-    key_m2[:] = (seed >> 32, seed & _MASK)
+    key_b2 = np.empty((len(problem_ids), 2), np.uint32)
+    key_b2[:] = (seed >> 32, seed & _MASK)
     for data in (high, low, np.asarray(trials, np.uint32)):
-        key_m2 = np.stack(fold_in(key_m2[:, 0], key_m2[:, 1], data), axis=-1)
-    return key_m2
+        key_b2 = np.stack(fold_in(key_b2[:, 0], key_b2[:, 1], data), axis=-1)
+    return key_b2
 
 
 def fold_in(key0: Array, key1: Array, data: Array) -> tuple[Array, Array]:

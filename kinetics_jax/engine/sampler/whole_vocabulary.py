@@ -55,15 +55,15 @@ def draw(scaled_bv: Array, token_key: tuple[Array, Array]) -> Array:
     V costs a CPU 20 times what the maximum does.
     """
     B, V = scaled_bv.shape
-    C = -(-V // CHUNK)
-    if C * CHUNK > V:
-        scaled_bv = jnp.pad(scaled_bv, ((0, 0), (0, C * CHUNK - V)), constant_values=-jnp.inf)
+    chunks = -(-V // CHUNK)
+    if chunks * CHUNK > V:
+        scaled_bv = jnp.pad(scaled_bv, ((0, 0), (0, chunks * CHUNK - V)), constant_values=-jnp.inf)
     key0, key1 = (word[:, None] for word in token_key)
-    score_bv = scaled_bv + token_gumbel((key0, key1), jnp.arange(C * CHUNK))
-    chunk_b = score_bv.reshape(B, C, CHUNK).max(axis=-1).argmax(axis=-1)
-    inside_bc = scaled_bv.reshape(B, C, CHUNK)[jnp.arange(B), chunk_b]
-    id_bc = chunk_b[:, None] * CHUNK + jnp.arange(CHUNK)
-    best_b = (inside_bc + token_gumbel((key0, key1), id_bc)).argmax(axis=-1)
+    score_bv = scaled_bv + token_gumbel((key0, key1), jnp.arange(chunks * CHUNK))
+    chunk_b = score_bv.reshape(B, chunks, CHUNK).max(axis=-1).argmax(axis=-1)
+    inside = scaled_bv.reshape(B, chunks, CHUNK)[jnp.arange(B), chunk_b]
+    ids = chunk_b[:, None] * CHUNK + jnp.arange(CHUNK)
+    best_b = (inside + token_gumbel((key0, key1), ids)).argmax(axis=-1)
     return (chunk_b * CHUNK + best_b).astype(jnp.int32)
 
 

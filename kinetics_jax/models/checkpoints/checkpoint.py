@@ -118,7 +118,7 @@ class Checkpoint:
             try:
                 self._open = (file, safe_open(file, framework="numpy"))
             except (SafetensorError, OSError, ValueError) as error:
-                unread = f"not a readable safetensors file ({error}){_mend(str(error))}"
+                unread = f"not a readable safetensors file ({error}){_remedy(str(error))}"
                 raise CheckpointError(f"{file}: {impostor(file) or unread}") from error
         return self._open[1]
 
@@ -177,7 +177,7 @@ def _what_is_there(folder: pathlib.Path) -> str:
     return ""
 
 
-def _mend(reason: str) -> str:
+def _remedy(reason: str) -> str:
     """What to do about an error of safetensors."""
     unfinished = ("incomplete", "header too small", "invalid header length")
     cut = any(sign in reason.lower() for sign in unfinished)

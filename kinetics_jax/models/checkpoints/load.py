@@ -17,10 +17,10 @@ import numpy as np
 from kinetics_jax import storage
 from kinetics_jax.errors import InputError
 from kinetics_jax.models import weights
+from kinetics_jax.models.checkpoints.available_memory import bytes_per_weight, check_memory
 from kinetics_jax.models.checkpoints.checkpoint import Checkpoint, CheckpointError, Tensors, locate
 from kinetics_jax.models.checkpoints.gguf import GgufCheckpoint, is_gguf
 from kinetics_jax.models.checkpoints.hf_names import Source, expert_layout, sources
-from kinetics_jax.models.checkpoints.room import bytes_per_weight, check_room
 from kinetics_jax.models.checkpoints.stored_names import EMBEDDING, HEAD
 from kinetics_jax.models.quantize import quantize_int8
 from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
@@ -55,7 +55,7 @@ def load(
     config, checkpoint = _open(path)
     plan = _Plan(checkpoint, config, jnp.dtype(dtype), quantize)
     plan.check()
-    check_room(config, bytes_per_weight(dtype, quantize), mesh, checkpoint.folder)
+    check_memory(config, bytes_per_weight(dtype, quantize), mesh, checkpoint.folder)
     layout = lay_out(config, mesh, rules)
     table = describe(config, dtype=dtype, quantize=quantize, unroll=unroll)
     arrays = _Loader(plan, layout, table).arrays()

@@ -1,4 +1,4 @@
-"""A checkpoint's own Jinja chat template. It is data from a stranger, so it runs in a process of its own.
+"""A checkpoint's own Jinja chat template. It is untrusted code, so it runs in a process of its own.
 
 Templates may use what transformers gives them: ``raise_exception``, ``strftime_now``, ``tojson``, the tag
 ``generation``, ``break`` and ``continue``; ``tools`` and ``documents`` are there and None.

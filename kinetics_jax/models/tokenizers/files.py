@@ -37,7 +37,7 @@ class TokenizerFiles:
     where: str
     """The tokenizer's file, for errors."""
     recipe: Mapping[str, Any]
-    """What ``text_worker`` makes the tokenizer from."""
+    """What ``worker`` makes the tokenizer from."""
     special: Mapping[str, str]
     """Text of each special token by the name that templates print it by (``bos_token`` …)."""
 
@@ -133,8 +133,8 @@ def _kind(folder: pathlib.Path, family: str, config: Fields) -> Fields:
         others = [
             name for name in ("tokenizer.model", "tekken.json", "tiktoken.model") if (folder / name).is_file()
         ]
-        mend = f"; {others[0]} is not read: save it as tokenizer.json with transformers" if others else ""
-        raise CheckpointError(f"{file}: no such file, nor vocab.json with merges.txt{mend}")
+        found = f"; {others[0]} is not read: save it as tokenizer.json with transformers" if others else ""
+        raise CheckpointError(f"{file}: no such file, nor vocab.json with merges.txt{found}")
     if not family:
         raise CheckpointError(
             f"{vocab}: tokenizer_class={str(config.get('tokenizer_class'))[:60]!r} does not say how text is "

@@ -1,4 +1,4 @@
-"""The process in which a stranger's template or tokenizer runs, as the library sees it: ask, and be answered.
+"""The process in which an untrusted template or tokenizer runs, as the library sees it: ask, be answered.
 
 Limits are of memory (address space) and of CPU time, so that what is refused does not depend on what else
 the machine does. A process that was lost is started again by the next question.
@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from kinetics_jax.models.tokenizers import worker as text_worker
+from kinetics_jax.models.tokenizers import worker
 from kinetics_jax.processes import end, ending, read_line
 
 MEMORY_BYTES = 2 << 30
@@ -56,7 +56,7 @@ class TextProcess:
         return self.ask("load", seconds=LOAD_SECONDS, recipe=self._recipe, names=names)
 
     def ask(self, action: str, *, seconds: float | None = None, **request: Any) -> Any:
-        """The answer of ``text_worker``. Raises ``TextProcessError``: why there is none, in one line.
+        """The answer of ``worker``. Raises ``TextProcessError``: why there is none, in one line.
 
         ``seconds`` of CPU time are its limit; None: ``SECONDS``.
         """
@@ -79,7 +79,7 @@ class TextProcess:
         return answer["value"]
 
     def _start(self) -> None:
-        command = [sys.executable, "-P", str(pathlib.Path(text_worker.__file__)), str(MEMORY_BYTES)]
+        command = [sys.executable, "-P", str(pathlib.Path(worker.__file__)), str(MEMORY_BYTES)]
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
         try:
             process = subprocess.Popen(

@@ -7,9 +7,10 @@ from typing import Any, Protocol, Self
 
 from kinetics_jax.errors import InputError, KineticsError
 from kinetics_jax.models.checkpoints.checkpoint import CheckpointError, locate
-from kinetics_jax.models.checkpoints.gguf import GgufFile, build_tokenizer, is_gguf, tokenizer_config
+from kinetics_jax.models.checkpoints.gguf import GgufFile, is_gguf
 from kinetics_jax.models.tokenizers.chat_template import ChatTemplate, Message, check_messages
 from kinetics_jax.models.tokenizers.files import read_templates, read_tokenizer_files
+from kinetics_jax.models.tokenizers.gguf import build_tokenizer, tokenizer_config
 from kinetics_jax.models.tokenizers.process import TextProcess, TextProcessError, seconds_for
 from kinetics_jax.storage.impostors import impostor
 
@@ -37,7 +38,7 @@ class Tokenizer(Protocol):
 
 
 class CheckpointTokenizer:
-    """A checkpoint's own tokenizer and chat template, run in a process with limits (``text_process``)."""
+    """A checkpoint's own tokenizer and chat template, run in a process with limits (``process``)."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class CheckpointTokenizer:
         """Raises ``CheckpointError`` or ``ChatTemplateError`` where the files are not right.
 
         Args:
-          recipe: what ``text_worker`` makes the tokenizer from.
+          recipe: what ``worker`` makes the tokenizer from.
           special: the ``bos_token`` and its like that templates may print.
           where: the tokenizer's file, for errors.
           templates: by name, source and file of each.
@@ -169,7 +170,7 @@ def check_text(text: str) -> None:
     except UnicodeEncodeError as error:
         raise InputError(
             f"character {error.start + 1} of the text is half of a surrogate pair "
-            f"(U+{ord(text[error.start]):04X}); mend the text where it comes from"
+            f"(U+{ord(text[error.start]):04X}); correct the text where it comes from"
         ) from None
 
 

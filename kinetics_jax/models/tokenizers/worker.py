@@ -1,9 +1,9 @@
-"""The process that runs what strangers wrote: chat templates (Jinja) and tokenizers (Rust).
+"""The process that runs untrusted code: chat templates (Jinja) and tokenizers (Rust).
 
-``python text_worker.py BYTES`` reads one JSON request a line and answers each with one line: ``{"value": …}``
+``python worker.py BYTES`` reads one JSON request a line and answers each with one line: ``{"value": …}``
 or ``{"refused": text}``. A template may loop for ever, a tokenizer may expand a letter to gigabytes, and the
 Rust library may end its process: here they meet the kernel's limits of memory and CPU time, and nobody else
-is harmed. ``text_process`` is the other end. This file is run by its path and imports nothing of the
+is harmed. ``process`` is the other end. This file is run by its path and imports nothing of the
 library, so that a process starts in a tenth of a second.
 """
 
@@ -32,8 +32,8 @@ MAX_PROMPT = 1 << 24
 """Characters that a template may print."""
 MAX_GROWTH = 64
 """Ids per character, and characters per id, beyond which a tokenizer is taken to be hostile."""
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
@@ -149,7 +149,7 @@ class Tokenizer:
     """One tokenizer of the Rust library, made as transformers makes it."""
 
     def __init__(self, recipe: Mapping[str, Any]) -> None:
-        """See ``tokenizer_files.Recipe``."""
+        """See ``files.TokenizerFiles``."""
         self._made = made = _BUILDERS[recipe["kind"]](recipe)
         made.no_truncation()  # what a training script left in the file must not cut a prompt
         made.no_padding()
@@ -201,13 +201,15 @@ def _gpt2(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:
 def _qwen2(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:
     made = _byte_pairs(recipe)
     made.normalizer = normalizers.NFC()
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(tokenizers.Regex(QWEN2_SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=recipe["add_prefix_space"], use_regex=False),
-        ]
-    )
+    made.pre_tokenizer = split_words(r"\p{N}", add_prefix_space=recipe["add_prefix_space"])
     return made
+
+
+def split_words(digits: str, *, add_prefix_space: bool) -> pre_tokenizers.PreTokenizer:
+    """The rule of Qwen2, which takes ``digits`` one by one, and of Llama 3, which takes up to three."""
+    words = pre_tokenizers.Split(tokenizers.Regex(_SPLIT.replace("DIGITS", digits)), "isolated")
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=False)
+    return pre_tokenizers.Sequence([words, letters])
 
 
 def _byte_pairs(recipe: Mapping[str, Any]) -> tokenizers.Tokenizer:

@@ -12,7 +12,7 @@ from kinetics_jax.shapes import ModelConfig
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def check_room(
+def check_memory(
     config: ModelConfig, bytes_per_weight: float, mesh: jax.sharding.Mesh | None, where: pathlib.Path
 ) -> None:
     """Raise ``CheckpointError`` where the weights alone take more than the memory that could be had.

@@ -16,15 +16,11 @@ from tokenizers import decoders, normalizers, pre_tokenizers, processors
 from kinetics_jax.models.checkpoints.checkpoint import CheckpointError
 from kinetics_jax.models.checkpoints.gguf.file import GgufFile
 from kinetics_jax.models.checkpoints.gguf.names import special_ids, stop_ids
+from kinetics_jax.models.tokenizers.worker import split_words
 from kinetics_jax.shapes.hf_fields import ConfigWarning
 
 _CONTROL, _USER_DEFINED = 3, 4
 """GGUF's token types for special tokens and for text that is one token whatever surrounds it."""
-_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""Of Qwen2, which takes digits one by one, and of Llama 3, which takes up to three."""
 
 
 def build_tokenizer(file: GgufFile) -> tokenizers.Tokenizer:
@@ -108,20 +104,11 @@ def _byte_level(found: tokenizers.Tokenizer, *, digits: bool) -> None:
 
 def _qwen2(found: tokenizers.Tokenizer) -> None:
     found.normalizer = normalizers.NFC()
-    _split(found, r"\p{N}")
+    found.pre_tokenizer = split_words(r"\p{N}", add_prefix_space=False)
 
 
 def _llama3(found: tokenizers.Tokenizer) -> None:
-    _split(found, r"\p{N}{1,3}")
-
-
-def _split(found: tokenizers.Tokenizer, digits: str) -> None:
-    found.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(tokenizers.Regex(_SPLIT.replace("DIGITS", digits)), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    found.pre_tokenizer = split_words(r"\p{N}{1,3}", add_prefix_space=False)
 
 
 _SPLITS: dict[str, Callable[[tokenizers.Tokenizer], None]] = {

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from kinetics_jax import models
-from kinetics_jax.models.checkpoints import room
+from kinetics_jax.models.checkpoints import available_memory
 from kinetics_jax.shapes import presets
 
 TINY = presets["tiny-dense"]
@@ -25,9 +25,9 @@ def folder(tmp_path_factory):
 )
 def test_the_border_is_the_bytes_of_the_weights(folder, monkeypatch, dtype, quantize, width):
     needed = TINY.total_params * width
-    monkeypatch.setattr(room, "host_bytes", lambda: needed)
+    monkeypatch.setattr(available_memory, "host_bytes", lambda: needed)
     models.load(folder, dtype=dtype, quantize=quantize)
-    monkeypatch.setattr(room, "host_bytes", lambda: needed - 1)
+    monkeypatch.setattr(available_memory, "host_bytes", lambda: needed - 1)
     with pytest.raises(
         models.CheckpointError, match=r"its weights take .* GB, and this machine can give"
     ) as caught:
@@ -38,17 +38,17 @@ def test_the_border_is_the_bytes_of_the_weights(folder, monkeypatch, dtype, quan
 def test_limits_of_the_process_and_its_container_count(monkeypatch, tmp_path):
     (tmp_path / "memory.max").write_text("12345\n")
     (tmp_path / "none").write_text("max\n")
-    monkeypatch.setattr(room, "_CGROUPS", (str(tmp_path / "none"), str(tmp_path / "absent")))
-    assert room.host_bytes() > 1e6
+    monkeypatch.setattr(available_memory, "_CGROUPS", (str(tmp_path / "none"), str(tmp_path / "absent")))
+    assert available_memory.host_bytes() > 1e6
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (777, 777))
-    assert room.host_bytes() == 777
+    assert available_memory.host_bytes() == 777
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (resource.RLIM_INFINITY,) * 2)
-    monkeypatch.setattr(room, "_CGROUPS", (str(tmp_path / "memory.max"),))
-    assert room.host_bytes() == 12345
+    monkeypatch.setattr(available_memory, "_CGROUPS", (str(tmp_path / "memory.max"),))
+    assert available_memory.host_bytes() == 12345
 
 
 def test_a_share_of_the_mesh_must_fit_its_devices(monkeypatch, tmp_path):
     mesh = jax.make_mesh((8,), ("model",))
     big = dataclasses.replace(TINY, vocab_size=10**12)
     with pytest.raises(models.CheckpointError, match="GB"):
-        room.check_room(big, 4, mesh, tmp_path)
+        available_memory.check_memory(big, 4, mesh, tmp_path)
