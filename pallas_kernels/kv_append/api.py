@@ -126,11 +126,11 @@ def _check(call: KvAppend) -> None:
         expect(shape == (B,), OP.name, f"{name} is [{B}], not {shape}")
     if call.summaries_mkrph is None:
         return
-    rows, *vectors = summaries = call.summaries_mkrph.shape
-    room = (heads, tabled[1], stored)
+    shape, pages = call.summaries_mkrph.shape, tabled[1]
+    fits = len(shape) == 5 and shape[0] > 0 and shape[2] in (1, 2)
     expect(
-        len(summaries) == 5 and rows > 0 and vectors[1] in (1, 2) and (vectors[0], *vectors[2:]) == room,
+        fits and (shape[1], *shape[3:]) == (heads, pages, stored),
         OP.name,
-        f"summaries are [M, K, 1 or 2, P, Hs] = [M, {heads}, 1 or 2, {room[1]}, {stored}], not {summaries}",
+        f"summaries are [M, K, 1 or 2, P, Hs] = [M, {heads}, 1 or 2, {pages}, {stored}], not {shape}",
     )
-    expect(call.rows_b is not None or rows == B, OP.name, f"without rows_b the summaries need {B} rows")
+    expect(call.rows_b is not None or shape[0] == B, OP.name, f"without rows_b the summaries need {B} rows")
