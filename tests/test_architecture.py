@@ -65,7 +65,7 @@ TOP_LEVEL = {
 MOST_CODE, MOST_FUNCTION, MOST_PARAMETERS = 300, 60, 10
 """Lines of code a file and a function (no comment, docstring or blank line), parameters besides self."""
 STILL_OVER = {"pallas_kernels/prefix_attention/api.py prefix_attention parameters"}
-"""What is larger than that, as its arguments are those of ``paged_attention`` and two more; nothing may join."""
+"""What is larger: its arguments are those of ``paged_attention`` and two more. Nothing may join."""
 FACES = sorted(name for name, path in rooms.modules().items() if path.name == "__init__.py")
 
 
