@@ -1,6 +1,6 @@
 """Prices, samples and a law of fixed inputs as plain data; ``python -m tests.golden.make`` writes them anew.
 
-They were written before the rooms of version 0.3 were laid out, and hold every later move to the same bits.
+They were written before the rooms were laid out anew, and hold every later move to the same bits.
 """
 
 import csv
