@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import pallas_kernels
 from kinetics_jax.chips import get_chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import UnknownPolicy, find_policy
@@ -132,23 +131,20 @@ def test_pricing_says_which_class_is_missing_and_works_with_it(folder):
 
 
 def test_a_back_end_of_ones_own_runs_and_is_named(folder):
-    if not hasattr(pallas_kernels, "register_back_end"):
-        pytest.skip("pallas_kernels has no register_back_end yet")
     folder, _ = folder
     code = (
         "import jax, jax.numpy as jnp, numpy as np, mean_first, pallas_kernels as pk\n"
         "query, summaries = (jax.random.normal(jax.random.key(n), s) for n, s in"
         " enumerate([(2, 4, 64), (2, 2, 1, 8, 64)]))\n"
-        "ask = lambda name: pk.page_scores(query, summaries, jnp.array([9, 30]), jnp.arange(2),"
+        "score = lambda name: pk.page_scores(query, summaries, jnp.array([9, 30]), rows_b=jnp.arange(2),"
         " page_size=4, implementation=name)\n"
-        "np.testing.assert_allclose(ask('mean_first'), ask('reference'), rtol=1e-4, atol=1e-4)\n"
-        "import sys, runpy\n"
-        "sys.argv = ['sweep', *sys.argv[1:]]\n"
-        "runpy.run_module('experiments.sweep', run_name='__main__')\n"
+        "np.testing.assert_allclose(score('mean_first'), score('reference'), rtol=1e-4, atol=1e-4)\n"
+        "print(pk.explain('page_scores', query, summaries, jnp.array([9, 30]), page_size=4))"
     )
+    assert "cpu: mean_first" in python(folder, "-c", code)
     flags = ["--models=mine=./mine", "--tasks=letters.py", "--chip=my_chip.toml", "--trials=1"]
-    printed = python(folder, "-c", code, *flags, "--out=kernel", "--policies=dense,block_topk(16, 2)")
-    assert "24 of 24 samples" in printed
+    flags += ["--load=mean_first.py", "--out=kernel", "--policies=dense,block_topk(16, 2)"]
+    assert "24 of 24 samples" in python(folder, "-m", "experiments.sweep", *flags)
 
 
 def test_bad_references_are_one_line(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_flags
 
-from kinetics_jax.commands.flags import Flags, one_line
+from kinetics_jax.commands.flags import Flags
 from kinetics_jax.commands.values import plain
 from kinetics_jax.errors import InputError, UnknownNameError
 
@@ -69,8 +69,33 @@ def define_config(flags: Flags, default: str) -> None:
         f"Config: {', '.join(packaged_configs())}, or a .py file; ':ARGUMENT' goes to its get_config, and "
         "--config.OPTION=VALUE sets one option, nested ones too."
     )
-    config_flags.DEFINE_config_file("config", config_path(default), about, flag_values=flags.values)
-    flags.note("config", default=default, rewrite=config_path)
+    flags.DEFINE_string("config", None, about)
+    flags.note("config", default)
+
+    def load(argv: list[str]) -> list[str]:
+        text, left = _taken(argv, default)
+        for name in [name for name in flags.values if name.partition(".")[0] == "config"]:
+            delattr(flags.values, name)  # of the help, and of a command line that was parsed before
+        options = load_config(text)
+        config_flags.DEFINE_config_dict("config", options, about, flag_values=flags.values, sys_argv=left)
+        return left
+
+    flags.before_parsing(load)
+
+
+def _taken(argv: list[str], default: str) -> tuple[str, list[str]]:
+    """What ``--config`` says, the last one of several, and the command line without it."""
+    text, left, words = default, [], iter(argv)
+    for word in words:
+        if word == "--":
+            left += [word, *words]
+        elif word in ("-config", "--config"):
+            text = next(words, "")
+        elif word.startswith(("-config=", "--config=")):
+            text = word.partition("=")[2]
+        else:
+            left.append(word)
+    return text, left
 
 
 def define_options(flags: Flags, options: Mapping[str, tuple[Any, str]]) -> None:
@@ -78,7 +103,7 @@ def define_options(flags: Flags, options: Mapping[str, tuple[Any, str]]) -> None
     define = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float}
     for name, (default, text) in options.items():
         define.get(type(default), flags.DEFINE_string)(name, None, text)
-        flags.note(name, default=default)
+        flags.note(name, default)
 
 
 def options_from_flags(flags: Flags, names: Iterable[str]) -> ConfigDict:
@@ -87,20 +112,10 @@ def options_from_flags(flags: Flags, names: Iterable[str]) -> ConfigDict:
     Args:
       flags: holds ``--config`` and a flag for each of ``names``, None where it was not given.
       names: of the options that have a flag of their own.
-
-    Raises ``InputError`` for a config file that cannot be read or gives no ``ConfigDict``.
     """
-    try:
-        config = flags["config"]
-        known = set(config)
-    except OSError as error:  # a file that could not be loaded says so when it is first looked into
-        raise InputError(f"--config: {one_line(error)}") from None
-    except (TypeError, ValueError):
-        raise InputError("--config: get_config() must return a ConfigDict") from None
+    config = flags["config"]
     with config.unlocked(), config.ignore_type():
         for name in names:
             if flags[name] is not None:
-                if name in known and isinstance(config[name], ConfigDict):
-                    raise InputError(f"--config: {name} is a group of options, and no value")
                 config[name] = flags[name]
     return config

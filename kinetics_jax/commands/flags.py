@@ -21,7 +21,7 @@ class Flags:
         self._groups: dict[str, list[str]] = {"": []}
         self._shown: dict[str, Any] = {}
         self._required: set[str] = set()
-        self._rewrites: dict[str, Callable[[str], str]] = {}
+        self._hook: Callable[[list[str]], list[str]] = list
         about = (
             "Files or modules of your own to import first: kernel back ends, policies (docs/extending.md)."
         )
@@ -31,16 +31,13 @@ class Flags:
         """What is defined from now on stands under ``title`` in the help."""
         self._groups.setdefault(title, [])
 
-    def note(self, name: str, *, default: Any, rewrite: Callable[[str], str] | None = None) -> None:
-        """What the help gives as a flag's default, and what is made of its text before it is parsed."""
+    def note(self, name: str, default: Any) -> None:
+        """What the help gives as a flag's default."""
         self._shown[name] = default
-        if name not in self._grouped():
-            self._groups[list(self._groups)[-1]].append(name)
-        if rewrite:
-            self._rewrites[name] = rewrite
 
-    def _grouped(self) -> set[str]:
-        return {name for names in self._groups.values() for name in names}
+    def before_parsing(self, hook: Callable[[list[str]], list[str]]) -> None:
+        """``hook`` takes the command line and gives what of it is parsed: it may define flags on its way."""
+        self._hook = hook
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("DEFINE_"):
@@ -71,7 +68,7 @@ class Flags:
         absl_log = logging.getLogger("absl")
         absl_log.addFilter(_errors_only)  # what it warns of in a config is an error here, said once
         try:
-            left = self.values(self._rewritten(argv))
+            left = self.values(self._hook(argv))
         except flags.Error as error:
             raise InputError(_reason(str(error))) from None
         except KineticsError as error:
@@ -89,19 +86,6 @@ class Flags:
         """Whether ``argv`` holds ``--help`` or its like."""
         end = argv.index("--") if "--" in argv else len(argv)
         return any(word.startswith("-") and word.lstrip("-") in _HELP for word in argv[1:end])
-
-    def _rewritten(self, argv: list[str]) -> list[str]:
-        words = list(argv)
-        for name, rewrite in self._rewrites.items():
-            for at, word in enumerate(words):
-                flag, equals, value = word.partition("=")
-                if flag not in (f"-{name}", f"--{name}"):
-                    continue
-                if equals:
-                    words[at] = f"{flag}={rewrite(value)}"
-                elif at + 1 < len(words):
-                    words[at + 1] = rewrite(words[at + 1])
-        return words
 
     def help(self, about: str) -> str:
         """What the command is for and its flags, group by group, as text."""

@@ -75,7 +75,7 @@ def test_it_measures_goes_on_and_refuses_another_measurement(folder, tmp_path):
     [
         (("--text=absent.txt",), "absent.txt: cannot be read"),
         (("--contexts=64,x",), "--contexts=64,x must be whole numbers"),
-        (("--contexts=9000000",), "have room for 0 passages of 9000001 tokens, not 2"),
+        (("--contexts=9000000",), "hold 0 passages of 9000001 tokens, not 2"),
         (("--budgets=33",), "budget 33 is no multiple of blocks of 8"),
         (("--policy=topk(",), "is not of the form name(field=value"),
         (("--policy=quest(8, 2)",), "give it aligned=True"),

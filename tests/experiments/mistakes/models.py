@@ -120,7 +120,7 @@ FIDELITY = [
     ("--model=model --text=empty --out=new", "holds no text file"),
     (f"{_F} --contexts=64,x", "--contexts=64,x must be whole numbers"),
     (f"{_F} --contexts=", "contexts"),
-    (f"{_F} --contexts=9000000", "room for 0 passages"),
+    (f"{_F} --contexts=9000000", "hold 0 passages"),
     (f"{_F} --passages=0", "passages"),
     (f"{_F} --span=64", "must be longer than span=64"),
     (f"{_F} --budgets=33", "budget 33 is no multiple"),
