@@ -33,6 +33,9 @@ class Band:
     model: str
     start: float
     """Cost in eFLOPs per question at which it takes over."""
+    start_low: float = float("nan")
+    start_high: float = float("nan")
+    """Interval of ``start``; NaN where resamples do not determine it."""
     end: float
     """Cost at which the next one does, or the end of the grid."""
     start_accuracy: float

@@ -28,6 +28,8 @@ class Estimate:
     high: float | None = None
     level: float = 0.95
     """Coverage of [low, high]."""
+    span: tuple[float, float] | None = None
+    """Costs in eFLOPs between which it holds, where it is of a stretch of costs."""
     note: str = ""
     """What to know before trusting it; empty where there is nothing."""
 
