@@ -204,6 +204,8 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         "bands": [dataclasses.asdict(band) for band in result.bands],
         "band_units": {
             "start": "eFLOPs per question",
+            "start_low": "eFLOPs per question",
+            "start_high": "eFLOPs per question; null in a later band: need not happen within these costs",
             "end": "eFLOPs per question",
             "start_accuracy": accuracy,
             "end_accuracy": accuracy,
@@ -211,6 +213,7 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         },
         "optima": {name: _of(unit, getattr(result, name)) for name, unit in _OPTIMA.items()},
         "fits": result.fits,
+        "refused_fits": result.refused,
         "curves": {
             name: {**_CURVE, "y": _OPTIMA.get(name), **dict(zip("abc", curve, strict=True))}
             for name, curve in result.curves.items()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, TopK
@@ -38,11 +39,17 @@ def study(make_cell, price, params):
 def test_weights_are_resamples_of_the_questions():
     weights = bootstrap_weights(10, 400, seed=3)
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
-    counts = weights * 10
-    np.testing.assert_array_equal(counts, np.rint(counts))
-    assert counts.mean(axis=0) == pytest.approx(np.ones(10), abs=0.2)
-    assert counts.var() == pytest.approx(0.9, abs=0.05)  # multinomial: 1 − 1/Q
+    assert (weights >= 0).all()
+    assert (10 * weights).mean(axis=0) == pytest.approx(np.ones(10), abs=0.2)
     np.testing.assert_array_equal(weights, bootstrap_weights(10, 400, seed=3))
+
+
+@pytest.mark.parametrize("questions", [5, 10, 30, 200])
+def test_weights_make_the_interval_of_a_mean_as_wide_as_students(questions):
+    values = np.random.default_rng(questions).normal(size=questions)
+    means = bootstrap_weights(questions, 40_000, seed=1) @ values
+    student = t.ppf(0.975, questions - 1) * values.std(ddof=1) / questions**0.5
+    assert 1.96 * means.std() == pytest.approx(student, rel=0.03)
 
 
 @pytest.mark.parametrize("flavour", ["paper", "held_out"])
@@ -62,18 +69,16 @@ def test_row_0_is_the_frontier_itself(study, flavour, choice):
 
 
 def test_a_resample_is_the_frontier_of_its_questions(study):
-    """Row r equals a study rebuilt from the questions drawn, copies and all."""
+    """Row r equals the paper's frontier of curves averaged with the weights of the questions."""
     grid = cost_grid(study, 30)
     found = bootstrap_frontier(study, grid, resamples=3, seed=11)
-    counts = np.rint(bootstrap_weights(16, 3, seed=11) * 16).astype(int)
-    for r, count in enumerate(counts):
-        drawn = np.repeat(np.arange(16), count)
+    for r, weight in enumerate(bootstrap_weights(16, 3, seed=11)):
         curves = {}
         for m, name in enumerate(study.models):
             columns = study.model_index == m
-            cost, cover = study.cost[drawn][:, columns], study.coverage[drawn][:, columns]
+            cost, cover = study.cost[:, columns], study.coverage[:, columns]
             fits = cost[:, None, :] <= grid[None, :, None]
-            curves[name] = np.where(fits, cover[:, None, :], 0.0).max(axis=2).mean(axis=0)
+            curves[name] = weight @ np.where(fits, cover[:, None, :], 0.0).max(axis=2)
         want = paper_frontier(curves, grid)
         np.testing.assert_allclose(found.accuracy[r + 1], want.accuracy, atol=1e-12)
         assert [found.models[m] for m in found.model[r + 1]] == want.model.tolist()

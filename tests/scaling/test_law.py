@@ -152,10 +152,11 @@ def test_two_values_make_no_law(tmp_path):
     """Four samples leave two to score the held-out choice on: N is 1 or 2, and has no exponent."""
     few = read_trials(table(tmp_path / "few.csv", trials=4))
     (family,), _ = comparable_families(few)
-    fits = {name: result.fits for name, result in find_law(family, chips.b200, FAST).frontiers.items()}
-    assert "trials.b" in fits["paper"]
-    assert "trials.b" not in fits["held_out"]
-    assert "tokens.b" in fits["held_out"]
+    found = find_law(family, chips.b200, FAST).frontiers
+    assert "trials.b" in found["paper"].fits or "trials" in found["paper"].refused
+    assert "trials.b" not in found["held_out"].fits
+    assert "trials" not in found["held_out"].refused
+    assert "tokens.b" in found["held_out"].fits
 
 
 def test_greedy_traces_choose_one_configuration_for_all(tmp_path):

@@ -1,12 +1,9 @@
 """Uncertainty from a bootstrap over questions: another set of questions of the same kind.
 
-Samples of a question are not resampled: with tens of questions and as many samples each, it is the
-questions that a law could change with. A resample is a weighting of the questions, so everything per
-question is computed once.
-
-With one choice for all questions a resample, which repeats questions, overfits it more than the
-questions as they are do: those intervals cover more than they say. Near saturation with few questions
-they can cover less. Axes: R resamples · Q questions · G costs · M models.
+Samples of a question are not resampled: each question's are part of what was drawn with it, so that questions
+carry their noise. A resample is a weighting of the questions, so everything per question is computed once, and
+everything that follows from the weights (which model, from where to where, how steep) is found anew for each.
+Axes: R resamples · Q questions · G costs · M models.
 """
 
 import dataclasses
@@ -21,7 +18,8 @@ from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing, cho
 from kinetics_jax.scaling.frontier.frontiers import SMOOTHING, StudyFrontier, check_costs, frontier_of
 from kinetics_jax.scaling.frontier.halves import for_halves
 from kinetics_jax.scaling.frontier.study import Study
-from kinetics_jax.scaling.statistics.intervals import Interval, bootstrap_weights, interval
+from kinetics_jax.scaling.statistics.intervals import Interval, interval
+from kinetics_jax.scaling.statistics.resampling import bootstrap_weights, extended, pseudo_weight
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,6 +36,10 @@ class FrontierBootstrap:
     """Share of splits that chose each model (0 or 1 where flavour is paper), [1+R, G, M]."""
     optima: Mapping[str, Floats]
     """``choose_and_score.QUANTITIES``, [1+R, G] each; NaN where nothing fits the cost."""
+    curves: Floats
+    """Every model's own accuracy, [1+R, M, G]."""
+    pseudo: Floats
+    """``pseudo_weight`` of the resamples, [R]."""
 
     @property
     def model(self) -> NDArray[np.int64]:
@@ -45,8 +47,10 @@ class FrontierBootstrap:
         return self.model_shares.argmax(axis=2)
 
     def accuracy_interval(self, level: float = 0.95) -> Interval:
-        """Pointwise interval of the accuracy, [G] each end."""
-        return interval(self.accuracy[1:], level)
+        """Pointwise interval of the accuracy, [G] each end; of some width also where all questions agree."""
+        rows = self.accuracy[1:]
+        low = interval(extended(rows, self.pseudo, 0.0), level).low
+        return Interval(low, interval(extended(rows, self.pseudo, 1.0), level).high, level)
 
     def model_share(self) -> Floats:
         """Share of resamples in which each model holds the frontier, [G, M]."""
@@ -87,4 +91,13 @@ def bootstrap_frontier(
     scored = choose_and_score(study, grid, weights, flavour=flavour, choice=choice, splits=splits, seed=seed)
     found = follow_best_model(scored, smoothing)
     itself = frontier_of(study, grid, found, flavour)
-    return FrontierBootstrap(grid, study.models, itself, found.accuracy, found.model_share, found.optima)
+    return FrontierBootstrap(
+        grid,
+        study.models,
+        itself,
+        found.accuracy,
+        found.model_share,
+        found.optima,
+        found.curves,
+        pseudo_weight(count, resamples, seed),
+    )

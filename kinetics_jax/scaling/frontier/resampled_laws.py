@@ -12,12 +12,18 @@ import numpy as np
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
-from kinetics_jax.scaling.frontier.choose_and_score import NEAR_BEST
 from kinetics_jax.scaling.frontier.frontiers import Frontier
 from kinetics_jax.scaling.frontier.gaps_and_thresholds import threshold_model
+from kinetics_jax.scaling.frontier.spans import inside, spans
 from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
 from kinetics_jax.scaling.statistics.fits import Extrapolation, PowerLaw, extrapolation_error, fit_power_law
 from kinetics_jax.scaling.statistics.intervals import Interval, interval
+
+FIT_LEVEL = 0.95
+MOST_MISSED = 1.5
+"""Factor by which a power law may miss the optimum it is fitted to, as a geometric mean over the span."""
+LEAST_EXPLAINED = 0.8
+"""Share of the optimum's variance over the span that a power law must explain (R²)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +52,10 @@ class FitInterval:
     """Error beyond the cheaper 60 % of the points; None with fewer than 5 points."""
     failed: int
     """Resamples that no law could be fitted to, or that do not determine one."""
+    span: tuple[float, float]
+    """Costs that the law is fitted to."""
+    refusal: str = ""
+    """Why the optimum is no power law over its span; empty where it is one."""
 
 
 def size_threshold(boot: FrontierBootstrap, params: Mapping[str, float], level: float = 0.95) -> Threshold:
@@ -68,13 +78,14 @@ def size_threshold(boot: FrontierBootstrap, params: Mapping[str, float], level: 
     ]
     share = {name: found[1:].count(name) / (len(found) - 1) for name in boot.models}
     sizes = np.array([params[name] for name in found[1:]])
-    return Threshold(found[0], params[found[0]], interval(sizes, level), share)
+    low = np.quantile(sizes, (1 - level) / 2, method="lower")  # sizes on offer: nothing lies between two
+    high = np.quantile(sizes, (1 + level) / 2, method="higher")
+    return Threshold(found[0], params[found[0]], Interval(float(low), float(high), level), share)
 
 
 def saturation_cost(boot: FrontierBootstrap) -> float:
-    """The cost from which more buys nothing: accuracy is within 0.1 % of its maximum."""
-    accuracy = boot.accuracy[0]
-    return float(boot.costs[np.argmax(accuracy >= accuracy.max() * (1 - NEAR_BEST))])
+    """The cost from which more buys (almost) nothing: accuracy is within ``NEAR_END`` of its maximum."""
+    return float(spans(boot.costs, boot.accuracy[:1])[1][0])
 
 
 def fit_optimum(
@@ -91,8 +102,8 @@ def fit_optimum(
     Args:
         boot: the frontier of every resample.
         quantity: one of ``choose_and_score.QUANTITIES``, or ``accuracy``.
-        span: costs that are fitted, ends included; None: up to ``saturation_cost``, since beyond
-            it the optimum stands still whatever the law.
+        span: costs that are fitted, ends included, the same for all resamples; None: every resample's
+            own, found by ``spans``.
         level: of the intervals.
         train_share: share of the points that the extrapolation is made from.
         **how: ``offset`` and ``space`` of ``fit_power_law``.
@@ -101,9 +112,8 @@ def fit_optimum(
         InputError: the frontier has too few points for a law.
     """
     rows = _quantity({**boot.optima, "accuracy": boot.accuracy}, quantity)
-    low, high = span or (0.0, saturation_cost(boot))
-    inside = (boot.costs >= low) & (boot.costs <= high)
-    costs, rows = boot.costs[inside], rows[:, inside]
+    low, high = spans(boot.costs, boot.accuracy) if span is None else np.tile(span, (len(rows), 1)).T
+    costs, rows = boot.costs, np.where(inside(boot.costs, low, high), rows, np.nan)
     x, y = _known(costs, rows[0])
     law = fit_power_law(x, y, **how)
     a, b = _fit_rows(costs, rows[1:], how)
@@ -113,8 +123,29 @@ def fit_optimum(
     if len(x) >= 5 and (y != 0).all():
         ahead = extrapolation_error(x, y, lambda u, v: fit_power_law(u, v, **how), train_share)
     return FitInterval(
-        law, interval(a, level), interval(b, level), interval(2.0**b, level), ahead, len(rows) - 1 - len(b)
+        law,
+        interval(a, level),
+        interval(b, level),
+        interval(2.0**b, level),
+        ahead,
+        len(rows) - 1 - len(b),
+        (float(low[0]), float(high[0])),
+        _refusal(law, x, y),
     )
+
+
+def _refusal(law: PowerLaw, x: Floats, y: Floats) -> str:
+    """What is wrong with calling the points a power law, if anything."""
+    fitted = law.predict(x)
+    if not ((y > 0) & (fitted > 0)).all():
+        return "it is not positive throughout"
+    missed = float(np.exp(np.sqrt(np.mean(np.log(fitted / y) ** 2))))
+    if missed > MOST_MISSED:
+        return f"a power law misses it by a factor of {missed:.2f} on average"
+    explained = 1 - float(np.sum((y - fitted) ** 2) / np.sum((y - y.mean()) ** 2))
+    if explained < LEAST_EXPLAINED:
+        return f"a power law explains {max(explained, 0):.0%} of its variance"
+    return ""
 
 
 def _quantity(optima: Mapping[str, Floats], name: str) -> Floats:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
-from kinetics_jax.scaling.frontier.resampled_laws import fit_optimum, size_threshold
+from kinetics_jax.scaling.frontier.resampled_laws import FIT_LEVEL, fit_optimum, size_threshold
 from kinetics_jax.scaling.frontier.sparse_gain import compare
+from kinetics_jax.scaling.frontier.spans import inside, spans
 from kinetics_jax.scaling.frontier.study import Study
-from kinetics_jax.scaling.law.result_parts import SparseGain
+from kinetics_jax.scaling.law.result_parts import TERA, SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
 from kinetics_jax.scaling.statistics.intervals import Estimate, Interval, interval
 
@@ -19,63 +21,80 @@ FITTED = ("tokens", "trials", "length", "kv_budget")
 """Optimal quantities that a power law of cost is fitted to."""
 
 
-def fits(
-    boot: FrontierBootstrap, on_offer: Mapping[str, int]
-) -> tuple[Mapping[str, Estimate], Mapping[str, tuple[float, float, float]]]:
+class Fits(NamedTuple):
+    """Power laws along a frontier, each over its span of costs."""
+
+    estimates: Mapping[str, Estimate]
+    """Exponents and factors by name, such as ``tokens.b``."""
+    curves: Mapping[str, tuple[float, float, float]]
+    """Quantity → a, b, c of y = a·x^b + c."""
+    refused: Mapping[str, str]
+    """Quantity → why its optimum is no power law of cost, over which costs."""
+
+
+def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
     """Power laws of the optima against cost, and the law of failure; those that can be fitted."""
     found: dict[str, Estimate] = {}
-    curves = {}
+    curves, refused = {}, {}
     for quantity in FITTED:
         values = boot.optima[quantity][0]
         if np.unique(values[np.isfinite(values)]).size < 3 or on_offer.get(quantity, 3) < 3:
             continue  # a constant has no exponent
         try:
-            fit = fit_optimum(boot, quantity)
+            fit = fit_optimum(boot, quantity, level=FIT_LEVEL)
         except InputError:
             continue  # the points determine no law; nothing is reported for it
-        note = fit.law.note
+        if fit.refusal:
+            refused[quantity] = fit.refusal
+            continue
+        note, span = fit.law.note, (fit.span[0] * TERA, fit.span[1] * TERA)
         if fit.extrapolation is not None:
             found[f"{quantity}.miss"] = Estimate(
                 value=fit.extrapolation.relative_rms,
                 unit="relative root mean square error",
-                note="of the law fitted on the cheaper 60 % of the costs, on the dearer 40 %",
+                span=span,
+                note="of the law fitted on the cheaper 60 % of the span, on the dearer 40 %",
             )
-        found[f"{quantity}.b"] = _estimate(fit.law.b, "exponent of cost", fit.b, note)
+        found[f"{quantity}.b"] = _estimate(fit.law.b, "exponent of cost", fit.b, note, span)
         found[f"{quantity}.per_doubling"] = _estimate(
-            fit.law.per_doubling, "× per doubling of cost", fit.per_doubling, note
+            fit.law.per_doubling, "× per doubling of cost", fit.per_doubling, note, span
         )
         curves[quantity] = (fit.law.a, fit.law.b, fit.law.c)
     failure = _failure(boot)
     if failure is not None:
         found["failure.b"] = failure
-    return found, curves
+    return Fits(found, curves, refused)
 
 
-def _estimate(value: float, unit: str, span: Interval, note: str) -> Estimate:
-    if not span.low <= value <= span.high:
+def _estimate(
+    value: float, unit: str, ends: Interval, note: str, span: tuple[float, float] | None = None
+) -> Estimate:
+    if not ends.low <= value <= ends.high:
         odd = "the estimate lies outside its interval: these questions determine it badly"
         note = f"{note}; {odd}" if note else odd
-    return Estimate(value=value, unit=unit, low=span.low, high=span.high, level=span.level, note=note)
+    return Estimate(
+        value=value, unit=unit, low=ends.low, high=ends.high, level=ends.level, span=span, note=note
+    )
 
 
 def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
-    """Exponent of accuracy = exp(−a·C^−b), on the questions as they are and on resamples."""
+    """Exponent of accuracy = exp(−a·C^−b), on the questions as they are and on resamples, each over its span."""
+    accuracy = boot.accuracy[: 1 + rows]
+    low, high = spans(boot.costs, accuracy)
+    usable = inside(boot.costs, low, high) & (accuracy > 0) & (accuracy < 1)
 
-    def exponent(accuracy: np.ndarray) -> float:
-        inside = (accuracy > 0) & (accuracy < 1)
+    def exponent(row: int) -> float:
         try:
-            return fit_exponentiated_power_law(boot.costs[inside], accuracy[inside]).b
+            return fit_exponentiated_power_law(boot.costs[usable[row]], accuracy[row, usable[row]]).b
         except InputError:
             return math.nan
 
-    value = exponent(boot.accuracy[0])
-    if math.isnan(value):
-        return None
-    others = np.array([exponent(row) for row in boot.accuracy[1 : 1 + rows]])
-    if np.isnan(others).all():
+    value, *others = (exponent(row) for row in range(len(accuracy)))
+    if math.isnan(value) or np.isnan(others).all():
         return None
     note = f"interval from {int(np.isfinite(others).sum())} resamples"
-    return _estimate(value, "exponent b of accuracy = exp(−a·cost^−b)", interval(others), note)
+    unit, span = "exponent b of accuracy = exp(−a·cost^−b)", (float(low[0] * TERA), float(high[0] * TERA))
+    return _estimate(value, unit, interval(others, FIT_LEVEL), note, span)
 
 
 def optimism(frontiers: Mapping[Flavour, FrontierBootstrap], choice: Sharing) -> Estimate | None:
@@ -119,13 +138,17 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
 
 
 def threshold(boot: FrontierBootstrap, sizes: Mapping[str, float]) -> Estimate | None:
-    """The size (parameters) with which the frontier climbs most; None with one size."""
-    if len(set(sizes.values())) < 2:
+    """The size (parameters) with which the frontier climbs most; None with one size.
+
+    Sizes between those on offer were not tried, so its interval ends half-way (in the logarithm) to the next
+    size that no resample named; there is no end where the smallest or the largest on offer was named.
+    """
+    offered = sorted(set(sizes.values()))
+    if len(offered) < 2:
         return None
     found = size_threshold(boot, sizes)
-    return _estimate(
-        found.params,
-        "parameters",
-        found.interval,
-        f"{found.model}, named by {found.share[found.model]:.0%} of resamples",
-    )
+    first, last = (offered.index(end) for end in (found.interval.low, found.interval.high))
+    between = [0.0, *np.sqrt(np.multiply(offered[1:], offered[:-1])).tolist(), math.inf]
+    ends = Interval(between[first], between[last + 1], found.interval.level)
+    named = f"{found.model}, named by {found.share[found.model]:.0%} of resamples"
+    return _estimate(found.params, "parameters", ends, named)

@@ -3,6 +3,9 @@
 Axes: G costs of the grid (tera-eFLOPs) · M models.
 """
 
+import dataclasses
+import itertools
+
 import numpy as np
 
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
@@ -10,10 +13,12 @@ from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import NOTHING, Frontier
 from kinetics_jax.scaling.frontier.gaps_and_thresholds import segments
 from kinetics_jax.scaling.frontier.halves import for_halves
+from kinetics_jax.scaling.frontier.spans import crossover_costs
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.estimates import FITTED, fits
-from kinetics_jax.scaling.law.result_parts import Band
-from kinetics_jax.scaling.law.results import TERA, FrontierResult
+from kinetics_jax.scaling.law.result_parts import TERA, Band
+from kinetics_jax.scaling.law.results import FrontierResult
+from kinetics_jax.scaling.statistics.intervals import interval
 
 
 def frontier_result(
@@ -24,7 +29,7 @@ def frontier_result(
     ends = boot.accuracy_interval()
     share = boot.model_share()[:, [boot.models.index(name) for name in models]]
     reached = frontier.accuracy > NOTHING * frontier.accuracy.max()
-    found, curves = fits(boot, _on_offer(study, frontier.flavour, choice))
+    found = fits(boot, _on_offer(study, frontier.flavour, choice))
     return FrontierResult(
         flavour=frontier.flavour,
         choice=choice,
@@ -33,10 +38,11 @@ def frontier_result(
         high=ends.high,
         model=tuple(str(name) if ok else "" for name, ok in zip(frontier.model, reached, strict=True)),
         model_share=share,
-        bands=_bands(frontier, share, models, reached),
+        bands=_with_crossovers(boot, _bands(frontier, share, models, reached)),
         **{name: boot.optima[name][0] for name in (*FITTED, "dense_share")},
-        fits=found,
-        curves=curves,
+        fits=found.estimates,
+        curves=found.curves,
+        refused=found.refused,
     )
 
 
@@ -64,6 +70,20 @@ def _bands(
         )
         for (part, index), start, end in zip(found, starts, ends, strict=True)
     )
+
+
+def _with_crossovers(boot: FrontierBootstrap, bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """The bands with the interval of the cost at which each overtakes the one before it, a grid step wider."""
+    step = boot.costs[1] / boot.costs[0]
+    found = list(bands[:1])
+    for before, band in itertools.pairwise(bands):
+        worse, better = (boot.curves[1:, boot.models.index(one.model)] for one in (before, band))
+        ends = interval(crossover_costs(boot.costs, worse, better))
+        low, high = ends.low / step * TERA, ends.high * step * TERA
+        found.append(
+            dataclasses.replace(band, start_low=min(low, band.start), start_high=max(high, band.start))
+        )
+    return tuple(found)
 
 
 def _on_offer(study: Study, flavour: str, choice: Sharing) -> dict[str, int]:

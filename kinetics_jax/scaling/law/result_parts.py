@@ -1,6 +1,7 @@
 """Parts of a law's results, as data: cells, bands, the gain of sparse attention, claims. Axis: G costs."""
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 Floats = NDArray[np.float64]
+TERA = 1e12
+"""eFLOPs of a tera-eFLOP, the unit that laws are fitted in, as the paper's are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,9 +36,10 @@ class Band:
     model: str
     start: float
     """Cost in eFLOPs per question at which it takes over."""
-    start_low: float = float("nan")
-    start_high: float = float("nan")
-    """Interval of ``start``; NaN where resamples do not determine it."""
+    start_low: float = math.nan
+    """Interval of the cost at which this model stays above the one before it; NaN for the first band."""
+    start_high: float = math.nan
+    """Infinity where it need not happen within these costs."""
     end: float
     """Cost at which the next one does, or the end of the grid."""
     start_accuracy: float

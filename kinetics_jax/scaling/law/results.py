@@ -8,13 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.result_parts import TERA, Band, CellSummary, Claim, Floats, SparseGain
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
-
-TERA = 1e12
-"""eFLOPs of a tera-eFLOP, the unit that laws are fitted in, as the paper's are."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FrontierResult:
@@ -47,6 +43,8 @@ class FrontierResult:
     """Exponents and per-doubling factors by name, such as ``tokens.b`` and ``tokens.per_doubling``."""
     curves: Mapping[str, tuple[float, float, float]]
     """Fitted y = a·x^b + c of each quantity, x in tera-eFLOPs."""
+    refused: Mapping[str, str]
+    """Quantity → why its optimum is no power law of cost."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,8 +7,9 @@ from kinetics_jax.scaling.statistics.fits import (
     fit_exponentiated_power_law,
     fit_power_law,
 )
-from kinetics_jax.scaling.statistics.intervals import Interval, bootstrap_weights, interval
+from kinetics_jax.scaling.statistics.intervals import Interval, interval, mean_interval
 from kinetics_jax.scaling.statistics.pass_at_k import BetaBinomial, fit_beta_binomial, pass_at_k
+from kinetics_jax.scaling.statistics.resampling import bootstrap_weights
 
 __all__ = [
     "BetaBinomial",
@@ -21,5 +22,6 @@ __all__ = [
     "fit_exponentiated_power_law",
     "fit_power_law",
     "interval",
+    "mean_interval",
     "pass_at_k",
 ]

@@ -1,6 +1,7 @@
-"""Resamples of questions, and intervals of what was computed on each of them."""
+"""Intervals of what was computed on every resample, and of plain means."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,24 +35,10 @@ class Estimate:
     """What to know before trusting it; empty where there is nothing."""
 
 
-def bootstrap_weights(questions: int, resamples: int, seed: int = 0) -> NDArray[np.float64]:
-    """Weights of the questions in each resample, [R, Q]; rows sum to one.
-
-    Raises:
-        InputError: fewer than two questions, or no resamples.
-    """
-    if questions < 2 or resamples < 1:
-        raise InputError(
-            f"a bootstrap needs 2 questions and 1 resample or more, got {questions} and {resamples}"
-        )
-    counts = np.random.default_rng(seed).multinomial(
-        questions, np.full(questions, 1.0 / questions), size=resamples
-    )
-    return counts / questions
-
-
 def interval(samples: ArrayLike, level: float = 0.95) -> Interval:
     """Central percentile interval over axis 0; NaNs are left out, columns of nothing else stay NaN.
+
+    Infinities count as what they are: an end is infinite where more resamples are than the level leaves out.
 
     Raises:
         InputError: no samples, or a level outside (0, 1).
@@ -62,8 +49,41 @@ def interval(samples: ArrayLike, level: float = 0.95) -> Interval:
     low, high = np.full((2, *values.shape[1:]), np.nan)
     known = ~np.isnan(values).all(axis=0)
     edges = [50 * (1 - level), 50 * (1 + level)]
+    # Between two infinities there is nothing to interpolate: there the outer resample is taken.
+    methods = ("linear", "linear") if np.isfinite(values[~np.isnan(values)]).all() else ("lower", "higher")
     if values.ndim == 1:
-        start, end = np.nanpercentile(values, edges)
+        start, end = (
+            np.nanpercentile(values, edge, method=how) for edge, how in zip(edges, methods, strict=True)
+        )
         return Interval(float(start), float(end), level)
-    low[known], high[known] = np.nanpercentile(values[:, known], edges, axis=0)
+    for ends, edge, how in zip((low, high), edges, methods, strict=True):
+        ends[known] = np.nanpercentile(values[:, known], edge, axis=0, method=how)
     return Interval(low, high, level)
+
+
+def mean_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interval:
+    """Student's t interval of the mean over groups of each group's mean: for a handful of values.
+
+    Resampling three or four values covers 72 to 80 % where it says 95; with two there is no more to be
+    done than this (degrees of freedom after Welch and Satterthwaite).
+
+    Args:
+        groups: values of each group, [n] each; groups count alike.
+        level: coverage.
+
+    Raises:
+        InputError: no groups, or a group of fewer than two values.
+    """
+    from scipy.stats import t
+
+    values = [np.asarray(group, np.float64) for group in groups]
+    if not values or min(map(len, values)) < 2:
+        raise InputError("the interval of a mean needs at least two values in every group")
+    mean = float(np.mean([group.mean() for group in values]))
+    parts = np.array([group.var(ddof=1) / len(group) for group in values]) / len(values) ** 2
+    variance = float(parts.sum())
+    if not variance:
+        return Interval(mean, mean, level)
+    freedom = variance**2 / float(sum(part**2 / (len(g) - 1) for part, g in zip(parts, values, strict=True)))
+    half = float(t.ppf((1 + level) / 2, freedom)) * variance**0.5
+    return Interval(mean - half, mean + half, level)

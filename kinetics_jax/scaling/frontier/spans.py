@@ -1,0 +1,53 @@
+"""From which cost to which accuracy is bought, and the cost at which one model overtakes another.
+
+Both are found on every row (the questions as they are, and each resample) for itself: fixed for all of them,
+intervals of what depends on them covered 20 to 45 % where they said 95. Axes: R rows · G costs of the grid.
+"""
+
+import numpy as np
+
+from kinetics_jax.scaling.frontier.best_configuration import Floats
+from kinetics_jax.scaling.frontier.frontiers import NOTHING
+
+NEAR_END = 0.05
+"""Share of the best accuracy that may be missing where a frontier counts as at its end."""
+
+
+def spans(costs: Floats, accuracy: Floats) -> tuple[Floats, Floats]:
+    """Costs between which accuracy is bought, of every row: (from, to), [R] each.
+
+    From where there is more than ``NOTHING`` of the row's best to where it is within ``NEAR_END`` of it:
+    below, it is chance who is right; above, the optimum stands still whatever the law.
+    """
+    best = accuracy.max(axis=1, keepdims=True)
+    start = np.argmax(accuracy > NOTHING * best, axis=1)
+    end = np.argmax(accuracy >= best * (1 - NEAR_END), axis=1)
+    return costs[start], costs[end]
+
+
+def inside(costs: Floats, low: Floats, high: Floats) -> np.ndarray:
+    """Which costs lie in each row's span, ends included, [R, G]."""
+    return (costs >= low[:, None]) & (costs <= high[:, None])
+
+
+def crossover_costs(costs: Floats, worse: Floats, better: Floats) -> Floats:
+    """Cost from which ``better`` stays above ``worse``, of every row, [R]; linear between costs in their logarithm.
+
+    Args:
+        costs: rising, [G].
+        worse: accuracies of the curve that is left behind, [R, G].
+        better: of the one that overtakes.
+
+    Returns:
+        The lowest cost of the grid where it is above throughout, infinity where it is not at the end.
+    """
+    lead = np.maximum.accumulate(better, axis=1) - np.maximum.accumulate(worse, axis=1)
+    behind = lead <= 0
+    last = behind.shape[1] - 1 - np.argmax(behind[:, ::-1], axis=1)
+    rows, after = np.arange(len(lead)), np.minimum(last + 1, lead.shape[1] - 1)
+    before_lead, after_lead = lead[rows, last], lead[rows, after]
+    rise = np.where(after_lead > before_lead, after_lead - before_lead, 1.0)
+    position = np.log(costs)
+    at = position[last] - before_lead / rise * (position[after] - position[last])
+    found = np.where(behind.any(axis=1), np.exp(at), costs[0])
+    return np.where(behind[:, -1], np.inf, found)
