@@ -12,6 +12,7 @@ from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
 from kinetics_jax.scaling.frontier.study import Study
+from kinetics_jax.scaling.statistics.bands import Bands, difference_bands
 
 ENOUGH = 0.95
 """Share of the best that dense attention solves, at which costs are compared."""
@@ -26,8 +27,10 @@ class Comparison:
     dense: Floats
     """Accuracy with dense configurations alone, [1+R, G]."""
     sparse: Floats
+    difference: Bands
+    """Sparse less dense in [−1, 1] at each cost at which either solves something, [G]."""
     gain: Floats
-    """Sparse less dense in points of accuracy, mean over costs at which either solves something, [1+R]."""
+    """The same in points of accuracy, mean over those costs, [1+R]."""
     cheaper: Floats
     """Dense's cost over sparse's for ``ENOUGH`` of dense's best; 0 where sparse never does, [1+R]."""
 
@@ -51,12 +54,17 @@ def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Co
 
     first = frontier(True)
     dense, sparse, costs = first.accuracy, frontier(False).accuracy, first.costs
-    best = np.maximum(dense[0], sparse[0])
-    counts = best > NOTHING * best.max()
+    counts = solves_something(np.maximum(dense[0], sparse[0]))
     gain = 100 * (sparse - dense)[:, counts].mean(axis=1) if counts.any() else 0 * dense[:, 0]
     target = ENOUGH * dense.max(axis=1)
     cheaper = _cost(costs, dense, target) / _cost(costs, sparse, target)
-    return Comparison(first.frontier.flavour, dense, sparse, gain, cheaper)
+    difference = difference_bands(sparse - dense, counts, len(study.questions))
+    return Comparison(first.frontier.flavour, dense, sparse, difference, gain, cheaper)
+
+
+def solves_something(accuracy: Floats) -> np.ndarray:
+    """Costs at which an accuracy [G] is more than chance: above a small share of its best."""
+    return accuracy > NOTHING * accuracy.max()
 
 
 def _cost(costs: Floats, accuracy: Floats, target: Floats) -> Floats:

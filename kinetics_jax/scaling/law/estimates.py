@@ -103,6 +103,7 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
         flavour=found.flavour,
         dense=found.dense[0],
         sparse=found.sparse[0],
+        difference=found.difference,
         gain=_estimate(
             float(found.gain[0]),
             "points of accuracy",

@@ -95,7 +95,7 @@ def without_copies(trials: Trials) -> Copies:
             pairs, share = excess
             said[cell.where].append(
                 f"{cell.name}: about {pairs:,} pairs of samples of one problem ({share:.0%} of all) have the "
-                f"same length and outcome, beyond chance ({_files(trials, cell.rows)}): are some stored twice?"
+                f"same length and outcome, beyond chance ({_files(trials, cell.rows)}): were some copied?"
             )
     for copy, first, alike in _copied_cells(trials, cells, values):
         drop.append(copy.rows)
