@@ -15,9 +15,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from kinetics_jax.report.directory import FORMAT
+from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.statistics.bands import Bands
 from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.spreadsheet_text import to_cell
 from kinetics_jax.shapes import ModelConfig
@@ -178,8 +180,22 @@ def _law(law: Law) -> dict[str, Any]:
         "optimism": law.optimism,
         "threshold": law.threshold,
         "sparse": None if law.sparse is None else _sparse(law.sparse),
+        "selection_bias": law.selection_bias,
+        "growth": [_growth(step) for step in law.growth],
+        "token_demand": law.token_demand,
         "notes": law.notes,
+        "warnings": law.warnings,
+        "not_comparable": law.not_comparable,
     }
+
+
+def _growth(step: Growth) -> dict[str, Any]:
+    return {"beyond": {"unit": "parameters", "value": step.size}, "difference": _bands(step.difference)}
+
+
+def _bands(bands: Bands) -> dict[str, Any]:
+    """A difference of accuracies with pointwise (low, high) and simultaneous (sure_low …) bounds."""
+    return {"unit": "difference of shares, in [−1, 1]", "level": 0.95, **bands._asdict()}
 
 
 def _sparse(sparse: SparseGain) -> dict[str, Any]:
@@ -188,6 +204,7 @@ def _sparse(sparse: SparseGain) -> dict[str, Any]:
         "flavour": sparse.flavour,
         "dense": _of(accuracy, sparse.dense),
         "sparse": _of(accuracy, sparse.sparse),
+        "difference": _bands(sparse.difference),
         "gain": sparse.gain,
         "cheaper": sparse.cheaper,
     }

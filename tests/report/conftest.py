@@ -12,6 +12,7 @@ from kinetics_jax.report.figures import Drawing, draw_all
 from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, SparseGain
 from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 from kinetics_jax.scaling.law.without_traces import shape_results
+from kinetics_jax.scaling.statistics.bands import Bands
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 HOSTILE = "<script>alert('x')</script>&\"$\\frac{$\x1b[31m\u202e"
@@ -162,6 +163,7 @@ def make_law(
             flavour=flavours[-1],
             dense=np.linspace(0, 0.7, 100),
             sparse=np.linspace(0, 0.8, 100),
+            difference=Bands(*(np.linspace(0, 0.1, 100) + 0.03 * step for step in (0, -1, 1, -2, 2))),
             gain=Estimate(value=4.9, unit="points of accuracy", low=2.1, high=7.7),
             cheaper=Estimate(value=1.4, unit="× less cost", low=1.1, high=1.9),
         )

@@ -41,6 +41,9 @@ class FrontierBootstrap:
     pseudo: Floats
     """``pseudo_weight`` of the resamples, [R]."""
 
+    questions: int
+    """Q."""
+
     @property
     def model(self) -> NDArray[np.int64]:
         """Index into ``models`` of the model most often chosen, [1+R, G]."""
@@ -100,4 +103,5 @@ def bootstrap_frontier(
         found.optima,
         found.curves,
         pseudo_weight(count, resamples, seed),
+        count,
     )

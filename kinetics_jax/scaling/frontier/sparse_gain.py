@@ -11,7 +11,9 @@ import numpy as np
 from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
+from kinetics_jax.scaling.frontier.spans import inside, spans
 from kinetics_jax.scaling.frontier.study import Study
+from kinetics_jax.scaling.statistics.bands import Bands, difference_bands
 
 ENOUGH = 0.95
 """Share of the best that dense attention solves, at which costs are compared."""
@@ -26,10 +28,14 @@ class Comparison:
     dense: Floats
     """Accuracy with dense configurations alone, [1+R, G]."""
     sparse: Floats
+    difference: Bands
+    """Sparse less dense in [−1, 1] at each cost at which either solves something, [G]."""
     gain: Floats
-    """Sparse less dense in points of accuracy, mean over costs at which either solves something, [1+R]."""
+    """The same in points of accuracy, mean over each row's own span of costs (``spans``), [1+R]."""
     cheaper: Floats
     """Dense's cost over sparse's for ``ENOUGH`` of dense's best; 0 where sparse never does, [1+R]."""
+    step: float
+    """Ratio of neighbouring costs of the grid."""
 
 
 def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Comparison | None:
@@ -51,15 +57,29 @@ def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Co
 
     first = frontier(True)
     dense, sparse, costs = first.accuracy, frontier(False).accuracy, first.costs
-    best = np.maximum(dense[0], sparse[0])
-    counts = best > NOTHING * best.max()
-    gain = 100 * (sparse - dense)[:, counts].mean(axis=1) if counts.any() else 0 * dense[:, 0]
+    better = np.maximum(dense, sparse)
+    counts = solves_something(better[0])
+    bought = inside(costs, *spans(costs, better))
+    gain = 100 * np.mean(sparse - dense, axis=1, where=bought)
     target = ENOUGH * dense.max(axis=1)
     cheaper = _cost(costs, dense, target) / _cost(costs, sparse, target)
-    return Comparison(first.frontier.flavour, dense, sparse, gain, cheaper)
+    difference = difference_bands(sparse - dense, counts, len(study.questions))
+    return Comparison(first.frontier.flavour, dense, sparse, difference, gain, cheaper, float(costs[1] / costs[0]))
+
+
+def solves_something(accuracy: Floats) -> np.ndarray:
+    """Costs at which an accuracy [G] is more than chance: above a small share of its best."""
+    return accuracy > NOTHING * accuracy.max()
 
 
 def _cost(costs: Floats, accuracy: Floats, target: Floats) -> Floats:
-    """Least cost at which each row reaches its target; inf where it never does."""
+    """Least cost at which each row reaches its target, linear in its logarithm; inf where it never does."""
+    rows = np.arange(len(accuracy))
     there = accuracy >= target[:, None]
-    return np.where(there.any(axis=1), costs[there.argmax(axis=1)], np.inf)
+    at = there.argmax(axis=1)
+    before = np.maximum(at - 1, 0)
+    low, high = accuracy[rows, before], accuracy[rows, at]
+    missing = np.divide(high - target, high - low, out=np.zeros(len(rows)), where=high > low)
+    position = np.log(costs)
+    reached = np.exp(position[at] - missing * (position[at] - position[before]))
+    return np.where(there.any(axis=1), reached, np.inf)

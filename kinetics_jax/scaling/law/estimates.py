@@ -16,6 +16,7 @@ from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.result_parts import TERA, SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
 from kinetics_jax.scaling.statistics.intervals import Estimate, Interval, interval
+from kinetics_jax.scaling.statistics.resampling import extended, pseudo_weight
 
 FITTED = ("tokens", "trials", "length", "kv_budget")
 """Optimal quantities that a power law of cost is fitted to."""
@@ -110,7 +111,8 @@ def optimism(frontiers: Mapping[Flavour, FrontierBootstrap], choice: Sharing) ->
     note = f"mean over the grid; at most {gain[0].max():.1f} points"
     if choice == "shared":
         return Estimate(value=float(mean[0]), unit=unit, note=f"{note}; no interval (shared choice)")
-    return _estimate(float(mean[0]), unit, interval(mean[1:]), note)
+    questions = frontiers["paper"].questions
+    return _estimate(float(mean[0]), unit, _of_difference(mean[1:], questions), note)
 
 
 def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> SparseGain | None:
@@ -122,19 +124,37 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
         flavour=found.flavour,
         dense=found.dense[0],
         sparse=found.sparse[0],
+        difference=found.difference,
         gain=_estimate(
             float(found.gain[0]),
             "points of accuracy",
-            interval(found.gain[1:]),
-            "sparse less dense, mean over the costs at which either solves something",
+            _of_difference(found.gain[1:], len(study.questions)),
+            "sparse less dense, mean over the costs at which accuracy is bought",
         ),
         cheaper=_estimate(
             float(found.cheaper[0]),
             "× less cost",
-            interval(found.cheaper[1:]),
+            _of_ratio(found.cheaper[1:], found.step),
             "for 95 % of the best that dense solves; 0: sparse never does",
         ),
     )
+
+
+def _of_difference(points: np.ndarray, questions: int) -> Interval:
+    """Interval of a difference of accuracies in points; where no question differs, one that was not asked may."""
+    ends = interval(points)
+    if ends.low < ends.high:
+        return ends
+    weight = pseudo_weight(questions, len(points))
+    low, high = interval(extended(points, weight, -100)).low, interval(extended(points, weight, 100)).high
+    return Interval(low, high, ends.level)
+
+
+def _of_ratio(ratios: np.ndarray, step: float) -> Interval:
+    """Interval of a ratio of costs; where no resample differs, as wide as the grid's step."""
+    ends = interval(ratios)
+    known = ends.low < ends.high or not np.isfinite(ends.low)
+    return ends if known else Interval(ends.low / step, ends.high * step, ends.level)
 
 
 def threshold(boot: FrontierBootstrap, sizes: Mapping[str, float]) -> Estimate | None:

@@ -17,6 +17,7 @@ from kinetics_jax.scaling.frontier.configurations import Price
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
 from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_study
 from kinetics_jax.scaling.law import estimates
+from kinetics_jax.scaling.law.evidence import evidence
 from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.result_parts import CellSummary
@@ -43,9 +44,10 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
     """
     study = _study(family, chip, options, project)
     choice: Sharing = "question" if study.samples >= 2 else "shared"
+    grid = cost_grid(study, options.grid_points)
     resampled = functools.partial(
         bootstrap_frontier,
-        costs=cost_grid(study, options.grid_points),
+        costs=grid,
         choice=choice,
         resamples=options.bootstrap,
         splits=options.splits,
@@ -78,7 +80,10 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
         optimism=estimates.optimism(frontiers, choice),
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
+        **({} if project else evidence(study, grid, sizes, frontiers, resampled, options)),
         notes=family.notes,
+        warnings=family.warnings,
+        not_comparable=family.not_comparable,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kinetics_jax.scaling.statistics.bands import Bands
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 Floats = NDArray[np.float64]
@@ -57,6 +58,8 @@ class SparseGain:
     """Accuracy with dense configurations alone, [G]."""
     sparse: Floats
     """The same of sparse ones."""
+    difference: Bands
+    """Sparse less dense in [−1, 1] with its bounds; NaN where neither solves anything, [G]."""
     gain: Estimate
     """Points of accuracy, mean over the costs at which either solves something."""
     cheaper: Estimate
@@ -71,4 +74,4 @@ class Claim(NamedTuple):
     claim: str
     finding: str
     verdict: str
-    """``holds``, ``mixed``, ``fails`` or ``untested``."""
+    """One of ``verdicts.Verdict``."""

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.result_parts import TERA, Band, CellSummary, Claim, Floats, SparseGain
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
@@ -82,8 +83,19 @@ class Law:
     """Model size (parameters) that the frontier climbs most with, or None with one model."""
     sparse: SparseGain | None = None
     """None without both dense and sparse traces of a model."""
+    selection_bias: Estimate | None = None
+    """What choosing on the scored samples adds, with the same configurations on offer to both rules (held-out
+    halves offer half of the trials, which ``optimism`` counts in), in points, averaged over the grid."""
+    growth: tuple[Growth, ...] = ()
+    """What the sizes above each are worth at equal cost, for every size but the largest."""
+    token_demand: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    """Exponent of the largest token demand, as in the paper's Fig. 7, by model."""
     notes: tuple[str, ...]
     """What a reader must know about these traces before believing the law."""
+    warnings: tuple[str, ...] = ()
+    """Those of the notes that are said with every answer: samples that repeat one another."""
+    not_comparable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``sizes`` or ``policies`` → why some could not be compared and were left out."""
 
     @property
     def best_frontier(self) -> FrontierResult:
@@ -110,8 +122,7 @@ class Results:
     answers: tuple[str, ...]
     """The answer in words, one sentence each, most important first."""
     claims: tuple[Claim, ...]
-    """(claim of the paper, what these traces say, verdict) rows; verdict is one of
-    holds, mixed, fails, untested."""
+    """The paper's claims with what these traces say of each, and a verdict."""
     inputs: tuple[Mapping[str, Any], ...]
     """Path, format, rows and SHA-256 of every file read."""
     skipped: tuple[str, ...]

@@ -1,14 +1,17 @@
-"""Which traces may stand on one frontier: one source, one data set, questions in common.
+"""Which traces may stand on one frontier: one source, one data set, questions in common, sides matched.
 
 Different sources grade, prompt and sample differently, so their accuracies are not comparable; a cell
-that covers few of the questions would shrink everyone's. What is left out is listed with its reason.
+that covers few of the questions would shrink everyone's; ``matched`` sees to caps, temperatures and trials,
+``duplicates`` to samples that were stored twice. What is left out is listed with its reason.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kinetics_jax.policies import UnknownPolicy
+from kinetics_jax.scaling.traces.duplicates import without_copies
 from kinetics_jax.scaling.traces.independent_trials import Cell, group_cells
+from kinetics_jax.scaling.traces.matched import match_sides
 from kinetics_jax.scaling.traces.trials import Trials
 from kinetics_jax.shapes import ModelConfig
 
@@ -22,6 +25,10 @@ class Family:
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
     """What a reader must know before believing what follows from them."""
+    warnings: tuple[str, ...] = ()
+    """Samples that repeat one another: said with every answer."""
+    not_comparable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``sizes`` or ``policies`` → why some of these were left out, such as two temperatures."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -55,9 +62,10 @@ def comparable_families(
       min_coverage: a cell that has less than this share of the family's questions is left out.
     """
     by_key: dict[tuple[str, str], list[Cell]] = {}
-    for cell in group_cells(trials):
+    copies = without_copies(trials)
+    for cell in group_cells(copies.trials):
         by_key.setdefault((cell.source, cell.dataset), []).append(cell)
-    families, skipped = [], []
+    families, skipped = [], list(copies.skipped)
     for (source, dataset), cells in by_key.items():
         where = f"{dataset} ({source})"
         known = [c for c in cells if c.shape and not isinstance(c.policy, UnknownPolicy)]
@@ -77,8 +85,11 @@ def comparable_families(
             skipped.append(f"{where}: {len(common)} common questions, fewer than {min_questions}")
             continue
         questions = tuple(q for q in covering[0].questions if q in common)
-        kept = tuple(cell.restrict(questions) for cell in covering)
-        families.append(Family(source, dataset, kept, _notes(kept)))
+        matched = match_sides([cell.restrict(questions) for cell in covering])
+        skipped += [f"{where}: {reason}" for reason in matched.skipped]
+        warnings = copies.warnings.get((source, dataset), ())
+        notes = (*warnings, *matched.notes, *_notes(matched.cells))
+        families.append(Family(source, dataset, matched.cells, notes, warnings, matched.not_comparable))
     families.sort(key=lambda family: (-family.num_sizes, -family.num_samples))
     return families, skipped
 

@@ -41,6 +41,8 @@ class Cell:
     """[Q]; NaN where not recorded."""
     shape: ModelConfig | None = None
     """What the model is priced by; None where no shape is known."""
+    trials_limit: int | None = None
+    """Largest N that may be asked about, where what it is compared with has fewer samples."""
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -53,7 +55,8 @@ class Cell:
 
         Greedy samples (temperature 0) are copies of one another, so a greedy cell has one trial.
         """
-        return 1 if self.temperature == 0 else int(self.samples.min())
+        most = 1 if self.temperature == 0 else int(self.samples.min())
+        return most if self.trials_limit is None else min(most, self.trials_limit)
 
     @property
     def accuracy(self) -> float:

@@ -1,0 +1,74 @@
+"""Bounds of a whole curve from its resamples: at any one point, and at every point at once.
+
+Axes: R resamples · G points.
+"""
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinetics_jax.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+class Bands(NamedTuple):
+    """A curve with bounds, [G] each; NaN at points that do not count."""
+
+    value: Floats
+    low: Floats
+    """Pointwise bounds: the truth at one point is above ``low`` with a chance of (1 + level) / 2."""
+    high: Floats
+    sure_low: Floats
+    """Simultaneous bounds: the truth is between these two at every point with a chance of ``level``."""
+    sure_high: Floats
+
+
+def difference_bands(rows: Floats, counts: NDArray[np.bool_], questions: int, level: float = 0.95) -> Bands:
+    """Bounds of a curve of mean differences over questions, each between −1 and 1.
+
+    Standard errors are those of the resamples, which Student's t has widened (``resampling``). So that a difference which no
+    question shows is not taken for none at all, one more question is counted that shows it, half each way
+    (Agresti and Min, 2005, Improved confidence intervals for comparing matched proportions). Simultaneous
+    bounds are as wide as the largest |t| over the curve is in resamples (max-t).
+
+    Args:
+      rows: the curve of the questions as they are, then of R resamples of them, [1 + R, G].
+      counts: points that are looked at, [G].
+      questions: how many there are.
+      level: of the bounds.
+
+    Raises:
+      InputError: fewer than two questions or resamples.
+    """
+    if questions < 2 or len(rows) < 3:
+        raise InputError(f"bounds need 2 questions and 2 resamples, got {questions} and {len(rows) - 1}")
+    ends = np.full((5, rows.shape[1]), np.nan)
+    if not counts.any():
+        return Bands(*ends)
+    value, resamples = rows[0, counts], rows[1:, counts]
+    spread = np.hypot(questions * resamples.std(axis=0, ddof=1), 1.0) / (questions + 2)
+    largest = (np.abs(resamples - resamples.mean(axis=0)) / spread).max(axis=1)
+    one = NormalDist().inv_cdf((1 + level) / 2)
+    every = max(one, float(np.quantile(largest, level)))
+    steps = [0.0, -one, one, -every, every]
+    ends[:, counts] = [value + step * spread for step in steps]
+    return Bands(*ends)
+
+
+def stretched(bands: Bands, tests: int) -> Bands:
+    """The same bounds where this many statements are made together (``stretch``)."""
+    factor = stretch(tests)
+    return Bands(bands.value, *(bands.value + factor * (end - bands.value) for end in bands[1:]))
+
+
+def stretch(tests: int, level: float = 0.95) -> float:
+    """By how much ``tests`` intervals are widened to hold together as one does alone: Bonferroni's rule.
+
+    The ratio of the normal's quantiles. For simultaneous bounds, which lie further out, it is a little more
+    than is needed.
+    """
+    inverse = NormalDist().inv_cdf
+    return inverse(1 - (1 - level) / 2 / tests) / inverse((1 + level) / 2)
