@@ -1,7 +1,7 @@
 """Many measurements of fidelity → one row per context and policy, with intervals over passages.
 
-Passages are the sample: tokens of one passage are not independent, so whole passages are resampled, those
-of each text among themselves. Axes: R resamples · Q passages.
+Passages are the sample: tokens of one passage are not independent. They are a handful, so intervals are
+Student's t and not resamples, which cover less than they say (``statistics.mean_interval``).
 """
 
 import dataclasses
@@ -13,9 +13,7 @@ import numpy as np
 from kinetics_jax.errors import InputError
 from kinetics_jax.fidelity.records import Fidelity
 from kinetics_jax.policies import Policy
-from kinetics_jax.scaling.frontier.bootstrap import Interval, bootstrap_weights, interval
-
-_RESAMPLES = 2000
+from kinetics_jax.scaling.statistics import Interval, mean_interval
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ class FidelityRow:
     agreement: float
 
 
-def summarise(records: Iterable[Fidelity], *, level: float = 0.95, seed: int = 0) -> list[FidelityRow]:
+def summarise(records: Iterable[Fidelity], *, level: float = 0.95) -> list[FidelityRow]:
     """Rows for every text by itself, then for all, in the order of the records.
 
     Raises ``InputError`` where there are no records, or a passage lacks a policy that another has.
@@ -55,40 +53,41 @@ def summarise(records: Iterable[Fidelity], *, level: float = 0.95, seed: int = 0
             by_text = [[r for r in found if r.text == text] for text in chosen]
             if not all(by_text):
                 raise InputError(f"{policy.label} at {context}: not measured on every text")
-            rows.append(_row(chosen, by_text, level, seed))
+            rows.append(_row(chosen, by_text, level))
     return rows
 
 
-def _row(
-    chosen: Sequence[str], by_text: Sequence[Sequence[Fidelity]], level: float, seed: int
-) -> FidelityRow:
+def _row(chosen: Sequence[str], by_text: Sequence[Sequence[Fidelity]], level: float) -> FidelityRow:
     first = by_text[0][0]
-    kl, kl_draws = _mean(by_text, "kl", seed)
-    loss, loss_draws = _mean(by_text, "loss", seed)
-    dense, dense_draws = _mean(by_text, "dense_loss", seed)
+    kl, loss, dense, agreement = (
+        [np.array([getattr(record, field) for record in records]) for records in by_text]
+        for field in ("kl", "loss", "dense_loss", "agreement")
+    )
     several = min(map(len, by_text)) > 1
+    lost = [a - b for a, b in zip(loss, dense, strict=True)]
     return FidelityRow(
         text=chosen[0] if len(chosen) == 1 else "all",
         context=first.context,
         policy=first.policy,
         kv_reads=first.kv_reads,
         passages=sum(map(len, by_text)),
-        kl=kl,
-        kl_interval=interval(kl_draws, level) if several else None,
-        perplexity_ratio=math.exp(loss - dense),
-        ratio_interval=interval(np.exp(loss_draws - dense_draws), level) if several else None,
-        dense_perplexity=math.exp(dense),
-        agreement=_mean(by_text, "agreement", seed)[0],
+        kl=_mean(kl),
+        kl_interval=_positive(mean_interval(kl, level)) if several else None,
+        perplexity_ratio=math.exp(_mean(lost)),
+        ratio_interval=_exponential(mean_interval(lost, level)) if several else None,
+        dense_perplexity=math.exp(_mean(dense)),
+        agreement=_mean(agreement),
     )
 
 
-def _mean(by_text: Sequence[Sequence[Fidelity]], field: str, seed: int) -> tuple[float, np.ndarray]:
-    """The mean over texts of the mean over their passages, and it in each resample, [R]."""
-    values = [np.array([getattr(record, field) for record in records]) for records in by_text]
-    draws = [
-        bootstrap_weights(len(each), _RESAMPLES, seed + number) @ each
-        if len(each) > 1
-        else np.full(_RESAMPLES, each[0])
-        for number, each in enumerate(values)
-    ]
-    return float(np.mean([each.mean() for each in values])), np.mean(draws, axis=0)
+def _mean(by_text: Sequence[np.ndarray]) -> float:
+    """The mean over texts of the mean over their passages."""
+    return float(np.mean([each.mean() for each in by_text]))
+
+
+def _positive(ends: Interval) -> Interval:
+    return Interval(max(ends.low, 0.0), ends.high, ends.level)
+
+
+def _exponential(ends: Interval) -> Interval:
+    return Interval(math.exp(ends.low), math.exp(ends.high), ends.level)

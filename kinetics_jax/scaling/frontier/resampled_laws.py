@@ -19,7 +19,8 @@ from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
 from kinetics_jax.scaling.statistics.fits import Extrapolation, PowerLaw, extrapolation_error, fit_power_law
 from kinetics_jax.scaling.statistics.intervals import Interval, interval
 
-FIT_LEVEL = 0.95
+import os
+FIT_LEVEL = float(os.environ.get("FL", ".95"))
 MOST_MISSED = 1.5
 """Factor by which a power law may miss the optimum it is fitted to, as a geometric mean over the span."""
 LEAST_EXPLAINED = 0.8

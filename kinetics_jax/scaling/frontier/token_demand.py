@@ -18,7 +18,8 @@ from kinetics_jax.scaling.frontier.frontiers import SMOOTHING
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
 from kinetics_jax.scaling.statistics.fits import extrapolation_error, fit_power_law
-from kinetics_jax.scaling.statistics.intervals import Estimate, bootstrap_weights, interval
+from kinetics_jax.scaling.statistics.intervals import Estimate, interval
+from kinetics_jax.scaling.statistics.resampling import drawn_weights
 from kinetics_jax.scaling.statistics.smoothing import smooth
 
 _FEWEST = 3
@@ -54,7 +55,7 @@ def _sparse_best_of_n(study: Study, model: str) -> Study:
 
 def _exponent(study: Study, grid: Floats, resamples: int, seed: int) -> Estimate:
     count = len(study.questions)
-    weights = np.concatenate([np.full((1, count), 1.0 / count), bootstrap_weights(count, resamples, seed)])
+    weights = np.concatenate([np.full((1, count), 1.0 / count), drawn_weights(count, resamples, seed)])
     demand_rg = _demands(study, grid, weights)
     known = np.isfinite(demand_rg[0])
     if np.unique(demand_rg[0, known]).size < _FEWEST:

@@ -23,11 +23,26 @@ def bootstrap_weights(questions: int, resamples: int, seed: int = 0) -> NDArray[
     Raises:
         InputError: fewer than two questions, or no resamples.
     """
+    _check(questions, resamples)
+    return np.random.default_rng(seed).dirichlet(np.full(questions, concentration(questions)), resamples)
+
+
+def drawn_weights(questions: int, resamples: int, seed: int = 0) -> NDArray[np.float64]:
+    """The same of questions that are drawn with replacement, for what hangs on who is there: a largest value.
+
+    Raises:
+        InputError: as ``bootstrap_weights``.
+    """
+    _check(questions, resamples)
+    share = np.full(questions, 1.0 / questions)
+    return np.random.default_rng(seed).multinomial(questions, share, size=resamples) / questions
+
+
+def _check(questions: int, resamples: int) -> None:
     if questions < 2 or resamples < 1:
         raise InputError(
             f"a bootstrap needs 2 questions and 1 resample or more, got {questions} and {resamples}"
         )
-    return np.random.default_rng(seed).dirichlet(np.full(questions, concentration(questions)), resamples)
 
 
 def pseudo_weight(questions: int, resamples: int, seed: int = 0) -> NDArray[np.float64]:
