@@ -16,6 +16,7 @@ from kinetics_jax.shapes import presets
 
 CAP = 16_384
 PROMPT = 150.0
+DENSE = Dense()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Side:
     """A model under a policy, and how it was run."""
 
     model: str
-    policy: Policy = Dense()
+    policy: Policy = DENSE
     skill: float
     """Log-odds of solving a question of middle difficulty."""
     length: float = 4000.0

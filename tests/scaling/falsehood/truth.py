@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from kinetics_jax.costs import chips
-from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
 from kinetics_jax.scaling.frontier.token_demand import demand_exponents
 from kinetics_jax.scaling.law.judged_laws import EXPONENT, EXPONENT_MARGIN
@@ -106,11 +105,7 @@ def _demands(design: Design) -> dict[str, tuple[float, float]]:
     for seed in range(DEMANDS if sides and min(side.samples for side in sides) > 1 else 0):
         family = as_family(draw(sides, design.questions, design.world.spread, seed=50_000 + seed))
         study = _study(family, CHIP, dataclasses.replace(OPTIONS, search="best_of_n"), None)
-        grid = cost_grid(study, OPTIONS.grid_points)
-        try:
-            exponents = demand_exponents(study, grid, resamples=2, seed=0)
-        except InputError:
-            continue
+        exponents = demand_exponents(study, points=OPTIONS.grid_points, resamples=2, seed=0)
         for model, fit in exponents.items():
             found.setdefault(model, []).append(fit.value)
     return {model: (float(np.mean(b)), float(np.std(b, ddof=1))) for model, b in found.items() if len(b) > 9}
