@@ -18,7 +18,9 @@ from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import attention_share
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.statistics.bands import Bands
-from tests.scaling.falsehood.population import as_family, draw
+from kinetics_jax.scaling.traces.comparable import Family
+from kinetics_jax.scaling.traces.matched import match_sides
+from tests.scaling.falsehood.population import Draw, as_family, draw
 from tests.scaling.falsehood.scenarios import Design
 
 CHIP = chips.b200
@@ -74,6 +76,9 @@ def truth_of(design: Design) -> Truth:
     scale = np.sqrt(POPULATION / design.questions)
     curve = functools.partial(_curve, law, scale=scale)
     bias = law.selection_bias
+    if world.compared is not None:  # choices are made on all the samples that there are
+        as_they_are = _family(draw(design.of(world.sides), POPULATION, world.spread, seed=12345))
+        bias = find_law(as_they_are, CHIP, options).selection_bias
     known = None
     if bias is not None and bias.low is not None and bias.high is not None:
         known = (bias.value, (bias.high - bias.low) / 3.92 * scale)
@@ -86,6 +91,12 @@ def truth_of(design: Design) -> Truth:
         demand=_demands(design),
         share=(share.low, share.high),
     )
+
+
+def _family(draws: list[Draw]) -> Family:
+    """A population whose sides were made comparable."""
+    family = as_family(draws)
+    return dataclasses.replace(family, cells=match_sides(family.cells).cells)
 
 
 def _curve(law: Law, bands: Bands, scale: float) -> Curve:
