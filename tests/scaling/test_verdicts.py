@@ -67,7 +67,8 @@ def test_equivalence_must_be_shown_and_so_must_difference(interval, verdict):
         (("fails", "undecided"), "fails"),
         (("fails", "holds", "undecided"), "mixed"),
         (("not comparable",), "not comparable"),
-        (("not comparable", "holds"), "undecided"),
+        (("not comparable", "holds"), "holds"),
+        (("not comparable", "undecided"), "undecided"),
         ((), "untested"),
     ],
 )

@@ -77,7 +77,8 @@ def truth_of(design: Design) -> Truth:
     curve = functools.partial(_curve, law, scale=scale)
     bias = law.selection_bias
     if world.compared is not None:  # choices are made on all the samples that there are
-        as_they_are = _family(draw(design.of(world.sides), POPULATION, world.spread, seed=12345))
+        sides = tuple(side for side in design.of(world.sides) if side.source == sides[0].source)
+        as_they_are = _family(draw(sides, POPULATION, world.spread, seed=12345))
         bias = find_law(as_they_are, CHIP, options).selection_bias
     known = None
     if bias is not None and bias.low is not None and bias.high is not None:
