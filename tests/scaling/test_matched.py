@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kinetics_jax.policies import TopK
-from kinetics_jax.scaling.traces.matched import match_sides
+from kinetics_jax.scaling.traces.matched import apart_by_source, match_sides
 from kinetics_jax.shapes import presets
 
 
@@ -92,3 +92,11 @@ def test_a_temperature_that_all_sides_have_is_enough(cell):
 def test_policies_at_two_temperatures_are_not_compared(cell):
     dense, sparse = cell(temperature=0.6), cell(policy=TopK(256), temperature=1.0)
     assert match_sides([dense, sparse]).not_comparable == {"policies": "temperatures 0.6 and 1"}
+
+
+def test_policies_of_two_sources_are_not_compared(cell):
+    """A source has a grader and a prompt of its own."""
+    dense, sparse = cell(), cell(policy=TopK(256), source="other")
+    why = {"policies": "sources other and simulated"}
+    assert apart_by_source([dense, sparse]) == {("simulated", "made-up"): why, ("other", "made-up"): why}
+    assert apart_by_source([dense, sparse, cell(source="other")]) == {}

@@ -21,6 +21,8 @@ def main_bands(bands: Sequence[Band]) -> list[Band]:
             joined[-1] = Band(
                 model=last.model,
                 start=last.start,
+                start_low=last.start_low,
+                start_high=last.start_high,
                 end=band.end,
                 start_accuracy=last.start_accuracy,
                 end_accuracy=band.end_accuracy,
@@ -42,7 +44,10 @@ def source_name(law: Law) -> str:
 
 def seconds(value: float) -> str:
     """Chip-seconds for a person: two significant digits."""
-    return f"{value:.2g} s" if value >= 0.01 else f"{value * 1e3:.2g} ms"
+    for least, unit, name in ((1e-2, 1.0, "chip-seconds"), (1e-4, 1e-3, "chip-ms")):
+        if value >= least:
+            return f"{value / unit:.2g} {name}"
+    return f"{value * 1e6:.2g} chip-µs"
 
 
 def settled(law: Law) -> int:

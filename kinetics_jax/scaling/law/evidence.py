@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kinetics_jax.scaling.frontier.best_configuration import Floats
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
 from kinetics_jax.scaling.frontier.growing import growth
@@ -23,7 +22,6 @@ _RESAMPLES = 400
 
 def evidence(
     study: Study,
-    grid: Floats,
     sizes: Mapping[str, float],
     frontiers: Mapping[Flavour, FrontierBootstrap],
     resampled: Callable[..., FrontierBootstrap],
@@ -33,10 +31,9 @@ def evidence(
 
     Args:
       study: all configurations, each as it was decoded, in tera-eFLOPs.
-      grid: costs, [G].
       sizes: parameters of each model.
       frontiers: of the study, by flavour.
-      resampled: frontier of a study on this grid; takes ``flavour`` and ``resamples``.
+      resampled: frontier of a study on the law's grid; takes ``flavour`` and ``resamples``.
       options: of the law.
     """
     few = functools.partial(
@@ -45,7 +42,9 @@ def evidence(
     choice: Sharing = "question" if study.samples >= 2 else "shared"
     same_offer, demand = dict(frontiers), dict[str, Estimate]()
     if choice == "question":
-        demand = demand_exponents(study, grid, resamples=options.bootstrap, seed=options.seed)
+        demand = demand_exponents(
+            study, points=options.grid_points, resamples=options.bootstrap, seed=options.seed
+        )
         if len(frontiers) == 2:  # half of the samples offers half of the trials: that is no bias
             same_offer["paper"] = resampled(for_halves(study), flavour="paper")
     return {

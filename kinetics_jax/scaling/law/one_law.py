@@ -44,10 +44,9 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
     """
     study = _study(family, chip, options, project)
     choice: Sharing = "question" if study.samples >= 2 else "shared"
-    grid = cost_grid(study, options.grid_points)
     resampled = functools.partial(
         bootstrap_frontier,
-        costs=grid,
+        costs=cost_grid(study, options.grid_points),
         choice=choice,
         resamples=options.bootstrap,
         splits=options.splits,
@@ -80,7 +79,7 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
         optimism=estimates.optimism(frontiers, choice),
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
-        **({} if project else evidence(study, grid, sizes, frontiers, resampled, options)),
+        **({} if project else evidence(study, sizes, frontiers, resampled, options)),
         notes=family.notes,
         warnings=family.warnings,
         not_comparable=family.not_comparable,

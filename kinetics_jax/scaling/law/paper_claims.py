@@ -100,8 +100,9 @@ def _claim(short: str, claim: str, judged: Sequence[Judged], untested: str) -> C
 
 def _one_each(laws: Sequence[Law], judge: Callable[[Law, int], Judged | None]) -> list[Judged]:
     """Every law that can be judged, with bounds widened for their number."""
-    able = [law for law in laws if judge(law, 1) is not None]
-    return [judged for law in able if (judged := judge(law, len(able))) is not None]
+    able = [judged for law in laws if (judged := judge(law, 1)) is not None]
+    tests = max(1, sum(judged.verdict != "not comparable" for judged in able))
+    return [judged for law in laws if (judged := judge(law, tests)) is not None]
 
 
 def _exponents(laws: Sequence[Law]) -> list[Judged]:

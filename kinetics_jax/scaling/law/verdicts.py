@@ -41,20 +41,20 @@ def equivalence(low: float, high: float, least: float, most: float) -> Verdict:
 
 
 def summary(judged: Sequence[Judged]) -> Verdict:
-    """One word for all: what holds (fails) everywhere holds (fails); ``mixed`` where both surely happen.
+    """One word for all: what holds everywhere holds; ``mixed`` where it surely holds and surely fails.
 
-    A claim that fails somewhere and surely holds nowhere fails: it is of all of them.
+    A claim that fails somewhere and surely holds nowhere fails: it is of all of them. What could not be
+    compared is the word only where nothing could.
     """
     found = {one.verdict for one in judged} - {"untested"}
-    if not found:
-        return "untested"
-    if {"holds", "fails"} <= found:
+    compared = found - {"not comparable"}
+    if not compared:
+        return "not comparable" if found else "untested"
+    if {"holds", "fails"} <= compared:
         return "mixed"
-    if "fails" in found:
+    if "fails" in compared:
         return "fails"
-    if found == {"holds"}:
-        return "holds"
-    return "not comparable" if found == {"not comparable"} else "undecided"
+    return "holds" if compared == {"holds"} else "undecided"
 
 
 def told(judged: Sequence[Judged], most: int = 3) -> str:

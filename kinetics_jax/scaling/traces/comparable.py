@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from kinetics_jax.policies import UnknownPolicy
 from kinetics_jax.scaling.traces.duplicates import without_copies
 from kinetics_jax.scaling.traces.independent_trials import Cell, group_cells
-from kinetics_jax.scaling.traces.matched import match_sides
+from kinetics_jax.scaling.traces.matched import apart_by_source, match_sides
 from kinetics_jax.scaling.traces.trials import Trials
 from kinetics_jax.shapes import ModelConfig
 
@@ -66,6 +66,7 @@ def comparable_families(
     for cell in group_cells(copies.trials):
         by_key.setdefault((cell.source, cell.dataset), []).append(cell)
     families, skipped = [], list(copies.skipped)
+    apart = apart_by_source([cell for cells in by_key.values() for cell in cells])
     for (source, dataset), cells in by_key.items():
         where = f"{dataset} ({source})"
         known = [c for c in cells if c.shape and not isinstance(c.policy, UnknownPolicy)]
@@ -89,7 +90,8 @@ def comparable_families(
         skipped += [f"{where}: {reason}" for reason in matched.skipped]
         warnings = copies.warnings.get((source, dataset), ())
         notes = (*warnings, *matched.notes, *_notes(matched.cells))
-        families.append(Family(source, dataset, matched.cells, notes, warnings, matched.not_comparable))
+        different = {**apart.get((source, dataset), {}), **matched.not_comparable}
+        families.append(Family(source, dataset, matched.cells, notes, warnings, different))
     families.sort(key=lambda family: (-family.num_sizes, -family.num_samples))
     return families, skipped
 

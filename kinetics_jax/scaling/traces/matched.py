@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from kinetics_jax.policies import Policy
+from kinetics_jax.policies import Policy, UnknownPolicy
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
 Side = tuple[str, Policy]
@@ -48,6 +48,25 @@ def match_sides(cells: Sequence[Cell]) -> Matched:
     kept, cut = _one_cap(one.cells)
     kept, limited = _one_number_of_trials(kept)
     return dataclasses.replace(one, cells=kept, notes=(*cut, *limited))
+
+
+def apart_by_source(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:
+    """Source and data set → why policies are not compared: a model's dense and sparse samples are of
+    different sources, which have graders and prompts of their own.
+    """
+    kinds: dict[tuple[str, str], dict[bool, set[str]]] = {}
+    for cell in cells:
+        if isinstance(cell.policy, UnknownPolicy):
+            continue
+        of_model = kinds.setdefault((cell.dataset, cell.model), {True: set(), False: set()})
+        of_model[cell.policy.kv_budget is None].add(cell.source)
+    found = {}
+    for (dataset, _), sources in kinds.items():
+        dense, sparse = sources[True], sources[False]
+        if dense and sparse and not dense & sparse:
+            every = sorted(dense | sparse)
+            found.update({(s, dataset): {"policies": f"sources {_listed(every)}"} for s in every})
+    return found
 
 
 def _sides(cells: Sequence[Cell]) -> dict[Side, list[Cell]]:

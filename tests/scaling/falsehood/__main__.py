@@ -23,9 +23,8 @@ def main() -> None:
         print(f"{claim:10}", *(f"{name} {value:.3g}," for name, value in row.items()))
     for one in outcomes:
         if one.false:
-            print(
-                f"false: {one.claim} {one.verdict}, true {one.true or 'nothing'}: {one.design}, seed {one.seed}"
-            )
+            true = ", ".join(one.true) or "nothing"
+            print(f"false: {one.claim} {one.verdict}, true {true}: {one.design}, seed {one.seed}")
     sets = len(DESIGNS) * flags.repeats
     print(f"{sets} data sets of {len(DESIGNS)} designs in {time.monotonic() - start:.0f} s")
     if flags.out:

@@ -16,6 +16,7 @@ from kinetics_jax.shapes import presets
 
 CAP = 16_384
 PROMPT = 150.0
+DENSE = Dense()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Side:
     """A model under a policy, and how it was run."""
 
     model: str
-    policy: Policy = Dense()
+    policy: Policy = DENSE
     skill: float
     """Log-odds of solving a question of middle difficulty."""
     length: float = 4000.0
@@ -31,6 +32,8 @@ class Side:
     samples: int = 16
     cap: int = CAP
     temperature: float = 0.6
+    source: str = "made"
+    """Another source has another grader."""
     stored: int = 1
     """How often every sample was stored, under labels of its own."""
 
@@ -77,7 +80,7 @@ def as_trials(draws: list[Draw]) -> Trials:
         tokens, correct = np.tile(one.tokens, times), np.tile(one.correct, times)
         questions, samples = tokens.shape
         count = tokens.size
-        texts = {"source": "made", "model": side.model, "dataset": "known", "variant": ""}
+        texts = {"source": side.source, "model": side.model, "dataset": "known", "variant": ""}
         values = {
             **{name: np.full(count, text, dtype=object) for name, text in texts.items()},
             "problem_id": np.repeat(np.array([str(q) for q in range(questions)], object), samples),

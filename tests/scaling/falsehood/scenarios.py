@@ -118,6 +118,12 @@ WORLDS = (
         compared=sizes(-1.5),
         never=("sizes",),
     ),
+    World(
+        name="two graders, policies",
+        sides=but(ALIKE, 1, source="lenient", skill=1.5),
+        compared=ALIKE[:1],
+        never=("sparse",),
+    ),
     World(name="trials 16 and 4", sides=but(ALIKE, 0, samples=4), compared=each(ALIKE, samples=4)),
     World(
         name="trials 4 and 16, sizes",

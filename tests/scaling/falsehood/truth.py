@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from kinetics_jax.costs import chips
-from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
 from kinetics_jax.scaling.frontier.token_demand import demand_exponents
 from kinetics_jax.scaling.law.judged_laws import EXPONENT, EXPONENT_MARGIN
@@ -19,7 +18,9 @@ from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import attention_share
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.statistics.bands import Bands
-from tests.scaling.falsehood.population import as_family, draw
+from kinetics_jax.scaling.traces.comparable import Family
+from kinetics_jax.scaling.traces.matched import match_sides
+from tests.scaling.falsehood.population import Draw, as_family, draw
 from tests.scaling.falsehood.scenarios import Design
 
 CHIP = chips.b200
@@ -75,6 +76,10 @@ def truth_of(design: Design) -> Truth:
     scale = np.sqrt(POPULATION / design.questions)
     curve = functools.partial(_curve, law, scale=scale)
     bias = law.selection_bias
+    if world.compared is not None:  # choices are made on all the samples that there are
+        sides = tuple(side for side in design.of(world.sides) if side.source == sides[0].source)
+        as_they_are = _family(draw(sides, POPULATION, world.spread, seed=12345))
+        bias = find_law(as_they_are, CHIP, options).selection_bias
     known = None
     if bias is not None and bias.low is not None and bias.high is not None:
         known = (bias.value, (bias.high - bias.low) / 3.92 * scale)
@@ -87,6 +92,12 @@ def truth_of(design: Design) -> Truth:
         demand=_demands(design),
         share=(share.low, share.high),
     )
+
+
+def _family(draws: list[Draw]) -> Family:
+    """A population whose sides were made comparable."""
+    family = as_family(draws)
+    return dataclasses.replace(family, cells=match_sides(family.cells).cells)
 
 
 def _curve(law: Law, bands: Bands, scale: float) -> Curve:
@@ -106,11 +117,7 @@ def _demands(design: Design) -> dict[str, tuple[float, float]]:
     for seed in range(DEMANDS if sides and min(side.samples for side in sides) > 1 else 0):
         family = as_family(draw(sides, design.questions, design.world.spread, seed=50_000 + seed))
         study = _study(family, CHIP, dataclasses.replace(OPTIONS, search="best_of_n"), None)
-        grid = cost_grid(study, OPTIONS.grid_points)
-        try:
-            exponents = demand_exponents(study, grid, resamples=2, seed=0)
-        except InputError:
-            continue
+        exponents = demand_exponents(study, points=OPTIONS.grid_points, resamples=2, seed=0)
         for model, fit in exponents.items():
             found.setdefault(model, []).append(fit.value)
     return {model: (float(np.mean(b)), float(np.std(b, ddof=1))) for model, b in found.items() if len(b) > 9}
