@@ -61,6 +61,7 @@ def frontier(flavour, models, sizes, costs, sparse=True, seed=0):
             "trials.b": Estimate(value=float("nan"), unit="", note="the search did not converge"),
         },
         curves={"tokens": (91.7, 0.8, 0.0)} | ({"kv_budget": (81.8, 0.25, -212.0)} if sparse else {}),
+        refused={},
     )
 
 
@@ -239,6 +240,7 @@ def nothing_fits():
         dense_share=nan,
         fits={},
         curves={},
+        refused={},
     )
     flat = {name: np.zeros(len(nan)) for name in law.models}
     return dataclasses.replace(law, frontiers={"held_out": empty}, model_curves=flat)

@@ -19,8 +19,6 @@ from kinetics_jax.scaling.statistics.batch_fits import fit_power_laws
 from kinetics_jax.scaling.statistics.fits import Extrapolation, PowerLaw, extrapolation_error, fit_power_law
 from kinetics_jax.scaling.statistics.intervals import Interval, interval
 
-import os
-FIT_LEVEL = float(os.environ.get("FL", ".95"))
 MOST_MISSED = 1.5
 """Factor by which a power law may miss the optimum it is fitted to, as a geometric mean over the span."""
 LEAST_EXPLAINED = 0.8
@@ -125,14 +123,24 @@ def fit_optimum(
         ahead = extrapolation_error(x, y, lambda u, v: fit_power_law(u, v, **how), train_share)
     return FitInterval(
         law,
-        interval(a, level),
-        interval(b, level),
-        interval(2.0**b, level),
+        exponent_interval(a, level),
+        exponent_interval(b, level),
+        exponent_interval(2.0**b, level),
         ahead,
         len(rows) - 1 - len(b),
         (float(low[0]), float(high[0])),
         _refusal(law, x, y),
     )
+
+
+def exponent_interval(rows: Floats, level: float = 0.95) -> Interval:
+    """The interval of a fitted number: percentiles that leave half as much out as they would by name.
+
+    Spans that are found anew hold most of what is uncertain, not all: percentiles of 95 % covered about 90 %
+    of simulated exponents (tests/scaling/coverage), these 94.
+    """
+    ends = interval(rows, 1 - (1 - level) / 2)
+    return Interval(ends.low, ends.high, level)
 
 
 def _refusal(law: PowerLaw, x: Floats, y: Floats) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
-from kinetics_jax.scaling.frontier.resampled_laws import FIT_LEVEL, fit_optimum, size_threshold
+from kinetics_jax.scaling.frontier.resampled_laws import exponent_interval, fit_optimum, size_threshold
 from kinetics_jax.scaling.frontier.sparse_gain import compare
 from kinetics_jax.scaling.frontier.spans import inside, spans
 from kinetics_jax.scaling.frontier.study import Study
@@ -42,7 +42,7 @@ def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
         if np.unique(values[np.isfinite(values)]).size < 3 or on_offer.get(quantity, 3) < 3:
             continue  # a constant has no exponent
         try:
-            fit = fit_optimum(boot, quantity, level=FIT_LEVEL)
+            fit = fit_optimum(boot, quantity)
         except InputError:
             continue  # the points determine no law; nothing is reported for it
         if fit.refusal:
@@ -95,7 +95,7 @@ def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
         return None
     note = f"interval from {int(np.isfinite(others).sum())} resamples"
     unit, span = "exponent b of accuracy = exp(−a·cost^−b)", (float(low[0] * TERA), float(high[0] * TERA))
-    return _estimate(value, unit, interval(others, FIT_LEVEL), note, span)
+    return _estimate(value, unit, exponent_interval(np.array(others)), note, span)
 
 
 def optimism(frontiers: Mapping[Flavour, FrontierBootstrap], choice: Sharing) -> Estimate | None:
