@@ -1,8 +1,8 @@
 """Uncertainty from a bootstrap over questions: another set of questions of the same kind.
 
-Samples of a question are not resampled: each question's are part of what was drawn with it, so that questions
-carry their noise. A resample is a weighting of the questions, so everything per question is computed once, and
-everything that follows from the weights (which model, from where to where, how steep) is found anew for each.
+Samples of a question are not resampled: they were drawn with it, so that questions carry their noise. A
+resample is a weighting of the questions, so everything per question is computed once, and everything that
+follows from the weights (which model, from where to where, how steep) is found anew for each.
 Axes: R resamples · Q questions · G costs · M models.
 """
 

@@ -146,6 +146,8 @@ def exponent_interval(rows: Floats, level: float = 0.95) -> Interval:
 def _refusal(law: PowerLaw, x: Floats, y: Floats) -> str:
     """What is wrong with calling the points a power law, if anything."""
     fitted = law.predict(x)
+    if not np.ptp(y):
+        return "it stands still"
     if not ((y > 0) & (fitted > 0)).all():
         return "it is not positive throughout"
     missed = float(np.exp(np.sqrt(np.mean(np.log(fitted / y) ** 2))))

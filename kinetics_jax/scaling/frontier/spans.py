@@ -12,6 +12,9 @@ from kinetics_jax.scaling.frontier.frontiers import NOTHING
 NEAR_END = 0.05
 """Share of the best accuracy that may be missing where a frontier counts as at its end."""
 
+HALF_A_POINT = 0.005
+"""Accuracy by which one model must be better to be called so."""
+
 
 def spans(costs: Floats, accuracy: Floats) -> tuple[Floats, Floats]:
     """Costs between which accuracy is bought, of every row: (from, to), [R] each.
@@ -31,7 +34,9 @@ def inside(costs: Floats, low: Floats, high: Floats) -> np.ndarray:
 
 
 def crossover_costs(costs: Floats, worse: Floats, better: Floats) -> Floats:
-    """Cost from which ``better`` stays above ``worse``, of every row, [R]; linear between costs in their logarithm.
+    """Cost from which ``worse`` is never again the better by ``HALF_A_POINT``, of every row.
+
+    Where both have levelled off chance leads now with one, now with the other; that is no crossover.
 
     Args:
         costs: rising, [G].
@@ -39,10 +44,11 @@ def crossover_costs(costs: Floats, worse: Floats, better: Floats) -> Floats:
         better: of the one that overtakes.
 
     Returns:
-        The lowest cost of the grid where it is above throughout, infinity where it is not at the end.
+        [R], linear in the logarithm of the cost; the lowest cost of the grid where ``worse`` never leads, and
+        infinity where it does to the end.
     """
-    lead = np.maximum.accumulate(better, axis=1) - np.maximum.accumulate(worse, axis=1)
-    behind = lead <= 0
+    lead = np.maximum.accumulate(better, axis=1) - np.maximum.accumulate(worse, axis=1) + HALF_A_POINT
+    behind = lead < 0
     last = behind.shape[1] - 1 - np.argmax(behind[:, ::-1], axis=1)
     rows, after = np.arange(len(lead)), np.minimum(last + 1, lead.shape[1] - 1)
     before_lead, after_lead = lead[rows, last], lead[rows, after]

@@ -64,7 +64,9 @@ def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Co
     target = ENOUGH * dense.max(axis=1)
     cheaper = _cost(costs, dense, target) / _cost(costs, sparse, target)
     difference = difference_bands(sparse - dense, counts, len(study.questions))
-    return Comparison(first.frontier.flavour, dense, sparse, difference, gain, cheaper, float(costs[1] / costs[0]))
+    return Comparison(
+        first.frontier.flavour, dense, sparse, difference, gain, cheaper, float(costs[1] / costs[0])
+    )
 
 
 def solves_something(accuracy: Floats) -> np.ndarray:

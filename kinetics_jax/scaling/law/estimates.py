@@ -10,8 +10,8 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour, Sharing
 from kinetics_jax.scaling.frontier.resampled_laws import exponent_interval, fit_optimum, size_threshold
-from kinetics_jax.scaling.frontier.sparse_gain import compare
 from kinetics_jax.scaling.frontier.spans import inside, spans
+from kinetics_jax.scaling.frontier.sparse_gain import compare
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.result_parts import TERA, SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
@@ -79,7 +79,7 @@ def _estimate(
 
 
 def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
-    """Exponent of accuracy = exp(−a·C^−b), on the questions as they are and on resamples, each over its span."""
+    """Exponent of accuracy = exp(−a·C^−b) over each row's span, from the questions and from resamples."""
     accuracy = boot.accuracy[: 1 + rows]
     low, high = spans(boot.costs, accuracy)
     usable = inside(boot.costs, low, high) & (accuracy > 0) & (accuracy < 1)
@@ -141,7 +141,7 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
 
 
 def _of_difference(points: np.ndarray, questions: int) -> Interval:
-    """Interval of a difference of accuracies in points; where no question differs, one that was not asked may."""
+    """Interval of a difference in points; where no question differs, one that was not asked may."""
     ends = interval(points)
     if ends.low < ends.high:
         return ends

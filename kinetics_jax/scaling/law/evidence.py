@@ -13,7 +13,7 @@ from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.frontier.token_demand import demand_exponents
 from kinetics_jax.scaling.law.estimates import optimism
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.results import TERA
+from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 _RESAMPLES = 400

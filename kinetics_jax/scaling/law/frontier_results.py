@@ -73,7 +73,7 @@ def _bands(
 
 
 def _with_crossovers(boot: FrontierBootstrap, bands: tuple[Band, ...]) -> tuple[Band, ...]:
-    """The bands with the interval of the cost at which each overtakes the one before it, a grid step wider."""
+    """The bands with the interval of the cost at which each overtakes the last, a grid step wider."""
     step = boot.costs[1] / boot.costs[0]
     found = list(bands[:1])
     for before, band in itertools.pairwise(bands):

@@ -20,8 +20,8 @@ from kinetics_jax.scaling.law import estimates
 from kinetics_jax.scaling.law.evidence import evidence
 from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.result_parts import CellSummary
-from kinetics_jax.scaling.law.results import TERA, Law
+from kinetics_jax.scaling.law.result_parts import TERA, CellSummary
+from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.scaling.frontier.growing import Growth
-from kinetics_jax.scaling.law.result_parts import TERA, Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FrontierResult:

@@ -29,9 +29,10 @@ class Bands(NamedTuple):
 def difference_bands(rows: Floats, counts: NDArray[np.bool_], questions: int, level: float = 0.95) -> Bands:
     """Bounds of a curve of mean differences over questions, each between −1 and 1.
 
-    Standard errors are those of the resamples, which Student's t has widened (``resampling``). So that a difference which no
-    question shows is not taken for none at all, one more question is counted that shows it, half each way
-    (Agresti and Min, 2005, Improved confidence intervals for comparing matched proportions). Simultaneous
+    Standard errors are those of the resamples, which Student's t has widened (``resampling``). So that a
+    difference which no question shows is not taken for none at all, one more question is counted that shows
+    it, half each way (Agresti and Min, 2005, Improved confidence intervals for comparing matched
+    proportions). Simultaneous
     bounds are as wide as the largest |t| over the curve is in resamples (max-t).
 
     Args:

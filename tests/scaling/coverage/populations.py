@@ -1,8 +1,8 @@
 """Populations of questions whose law is known: draws of any size from them, as families of traces.
 
-A question has a hardness (and a topic); a model has a skill, a policy takes some of it; a sample is right with
-the logistic of skill less hardness, and its length is lognormal and grows with hardness. Axes: Q questions ·
-S samples.
+A question has a hardness (and a topic); a model has a skill, a policy takes some of it; a sample is right
+with the logistic of skill less hardness, and its length is lognormal and grows with hardness. Axes: Q
+questions · S samples.
 """
 
 import dataclasses
