@@ -148,11 +148,13 @@ def test_what_may_be_alike_by_design_stays(change):
     assert len(without_copies(table).trials) == len(table)
 
 
-def test_a_model_that_is_nearly_sure_is_no_copy():
+@pytest.mark.parametrize("sure", [0.6, 0.85, 0.95])
+@pytest.mark.parametrize("problems", [200, 1000])
+def test_a_model_that_is_nearly_sure_is_no_copy(sure, problems):
     """Traces of a machine have the length of the task: samples of most problems are alike, right or wrong."""
     rng = np.random.default_rng(0)
-    tokens = np.repeat(rng.integers(400, 1900, (200, 1)), 4, axis=1)
-    correct = rng.random((200, 4)) < np.where(rng.random((200, 1)) < 0.95, 1.0, 0.5)
+    tokens = np.repeat(rng.integers(400, 1900, (problems, 1)), 4, axis=1)
+    correct = rng.random((problems, 4)) < np.where(rng.random((problems, 1)) < sure, 1.0, 0.5)
     found = without_copies(make_trials(tokens, correct))
     assert (found.skipped, dict(found.warnings)) == ((), {})
 
