@@ -49,9 +49,8 @@ def test_within_a_wide_range_nothing_is_said(law):
 
 
 def test_a_crossover_that_is_not_determined_has_no_cost(law):
-    assert (
-        which_model(law) == "use qwen3-0.6b, at more cost (from where on, these traces cannot say) qwen3-4b"
-    )
+    said = "use qwen3-0.6b, at more cost (from where on, these traces cannot say) qwen3-4b"
+    assert which_model(law) == said
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_a_crossover_that_is_not_determined_has_no_cost(law):
 )
 def test_a_model_on_which_resamples_differ_says_so(law, support, said):
     band = dataclasses.replace(law.best_frontier.bands[0], model="m", support=support)
-    assert which_model(with_bands(law, [band])) == f"{said} throughout"
+    assert which_model(with_bands(law, [band])) == f"use {said} throughout"
 
 
 def test_joined_bands_keep_the_interval_of_their_beginning(law):
