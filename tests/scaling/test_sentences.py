@@ -63,7 +63,7 @@ def test_a_crossover_that_is_not_determined_has_no_cost(law):
 )
 def test_a_model_on_which_resamples_differ_says_so(law, support, said):
     band = dataclasses.replace(law.best_frontier.bands[0], model="m", support=support)
-    assert which_model(with_bands(law, [band])) == f"use {said} throughout"
+    assert which_model(with_bands(law, [band])) == f"{said} throughout"
 
 
 def test_joined_bands_keep_the_interval_of_their_beginning(law):
