@@ -71,7 +71,8 @@ def truth_of(design: Design) -> Truth:
     step = np.diff(np.log(_grid(pilot, OPTIONS.grid_points)))[0]
     family = as_family(draw(sides, POPULATION, world.spread, seed=12345))
     ends = np.log(_grid(family, 2))
-    options = dataclasses.replace(OPTIONS, grid_points=int(np.ceil((ends[1] - ends[0]) / step)) + 1)
+    points = int(np.ceil((ends[1] - ends[0]) / step)) + 1
+    options = dataclasses.replace(OPTIONS, grid_points=points, bootstrap=50)  # for standard errors alone
     law = find_law(family, CHIP, options)
     scale = np.sqrt(POPULATION / design.questions)
     curve = functools.partial(_curve, law, scale=scale)
