@@ -1,14 +1,17 @@
 """Verdicts are made from bounds: of one law, of several together, and of curves."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
 from kinetics_jax.costs import chips
 from kinetics_jax.errors import InputError
+from kinetics_jax.policies import TopK
+from kinetics_jax.scaling.frontier.bootstrap import bootstrap_frontier
 from kinetics_jax.scaling.frontier.frontiers import cost_grid, largest_token_demand, study_frontier
-from kinetics_jax.scaling.frontier.growing import Growth
+from kinetics_jax.scaling.frontier.growing import Growth, growth
 from kinetics_jax.scaling.frontier.study import build_study
 from kinetics_jax.scaling.frontier.token_demand import _demands, demand_exponents
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
@@ -186,6 +189,21 @@ def test_the_share_of_attention_is_of_the_sum_that_is_paid(make_cell):
     assert (found.above, found.below, found.cells) == (1, 0, 1)
 
 
+def test_sizes_are_compared_under_the_policies_that_all_have(make_cell, price):
+    """Sparse samples of the larger model alone change nothing; without a common policy there is nothing."""
+    small, large = make_cell("4B", [0.3] * 20), make_cell("14B", [0.8] * 20, seed=1)
+    sparse = make_cell("14B", [0.1] * 20, policy=TopK(64), seed=2)
+
+    def of(*cells):
+        study = build_study(cells, price)
+        resampled = functools.partial(bootstrap_frontier, costs=np.geomspace(1e5, 1e8, 20), resamples=20)
+        return growth(study, {"4B": 4.0, "14B": 14.0}, resampled)
+
+    np.testing.assert_array_equal(of(small, large)[0].difference, of(small, large, sparse)[0].difference)
+    assert of(small, large)[0].size == 4.0
+    assert of(small, sparse) == ()
+
+
 # Bounds of curves.
 
 
@@ -232,8 +250,6 @@ def test_stretching_is_bonferronis_rule():
 
 @pytest.fixture(scope="module")
 def sparse_study(make_cell, price):
-    from kinetics_jax.policies import TopK
-
     rates = np.random.default_rng(0).beta(1, 1, 40)
     cells = [make_cell("8B", rates, 16, seed=k, policy=TopK(2**k)) for k in (7, 9)]
     return build_study(cells, price, search="best_of_n")
