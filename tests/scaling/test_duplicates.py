@@ -140,6 +140,32 @@ def test_the_same_samples_under_another_name_are_left_out(change):
     assert "b.csv" in found.skipped[0]
 
 
+@pytest.mark.parametrize("samples", [4, 16])
+def test_some_samples_copied_over_others_are_warned_of(samples):
+    """One long trace in seven is a copy of another of its problem; by chance their lengths hardly agree."""
+    rng = np.random.default_rng(samples)
+    tokens, correct = draw(rng, problems=200, samples=samples)
+    copied = rng.random(tokens.shape) < 0.14
+    source = rng.integers(0, samples, tokens.shape)
+    table = make_trials(
+        np.where(copied, np.take_along_axis(tokens, source, 1), tokens),
+        np.where(copied, np.take_along_axis(correct, source, 1), correct),
+    )
+    assert without_copies(table).warnings
+
+
+@pytest.mark.parametrize("step", [1, 40])
+@pytest.mark.parametrize("samples", [2, 4, 16])
+def test_long_traces_that_are_independent_raise_no_alarm(samples, step):
+    """Also where lengths are multiples of something."""
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(60):
+        tokens, correct = draw(rng, problems=int(rng.choice([10, 60])), samples=samples)
+        alarms += bool(without_copies(make_trials(-(-tokens // step) * step, correct)).warnings)
+    assert alarms == 0
+
+
 @pytest.mark.parametrize("change", [{"policy": 1}, {"max_tokens": 4096}, {"dataset": "other"}])
 def test_what_may_be_alike_by_design_stays(change):
     """Policies under one seed that read everything, one run cut at two caps, two data sets."""

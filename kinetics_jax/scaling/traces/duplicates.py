@@ -13,6 +13,9 @@ Short answers repeat values by themselves, so nothing here rests on how rare a v
   the expected numbers F_j of values that come j times obey F_k² ≤ c_k·F_{k−1}·F_{k+1} (Cauchy and Schwarz),
   again whatever the chances. More than 1 % of pairs beyond that are warned of.
 
+  That takes many copies. Traces of a thousand tokens and more have smooth lengths where most are of a length
+  of their own, so there equal pairs are also set against pairs that differ by 1 to 64 tokens.
+
 Blocks and cells are deduplicated and said; single copies stay and are said with every answer.
 """
 
@@ -35,6 +38,15 @@ _NEARLY_ALL = 0.9
 """Share of problems that a copied block covers."""
 _SENTENCE = 32
 """Tokens from which two independent traces differ in length more often than not."""
+_LONG = 1_000
+"""Tokens (median) from which lengths are smooth. Shorter traces may have a set length: those of a machine
+that works step by step, say, are alike whenever they are right."""
+_SINGLE = 0.6
+"""Share of samples whose value is theirs alone, under which lengths are taken to be set ones."""
+_DISTINCT = 0.3
+"""Distinct lengths for each of up to 1,000 samples, under which likewise."""
+_NEAR = 64
+"""Tokens by which traces differ that chance is read from."""
 _MOST_PAIRS = 0.01
 """Share of pairs beyond chance that is passed over in silence."""
 _SIGMAS = 3.0
@@ -91,7 +103,7 @@ def without_copies(trials: Trials) -> Copies:
             )
             skipped.append(text)
             said[cell.where].append(text)
-        elif excess := _single_copies(cell, values):
+        elif excess := _single_copies(trials, cell, values):
             pairs, share = excess
             said[cell.where].append(
                 f"{cell.name}: about {pairs:,} pairs of samples of one problem ({share:.0%} of all) have the "
@@ -183,12 +195,45 @@ def _ceiling(trials: Trials, cell: _Cell) -> int:
     return int(trials.generated_tokens[cell.rows].max()) if cap == UNKNOWN_CAP else int(cap)
 
 
-def _single_copies(cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] | None:
+def _single_copies(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] | None:
     """Pairs of equal samples beyond chance and their share of all pairs; None where there are few."""
+    if cell.key[-1] == 0:
+        return None
+    found = [_more_than_any_chances(cell, values), _more_than_near_ones(trials, cell, values)]
+    beyond, pairs = max(found, key=lambda one: one[0] / max(one[1], 1))
+    share = beyond / max(pairs, 1)
+    return (round(beyond), share) if share > _MOST_PAIRS else None
+
+
+def _more_than_near_ones(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> tuple[float, int]:
+    """Equal pairs beyond those that differ a little, for long traces; and all pairs with one outcome."""
+    ceiling = _ceiling(trials, cell)
+    lengths = values[cell.rows] // 2
+    few = np.unique(lengths).size < _DISTINCT * min(len(lengths), 1_000)
+    if few or np.median(lengths) < _LONG:
+        return 0.0, 0
+    near, pairs, single = np.zeros(_NEAR + 1), 0, 0
+    for rows in cell.problems.values():
+        single += int((np.unique(values[rows], return_counts=True)[1] == 1).sum())
+        for outcome in (0, 1):
+            tokens = values[rows[values[rows] % 2 == outcome]] // 2
+            tokens = tokens[tokens < ceiling]
+            apart = np.abs(tokens[:, None] - tokens)[np.triu_indices(len(tokens), 1)]
+            near += np.bincount(apart[apart <= _NEAR], minlength=_NEAR + 1)
+            pairs += len(apart)
+    if single < _SINGLE * len(lengths):
+        return 0.0, 0
+    chance = near[1:].max() / 2  # a difference has two signs, none has one
+    doubt = _SIGMAS * (math.sqrt(near[0]) + math.sqrt(chance)) + 1.0
+    return near[0] - chance - doubt, pairs
+
+
+def _more_than_any_chances(cell: _Cell, values: NDArray[np.int64]) -> tuple[float, int]:
+    """Equal pairs beyond what any distribution gives for as many single values and triples; and all pairs."""
     sizes = collections.Counter(len(rows) for rows in cell.problems.values())
     samples, problems = sizes.most_common(1)[0]
-    if cell.key[-1] == 0 or samples < 3:
-        return None
+    if samples < 3:
+        return 0.0, 0
     times = np.zeros(samples + 2)
     for rows in cell.problems.values():
         if len(rows) == samples:
@@ -199,8 +244,7 @@ def _single_copies(cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] 
         few, many = (times[j] + _SIGMAS * math.sqrt(times[j]) + 1.0 for j in (k - 1, k + 1))
         least = times[k] - _SIGMAS * math.sqrt(times[k])
         beyond = max(beyond, (least - math.sqrt(constant * few * many)) * math.comb(k, 2))
-    share = beyond / (problems * math.comb(samples, 2))
-    return (round(beyond), share) if share > _MOST_PAIRS else None
+    return beyond, problems * math.comb(samples, 2)
 
 
 def _copied_cells(
