@@ -18,7 +18,7 @@ from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness
 from kinetics_jax.scaling.law.paper_claims import AttentionShare, attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.verdicts import Judged, equivalence, summary, told
-from kinetics_jax.scaling.statistics.bands import Bands, difference_bands, stretch, stretched
+from kinetics_jax.scaling.statistics.bands import Bands, difference_bands, one_sided, stretch
 from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.shapes import presets
@@ -242,7 +242,10 @@ def test_bounds_need_questions_and_resamples():
 def test_stretching_is_bonferronis_rule():
     assert stretch(1) == 1.0
     assert stretch(5) == pytest.approx(2.5758 / 1.9600, rel=1e-4)  # 99 % over 95 %
-    assert stretched(bands([0.0]), 5).high == pytest.approx(0.02 * stretch(5))
+    assert stretch(1, one_sided=True) == pytest.approx(1.6449 / 1.9600, rel=1e-4)
+    found = one_sided(bands([0.0]), 5)
+    assert found.high == pytest.approx(0.02 * stretch(5, one_sided=True))
+    assert found.sure_low == pytest.approx(-0.04 * stretch(5))
 
 
 # The paper's exponent.

@@ -28,7 +28,7 @@ OPTIONS = LawOptions(bootstrap=200, splits=2, grid_points=40)
 POPULATION = 3000
 DEMANDS = 60
 """Data sets of the same size whose mean exponent is the true one."""
-SURE = 4.0
+SURE = 3.5
 """Standard errors from the nearest boundary at which a claim counts as decidable."""
 MARGIN = 0.01
 FALL = 0.005
