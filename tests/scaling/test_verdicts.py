@@ -235,8 +235,11 @@ def test_a_difference_that_no_question_shows_is_not_none():
 
 
 def test_bounds_need_questions_and_resamples():
-    with pytest.raises(InputError, match="2 questions and 2 resamples"):
-        difference_bands(np.zeros((2, 3)), np.ones(3, bool), questions=30)
+    with pytest.raises(InputError, match="2 questions and a resample, got 30 and 0"):
+        difference_bands(np.zeros((1, 3)), np.ones(3, bool), questions=30)
+    one = difference_bands(np.zeros((2, 3)), np.ones(3, bool), questions=30)
+    assert (one.value == 0).all()
+    assert np.isinf(one.low).all()
 
 
 def test_stretching_is_bonferronis_rule():

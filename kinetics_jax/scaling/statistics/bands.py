@@ -32,7 +32,8 @@ def difference_bands(rows: Floats, counts: NDArray[np.bool_], questions: int, le
     Standard errors are those of the resamples, and quantiles are Student's t. So that a difference which no
     question shows is not taken for none at all, one more question is counted that shows it, half each way
     (Agresti and Min, 2005, Improved confidence intervals for comparing matched proportions). Simultaneous
-    bounds are as wide as the largest |t| over the curve is in resamples (max-t).
+    bounds are as wide as the largest |t| over the curve is in resamples (max-t). A single resample shows no
+    spread: bounds are then infinite.
 
     Args:
       rows: the curve of the questions as they are, then of R resamples of them, [1 + R, G].
@@ -41,22 +42,22 @@ def difference_bands(rows: Floats, counts: NDArray[np.bool_], questions: int, le
       level: of the bounds.
 
     Raises:
-      InputError: fewer than two questions or resamples.
+      InputError: fewer than two questions, or no resample.
     """
     from scipy import stats
 
-    if questions < 2 or len(rows) < 3:
-        raise InputError(f"bounds need 2 questions and 2 resamples, got {questions} and {len(rows) - 1}")
+    if questions < 2 or len(rows) < 2:
+        raise InputError(f"bounds need 2 questions and a resample, got {questions} and {len(rows) - 1}")
     ends = np.full((5, rows.shape[1]), np.nan)
     if not counts.any():
         return Bands(*ends)
     value, resamples = rows[0, counts], rows[1:, counts]
-    spread = np.hypot(questions * resamples.std(axis=0, ddof=1), 1.0) / (questions + 2)
+    error = resamples.std(axis=0, ddof=1) if len(resamples) > 1 else np.full(len(value), np.inf)
+    spread = np.hypot(questions * error, 1.0) / (questions + 2)
     largest = (np.abs(resamples - resamples.mean(axis=0)) / spread).max(axis=1)
     one = float(stats.t.ppf((1 + level) / 2, questions - 1))
     every = max(one, float(np.quantile(largest, level)) * one / NormalDist().inv_cdf((1 + level) / 2))
-    steps = [0.0, -one, one, -every, every]
-    ends[:, counts] = [value + step * spread for step in steps]
+    ends[:, counts] = [value, *(value + step * spread for step in (-one, one, -every, every))]
     return Bands(*ends)
 
 
