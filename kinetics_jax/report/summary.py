@@ -8,7 +8,9 @@ import numpy as np
 
 from kinetics_jax.report import words
 from kinetics_jax.report.groups import group_laws
+from kinetics_jax.scaling.law.result_parts import Band
 from kinetics_jax.scaling.law.results import Law, Results
+from kinetics_jax.scaling.law.which_model import WIDEST
 
 MAX_LINES = 25
 _ROOM_FOR_LAWS = 10
@@ -93,10 +95,15 @@ def _bands(law: Law) -> str:
     if not bands:
         return "nothing fits these costs"
     upto = [
-        f"{words.printable(band.model)} < {words.seconds(following.start / law.peak_flops)}"
-        for band, following in itertools.pairwise(bands)
+        f"{words.printable(band.model)} < {words.seconds(after.start / law.peak_flops)}{_doubt(after)}"
+        for band, after in itertools.pairwise(bands)
     ]
     return ", ".join([*upto, words.printable(bands[-1].model)])
+
+
+def _doubt(band: Band) -> str:
+    """A question mark at a cost that the resamples do not determine, or only within a wide range."""
+    return "" if band.start_high <= WIDEST * band.start_low else "?"
 
 
 def _wrapped(row: Sequence[str], widths: Sequence[int]) -> list[str]:

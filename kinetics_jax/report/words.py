@@ -61,6 +61,13 @@ def seconds(value: float | None, digits: int = 2) -> str:
     return f"{number(value / unit, digits)} {name}"
 
 
+def known_range(low: float, high: float) -> str:
+    """An interval of seconds in brackets, or that there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "(not determined)"
+    return f"[{seconds(low)} … {seconds(high)}]"
+
+
 def dollars(value: float | None) -> str:
     """US dollars."""
     return MISSING if value is None or not math.isfinite(value) else f"${number(value, 2)}"

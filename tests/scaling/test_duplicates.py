@@ -140,6 +140,32 @@ def test_the_same_samples_under_another_name_are_left_out(change):
     assert "b.csv" in found.skipped[0]
 
 
+@pytest.mark.parametrize("samples", [4, 16])
+def test_some_samples_copied_over_others_are_warned_of(samples):
+    """One long trace in seven is a copy of another of its problem; by chance their lengths hardly agree."""
+    rng = np.random.default_rng(samples)
+    tokens, correct = draw(rng, problems=200, samples=samples)
+    copied = rng.random(tokens.shape) < 0.14
+    source = rng.integers(0, samples, tokens.shape)
+    table = make_trials(
+        np.where(copied, np.take_along_axis(tokens, source, 1), tokens),
+        np.where(copied, np.take_along_axis(correct, source, 1), correct),
+    )
+    assert without_copies(table).warnings
+
+
+@pytest.mark.parametrize("step", [1, 40])
+@pytest.mark.parametrize("samples", [2, 4, 16])
+def test_long_traces_that_are_independent_raise_no_alarm(samples, step):
+    """Also where lengths are multiples of something."""
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(60):
+        tokens, correct = draw(rng, problems=int(rng.choice([10, 60])), samples=samples)
+        alarms += bool(without_copies(make_trials(-(-tokens // step) * step, correct)).warnings)
+    assert alarms == 0
+
+
 @pytest.mark.parametrize("change", [{"policy": 1}, {"max_tokens": 4096}, {"dataset": "other"}])
 def test_what_may_be_alike_by_design_stays(change):
     """Policies under one seed that read everything, one run cut at two caps, two data sets."""
@@ -148,11 +174,13 @@ def test_what_may_be_alike_by_design_stays(change):
     assert len(without_copies(table).trials) == len(table)
 
 
-def test_a_model_that_is_nearly_sure_is_no_copy():
+@pytest.mark.parametrize("sure", [0.6, 0.85, 0.95])
+@pytest.mark.parametrize("problems", [200, 1000])
+def test_a_model_that_is_nearly_sure_is_no_copy(sure, problems):
     """Traces of a machine have the length of the task: samples of most problems are alike, right or wrong."""
     rng = np.random.default_rng(0)
-    tokens = np.repeat(rng.integers(400, 1900, (200, 1)), 4, axis=1)
-    correct = rng.random((200, 4)) < np.where(rng.random((200, 1)) < 0.95, 1.0, 0.5)
+    tokens = np.repeat(rng.integers(400, 1900, (problems, 1)), 4, axis=1)
+    correct = rng.random((problems, 4)) < np.where(rng.random((problems, 1)) < sure, 1.0, 0.5)
     found = without_copies(make_trials(tokens, correct))
     assert (found.skipped, dict(found.warnings)) == ((), {})
 

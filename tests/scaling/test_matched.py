@@ -100,3 +100,11 @@ def test_policies_of_two_sources_are_not_compared(cell):
     why = {"policies": "sources other and simulated"}
     assert apart_by_source([dense, sparse]) == {("simulated", "made-up"): why, ("other", "made-up"): why}
     assert apart_by_source([dense, sparse, cell(source="other")]) == {}
+
+
+def test_sizes_under_different_policies_are_not_compared(cell):
+    """What a policy does is not taken for what a size does."""
+    dense, sparse = cell("Qwen3-14B"), cell("Qwen3-4B", policy=TopK(256))
+    found = match_sides([dense, sparse])
+    assert found.not_comparable == {"sizes": "no policy is common to all models: dense and top-k 256"}
+    assert match_sides([dense, sparse, cell("Qwen3-4B")]).not_comparable == {}

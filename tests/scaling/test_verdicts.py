@@ -1,21 +1,24 @@
 """Verdicts are made from bounds: of one law, of several together, and of curves."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
 from kinetics_jax.costs import chips
 from kinetics_jax.errors import InputError
+from kinetics_jax.policies import TopK
+from kinetics_jax.scaling.frontier.bootstrap import bootstrap_frontier
 from kinetics_jax.scaling.frontier.frontiers import cost_grid, largest_token_demand, study_frontier
-from kinetics_jax.scaling.frontier.growing import Growth
+from kinetics_jax.scaling.frontier.growing import Growth, growth
 from kinetics_jax.scaling.frontier.study import build_study
 from kinetics_jax.scaling.frontier.token_demand import _demands, demand_exponents
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
 from kinetics_jax.scaling.law.paper_claims import AttentionShare, attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.verdicts import Judged, equivalence, summary, told
-from kinetics_jax.scaling.statistics.bands import Bands, difference_bands, stretch, stretched
+from kinetics_jax.scaling.statistics.bands import Bands, difference_bands, one_sided, stretch
 from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.statistics.resampling import bootstrap_weights
 from kinetics_jax.scaling.traces.comparable import Family
@@ -187,6 +190,21 @@ def test_the_share_of_attention_is_of_the_sum_that_is_paid(make_cell):
     assert (found.above, found.below, found.cells) == (1, 0, 1)
 
 
+def test_sizes_are_compared_under_the_policies_that_all_have(make_cell, price):
+    """Sparse samples of the larger model alone change nothing; without a common policy there is nothing."""
+    small, large = make_cell("4B", [0.3] * 20), make_cell("14B", [0.8] * 20, seed=1)
+    sparse = make_cell("14B", [0.1] * 20, policy=TopK(64), seed=2)
+
+    def of(*cells):
+        study = build_study(cells, price)
+        resampled = functools.partial(bootstrap_frontier, costs=np.geomspace(1e5, 1e8, 20), resamples=20)
+        return growth(study, {"4B": 4.0, "14B": 14.0}, resampled)
+
+    np.testing.assert_array_equal(of(small, large)[0].difference, of(small, large, sparse)[0].difference)
+    assert of(small, large)[0].size == 4.0
+    assert of(small, sparse) == ()
+
+
 # Bounds of curves.
 
 
@@ -218,14 +236,20 @@ def test_a_difference_that_no_question_shows_is_not_none():
 
 
 def test_bounds_need_questions_and_resamples():
-    with pytest.raises(InputError, match="2 questions and 2 resamples"):
-        difference_bands(np.zeros((2, 3)), np.ones(3, bool), questions=30)
+    with pytest.raises(InputError, match="2 questions and a resample, got 30 and 0"):
+        difference_bands(np.zeros((1, 3)), np.ones(3, bool), questions=30)
+    one = difference_bands(np.zeros((2, 3)), np.ones(3, bool), questions=30)
+    assert (one.value == 0).all()
+    assert np.isinf(one.low).all()
 
 
 def test_stretching_is_bonferronis_rule():
     assert stretch(1) == 1.0
     assert stretch(5) == pytest.approx(2.5758 / 1.9600, rel=1e-4)  # 99 % over 95 %
-    assert stretched(bands([0.0]), 5).high == pytest.approx(0.02 * stretch(5))
+    assert stretch(1, one_sided=True) == pytest.approx(1.6449 / 1.9600, rel=1e-4)
+    found = one_sided(bands([0.0]), 5)
+    assert found.high == pytest.approx(0.02 * stretch(5, one_sided=True))
+    assert found.sure_low == pytest.approx(-0.04 * stretch(5))
 
 
 # The paper's exponent.
@@ -233,8 +257,6 @@ def test_stretching_is_bonferronis_rule():
 
 @pytest.fixture(scope="module")
 def sparse_study(make_cell, price):
-    from kinetics_jax.policies import TopK
-
     rates = np.random.default_rng(0).beta(1, 1, 40)
     cells = [make_cell("8B", rates, 16, seed=k, policy=TopK(2**k)) for k in (7, 9)]
     return build_study(cells, price, search="best_of_n")

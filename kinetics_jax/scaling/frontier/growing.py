@@ -29,11 +29,19 @@ def growth(
 ) -> tuple[Growth, ...]:
     """What the sizes above each are worth, for every size but the largest; smallest first.
 
+    Only policies under which every model was decoded count, so that a policy is not taken for a size; without
+    such a one nothing is compared.
+
     Args:
       study: of several models.
       sizes: parameters of each model.
       resampled: frontier of a study, such as a partial ``bootstrap_frontier``; the same resamples for all.
     """
+    policies = {model: {s.policy for s in study.settings if s.model == model} for model in study.models}
+    common = set.intersection(*policies.values())
+    if not common:
+        return ()
+    study = study.where(lambda setting: setting.policy in common)
     found = []
     for size in sorted(set(sizes.values()))[:-1]:
         larger = {model for model, params in sizes.items() if params > size}

@@ -13,7 +13,7 @@ from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.choices import seconds, source_name
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.verdicts import MARGIN, Judged, equivalence
-from kinetics_jax.scaling.statistics.bands import Bands, stretch, stretched
+from kinetics_jax.scaling.statistics.bands import Bands, one_sided, stretch
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 EXPONENT = 0.80
@@ -38,7 +38,7 @@ def judge_sparse(law: Law, tests: int) -> Judged | None:
     """
     if law.sparse is None:
         return _apart(law, "policies")
-    bands = stretched(law.sparse.difference, tests)
+    bands = one_sided(law.sparse.difference, tests)
     known = np.flatnonzero(np.isfinite(bands.value))
     if not known.size:
         return Judged(name(law), "undecided", "nothing is solved")
@@ -48,11 +48,11 @@ def judge_sparse(law: Law, tests: int) -> Judged | None:
         at = np.flatnonzero(behind)
         worst = at[np.argmin(bands.value[at])]
         return Judged(
-            name(law), "fails", f"surely behind {_stretch(law, behind)}, by {_points(bands, worst)} at worst"
+            name(law), "fails", f"surely behind {_stretch(law, behind)}, by {_points(law, worst)} at worst"
         )
     if (bands.low[known] > -_SHARE_MARGIN).all() and ahead.any():
         return Judged(name(law), "holds", f"ahead {_stretch(law, ahead)}, nowhere behind by {MARGIN:g} point")
-    why = f"{_points(bands, worst)} where sparse does worst, {seconds(law.seconds[worst])} per question"
+    why = f"{_points(law, worst)} where sparse does worst, {seconds(law.seconds[worst])} per question"
     return Judged(
         name(law), "undecided", why if not ahead.any() else f"ahead {_stretch(law, ahead)}, but {why}"
     )
@@ -93,7 +93,7 @@ def judge_sizes(law: Law, tests: int) -> Judged | None:
     """
     if not law.growth:
         return _apart(law, "sizes")
-    steps = [Growth(size, stretched(bands, tests)) for size, bands in law.growth]
+    steps = [Growth(size, one_sided(bands, tests)) for size, bands in law.growth]
     if all(np.isnan(bands.value).all() for _, bands in steps):
         return Judged(name(law), "undecided", "nothing is solved")
     for size, bands in steps:
@@ -146,8 +146,10 @@ def _widened(found: Estimate, tests: int) -> tuple[float, float]:
     return found.value + factor * (found.low - found.value), found.value + factor * (found.high - found.value)
 
 
-def _points(bands: Bands, at: np.intp) -> str:
-    value, low, high = (100 * float(one[at]) for one in (bands.value, bands.low, bands.high))
+def _points(law: Law, at: np.intp) -> str:
+    """Points that sparse attention is ahead or behind at a cost, with the plain 95 % interval."""
+    assert law.sparse is not None
+    value, low, high = (100 * float(one[at]) for one in law.sparse.difference[:3])
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 

@@ -21,7 +21,7 @@ from kinetics_jax.scaling.traces.independent_trials import Cell
 
 SPOKEN = {
     "holds": "these traces bear out",
-    "mixed": "they bear out in some families and contradict in others",
+    "mixed": "they bear out in part and contradict in part",
     "fails": "they contradict",
     "undecided": "they cannot decide",
     "not comparable": "not comparable",

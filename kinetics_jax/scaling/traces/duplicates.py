@@ -13,6 +13,9 @@ Short answers repeat values by themselves, so nothing here rests on how rare a v
   the expected numbers F_j of values that come j times obey F_k² ≤ c_k·F_{k−1}·F_{k+1} (Cauchy and Schwarz),
   again whatever the chances. More than 1 % of pairs beyond that are warned of.
 
+  That takes many copies. Traces of a thousand tokens and more have smooth lengths where most are of a length
+  of their own, so there equal pairs are also set against pairs that differ by 1 to 64 tokens.
+
 Blocks and cells are deduplicated and said; single copies stay and are said with every answer.
 """
 
@@ -21,7 +24,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,15 @@ _NEARLY_ALL = 0.9
 """Share of problems that a copied block covers."""
 _SENTENCE = 32
 """Tokens from which two independent traces differ in length more often than not."""
+_LONG = 1_000
+"""Tokens (median) from which lengths are smooth. Shorter traces may have a set length: those of a machine
+that works step by step, say, are alike whenever they are right."""
+_SINGLE = 0.6
+"""Share of samples whose value is theirs alone, under which lengths are taken to be set ones."""
+_DISTINCT = 0.3
+"""Distinct lengths for each of up to 1,000 samples, under which likewise."""
+_NEAR = 64
+"""Tokens by which traces differ that chance is read from."""
 _MOST_PAIRS = 0.01
 """Share of pairs beyond chance that is passed over in silence."""
 _SIGMAS = 3.0
@@ -91,7 +103,7 @@ def without_copies(trials: Trials) -> Copies:
             )
             skipped.append(text)
             said[cell.where].append(text)
-        elif excess := _single_copies(cell, values):
+        elif excess := _single_copies(trials, cell, values):
             pairs, share = excess
             said[cell.where].append(
                 f"{cell.name}: about {pairs:,} pairs of samples of one problem ({share:.0%} of all) have the "
@@ -144,40 +156,37 @@ def _copied_blocks(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> Ro
     if cell.key[-1] == 0:  # greedy: samples are copies of one another by nature, and count as one
         return nothing
     ceiling = _ceiling(trials, cell)
-    repeated: dict[str, int] = {}
-    bits, alone, cut, sampled = 0, 0, 0, 0
+    several: dict[str, int] = {}  # problem with several values → how often a block of them would have come
+    alike: dict[str, int] = {}  # problem whose samples are all alike, and not cut at the cap → how many
+    mixed, bits, alone, sampled = 0, 0, 0, 0
     for problem, rows in cell.problems.items():
         distinct, counts = np.unique(values[rows], return_counts=True)
-        factor = int(np.gcd.reduce(counts))
         sampled += len(rows) > 1
-        if factor < 2:
+        if len(distinct) == 1:
+            if len(rows) > 1 and distinct[0] // 2 < ceiling:
+                alike[problem] = len(rows)
+                alone += (len(rows) - 1) * bool(distinct[0] // 2 >= _SENTENCE)
             continue
-        if len(distinct) == 1 and distinct[0] // 2 >= ceiling:
-            cut += 1  # all of them were cut at the cap: this says nothing for or against
-            continue
-        repeated[problem] = factor
-        bits += len(distinct) - 1
-        alone += (len(rows) - 1) * bool(len(distinct) == 1 and distinct[0] // 2 >= _SENTENCE)
-    covered = len(repeated) + cut
-    block = covered >= _NEARLY_ALL * sampled and bits >= _SURE
+        mixed += 1
+        factor = int(np.gcd.reduce(counts))
+        if factor > 1:
+            several[problem] = factor
+            bits += len(distinct) - 1
+    block = bits >= _SURE and len(several) >= _NEARLY_ALL * mixed
     part = bits >= _SURE + sampled  # any number of problems may be even by chance: each gives away a bit
-    one = covered == sampled and not bits and alone >= _SURE  # a single sample, several times
+    one = not mixed and alone >= _SURE  # a single sample, several times
     if not (block or part or one):
         return nothing
-    copies = _commonest(repeated, cell, values)
+    copies = collections.Counter((several or alike).values()).most_common(1)[0][0]
+    sizes = {len(cell.problems[problem]) for problem in several or alike}
+    alike = {problem: count for problem, count in alike.items() if count in sizes}
     extra = []
-    for problem in repeated:
-        rows, factor = cell.problems[problem], math.gcd(repeated[problem], copies)
+    for problem, factor in {**several, **alike}.items():
+        rows, times = cell.problems[problem], math.gcd(factor, copies)
         for value in np.unique(values[rows]):
             same = rows[values[rows] == value]
-            extra.append(same[len(same) // factor :])
+            extra.append(same[len(same) // times :])
     return np.concatenate(extra)
-
-
-def _commonest(repeated: Mapping[str, int], cell: _Cell, values: NDArray[np.int64]) -> int:
-    """How many times the block was stored: the factor of most problems that have several values."""
-    several = [f for q, f in repeated.items() if np.unique(values[cell.problems[q]]).size > 1]
-    return collections.Counter(several or repeated.values()).most_common(1)[0][0]
 
 
 def _ceiling(trials: Trials, cell: _Cell) -> int:
@@ -186,12 +195,45 @@ def _ceiling(trials: Trials, cell: _Cell) -> int:
     return int(trials.generated_tokens[cell.rows].max()) if cap == UNKNOWN_CAP else int(cap)
 
 
-def _single_copies(cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] | None:
+def _single_copies(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] | None:
     """Pairs of equal samples beyond chance and their share of all pairs; None where there are few."""
+    if cell.key[-1] == 0:
+        return None
+    found = [_more_than_any_chances(cell, values), _more_than_near_ones(trials, cell, values)]
+    beyond, pairs = max(found, key=lambda one: one[0] / max(one[1], 1))
+    share = beyond / max(pairs, 1)
+    return (round(beyond), share) if share > _MOST_PAIRS else None
+
+
+def _more_than_near_ones(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> tuple[float, int]:
+    """Equal pairs beyond those that differ a little, for long traces; and all pairs with one outcome."""
+    ceiling = _ceiling(trials, cell)
+    lengths = values[cell.rows] // 2
+    few = np.unique(lengths).size < _DISTINCT * min(len(lengths), 1_000)
+    if few or np.median(lengths) < _LONG:
+        return 0.0, 0
+    near, pairs, single = np.zeros(_NEAR + 1), 0, 0
+    for rows in cell.problems.values():
+        single += int((np.unique(values[rows], return_counts=True)[1] == 1).sum())
+        for outcome in (0, 1):
+            tokens = values[rows[values[rows] % 2 == outcome]] // 2
+            tokens = tokens[tokens < ceiling]
+            apart = np.abs(tokens[:, None] - tokens)[np.triu_indices(len(tokens), 1)]
+            near += np.bincount(apart[apart <= _NEAR], minlength=_NEAR + 1)
+            pairs += len(apart)
+    if single < _SINGLE * len(lengths):
+        return 0.0, 0
+    chance = near[1:].max() / 2  # a difference has two signs, none has one
+    doubt = _SIGMAS * (math.sqrt(near[0]) + math.sqrt(chance)) + 1.0
+    return near[0] - chance - doubt, pairs
+
+
+def _more_than_any_chances(cell: _Cell, values: NDArray[np.int64]) -> tuple[float, int]:
+    """Equal pairs beyond what any distribution gives for as many single values and triples; and all pairs."""
     sizes = collections.Counter(len(rows) for rows in cell.problems.values())
     samples, problems = sizes.most_common(1)[0]
-    if cell.key[-1] == 0 or samples < 3:
-        return None
+    if samples < 3:
+        return 0.0, 0
     times = np.zeros(samples + 2)
     for rows in cell.problems.values():
         if len(rows) == samples:
@@ -202,8 +244,7 @@ def _single_copies(cell: _Cell, values: NDArray[np.int64]) -> tuple[int, float] 
         few, many = (times[j] + _SIGMAS * math.sqrt(times[j]) + 1.0 for j in (k - 1, k + 1))
         least = times[k] - _SIGMAS * math.sqrt(times[k])
         beyond = max(beyond, (least - math.sqrt(constant * few * many)) * math.comb(k, 2))
-    share = beyond / (problems * math.comb(samples, 2))
-    return (round(beyond), share) if share > _MOST_PAIRS else None
+    return beyond, problems * math.comb(samples, 2)
 
 
 def _copied_cells(
@@ -214,34 +255,34 @@ def _copied_cells(
     Only cells of one data set, policy and cap are compared: one run may be cut at several caps, and policies
     under one seed draw alike as long as all is read.
     """
-    alike: dict[tuple[Any, ...], list[_Cell]] = collections.defaultdict(list)
-    for cell in cells:
+    holders: dict[tuple[Any, ...], list[int]] = collections.defaultdict(list)
+    weights: dict[tuple[Any, ...], float] = {}
+    for index, cell in enumerate(cells):
         dataset, _, _, policy, cap, *_ = cell.key
-        alike[dataset, policy, cap].append(cell)
-    found: list[tuple[_Cell, _Cell, int]] = []
-    for group in alike.values():
-        codes = [_codes(trials, cell, values) for cell in group]
-        copies: set[int] = set()
-        for i, j in itertools.combinations(range(len(group)), 2):
-            if i in copies or j in copies:
-                continue
-            common = codes[i].keys() & codes[j].keys()
-            equal = [codes[i][q][1] for q in common if codes[i][q][0] == codes[j][q][0]]
-            if len(equal) >= _NEARLY_ALL * max(len(codes[j]), 1) and sum(equal) >= _SURE:
-                copies.add(j)
-                found.append((group[j], group[i], len(equal)))
-    return found
+        for problem, code, bits in _codes(trials, cell, values):
+            key = (dataset, policy, cap, problem, code)
+            holders[key].append(index)
+            weights[key] = bits
+    equal: dict[tuple[int, int], list[float]] = collections.defaultdict(list)
+    for key, indices in holders.items():
+        for pair in itertools.combinations(indices, 2):
+            equal[pair].append(weights[key])
+    found: dict[int, tuple[_Cell, _Cell, int]] = {}
+    for (first, copy), against in sorted(equal.items()):
+        enough = len(against) >= _NEARLY_ALL * len(cells[copy].problems) and sum(against) >= _SURE
+        if enough and first not in found:
+            found.setdefault(copy, (cells[copy], cells[first], len(against)))
+    return list(found.values())
 
 
-def _codes(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> dict[str, tuple[bytes, float]]:
-    """Problem → the values of its samples in order, and how many bits against chance their return is."""
-    ceiling, found = _ceiling(trials, cell), {}
+def _codes(trials: Trials, cell: _Cell, values: NDArray[np.int64]) -> Iterator[tuple[str, bytes, float]]:
+    """Problem, the values of its samples in order, and how many bits against chance their return is."""
+    ceiling = _ceiling(trials, cell)
     for problem, rows in cell.problems.items():
         ordered = np.sort(values[rows])
         distinct = np.unique(ordered)
         open_ended = (distinct // 2 < ceiling) & (distinct // 2 >= _SENTENCE)
-        found[problem] = (ordered.tobytes(), max(len(distinct) - 1.0, float(open_ended.any())))
-    return found
+        yield problem, ordered.tobytes(), max(len(distinct) - 1.0, float(open_ended.any()))
 
 
 def _files(trials: Trials, rows: Rows, most: int = 3) -> str:

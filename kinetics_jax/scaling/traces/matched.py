@@ -47,7 +47,19 @@ def match_sides(cells: Sequence[Cell]) -> Matched:
         return one
     kept, cut = _one_cap(one.cells)
     kept, limited = _one_number_of_trials(kept)
-    return dataclasses.replace(one, cells=kept, notes=(*cut, *limited))
+    reasons = {**_no_common_policy(kept), **one.not_comparable}
+    return Matched(kept, (*cut, *limited), one.skipped, reasons)
+
+
+def _no_common_policy(cells: Sequence[Cell]) -> dict[str, str]:
+    """Why sizes are not compared, where no policy is that of all models."""
+    of_model: dict[str, set[Policy]] = {}
+    for model, policy in _sides(cells):
+        of_model.setdefault(model, set()).add(policy)
+    if len(of_model) < 2 or set.intersection(*of_model.values()):
+        return {}
+    labels = sorted({policy.label for policies in of_model.values() for policy in policies})
+    return {"sizes": f"no policy is common to all models: {_listed(labels)}"}
 
 
 def apart_by_source(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, str]]:

@@ -17,14 +17,15 @@ def main() -> None:
     parser.add_argument("--out", help="JSON file to write")
     flags = parser.parse_args()
     start = time.monotonic()
-    outcomes = list(judge_all(DESIGNS, flags.repeats, flags.seed))
+    outcomes = []
+    for one in judge_all(DESIGNS, flags.repeats, flags.seed):
+        outcomes.append(one)
+        if one.false:
+            true = ", ".join(one.true) or "nothing"
+            print(f"false: {one.claim} {one.verdict}, true {true}: {one.design}, seed {one.seed}", flush=True)
     table = tally(outcomes)
     for claim, row in table.items():
         print(f"{claim:10}", *(f"{name} {value:.3g}," for name, value in row.items()))
-    for one in outcomes:
-        if one.false:
-            true = ", ".join(one.true) or "nothing"
-            print(f"false: {one.claim} {one.verdict}, true {true}: {one.design}, seed {one.seed}")
     sets = len(DESIGNS) * flags.repeats
     print(f"{sets} data sets of {len(DESIGNS)} designs in {time.monotonic() - start:.0f} s")
     if flags.out:

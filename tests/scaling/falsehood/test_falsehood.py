@@ -114,3 +114,17 @@ def test_the_truth_of_sizes(curves, true, decidable):
     costs = np.array([1.0, 2.0, 3.0])
     known = tuple(truth.Curve(costs, np.array(value), np.full(3, 0.01)) for value in curves)
     assert truth.sizes_truth(known) == (true, decidable)
+
+
+@pytest.mark.parametrize(
+    ("value", "true", "decidable"),
+    [
+        (0.2, {"holds"}, "holds"),
+        (-0.97, {"holds", "fails"}, None),
+        (1.2, {"fails"}, None),
+        (3.0, {"fails"}, "fails"),
+    ],
+)
+def test_the_truth_of_fairness(value, true, decidable):
+    """Two standard errors of the population's own from the boundary, both words pass."""
+    assert truth.bias_truth(value, 0.2, 0.02) == (true, decidable)
