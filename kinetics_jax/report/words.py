@@ -1,6 +1,7 @@
 """Numbers and names as a person reads them: units, intervals, and text that is safe to show anywhere."""
 
 import math
+from collections.abc import Callable
 
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
@@ -87,11 +88,13 @@ def params(count: float | None) -> str:
     return f"{number(count / 1e9)} B" if count >= 1e8 else f"{number(count / 1e6)} M"
 
 
-def interval(estimate: Estimate) -> str:
-    """The interval of an estimate, or a dash where it has none."""
+def interval(estimate: Estimate, shown: Callable[[float], str] = number) -> str:
+    """The interval of an estimate, each end as ``shown``, or a dash where it has none."""
     if estimate.low is None or estimate.high is None:
         return MISSING
-    return f"{number(estimate.low)} … {number(estimate.high)}"
+    if math.isinf(estimate.high):
+        return f"{shown(estimate.low)} and more"
+    return f"{shown(estimate.low)} … {shown(estimate.high)}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -102,4 +105,12 @@ def counted(count: int, noun: str) -> str:
 def fit(name: str) -> str:
     """A fit by name, such as ``tokens.b``: generated tokens: exponent b."""
     quantity, _, statistic = name.partition(".")
-    return f"{_QUANTITIES.get(quantity, quantity)}: {_STATISTICS.get(statistic, statistic)}"
+    named = _QUANTITIES.get(quantity, quantity)
+    return f"{named}: {_STATISTICS.get(statistic, statistic)}" if statistic else named
+
+
+def costs(span: tuple[float, float] | None, peak_flops: float) -> str:
+    """Costs in eFLOPs as chip-seconds from … to, or a dash."""
+    if span is None:
+        return MISSING
+    return f"{seconds(span[0] / peak_flops)} … {seconds(span[1] / peak_flops)}"
