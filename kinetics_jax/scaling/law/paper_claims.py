@@ -4,10 +4,9 @@ A family counts once, on its first chip: chips share the traces.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from kinetics_jax.costs import Chip, price
-from kinetics_jax.errors import InputError
+from kinetics_jax.costs import Cost
 from kinetics_jax.scaling.law.choices import main_bands, source_name
 from kinetics_jax.scaling.law.result_parts import Claim
 from kinetics_jax.scaling.law.results import Law
@@ -32,23 +31,16 @@ def claims(laws: Sequence[Law], share: tuple[float, float] | None) -> tuple[Clai
     )
 
 
-def attention_share(families: Sequence[Family], chip: Chip, mode: str) -> tuple[float, float] | None:
-    """Least and largest mean share of attention and search in the eFLOPs of a cell."""
+def attention_share(priced: Sequence[tuple[Family, Callable[..., Cost]]]) -> tuple[float, float] | None:
+    """Least and largest mean share of attention and search in the eFLOPs of a cell, as the laws price it.
+
+    Args:
+      priced: families, each with the cost of (model, policy, prompt, generated, trials) under its deployments.
+    """
     shares = []
-    for family in families:
+    for family, cost_of in priced:
         for cell in family.cells:
-            try:
-                cost = price(
-                    family.shapes[cell.model],
-                    cell.policy,
-                    cell.prompt_tokens[:, None],
-                    cell.generated_tokens,
-                    1,
-                    chip=chip,
-                    mode=mode,
-                )
-            except InputError:  # does not fit this chip; its law says so in its place
-                continue
+            cost = cost_of(cell.model, cell.policy, cell.prompt_tokens[:, None], cell.generated_tokens, 1)
             share = cost.share("attention") + cost.share("search")
             shares.append(float(share[cell.present].mean()))
     return (min(shares), max(shares)) if shares else None

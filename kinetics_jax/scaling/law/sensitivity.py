@@ -1,0 +1,260 @@
+"""Which sentences of a law survive other deployments of its models, and where each first says something else.
+
+A law is found anew for each deployment from the same traces and resamples, so that only prices differ.
+Chips of a copy and batch are tried together; dtypes, prefix sharing and overlap one at a time.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from kinetics_jax.costs import Chip
+from kinetics_jax.errors import InputError
+from kinetics_jax.processes.sharing import map_in_processes
+from kinetics_jax.scaling.law.choices import main_bands
+from kinetics_jax.scaling.law.deployments import (
+    Deployed,
+    chip_counts_of,
+    cost_under,
+    deploy,
+    deploy_by,
+    nearest_deployment,
+)
+from kinetics_jax.scaling.law.one_law import find_law
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.paper_claims import attention_share, claims
+from kinetics_jax.scaling.law.results import Law
+from kinetics_jax.scaling.law.sensitivity_results import Sensitivity, Survival
+from kinetics_jax.scaling.traces.comparable import Family
+
+RESAMPLES = 20
+"""Of the questions for each deployment: enough to see a verdict turn, few enough for dozens of laws."""
+BATCHES = ((1.0, "the batch that fits"), (0.5, "half of it"), (0.25, "a quarter"), (0.0, "batch 1"))
+"""Shares of the batch that fits; 0 is a batch of one."""
+MOST_COUNTS = 5
+"""Numbers of chips a copy that are tried: with more, the fewest, the most and some between."""
+SIMILAR = 1.5
+"""A saving within this factor of the law's own counts as the same saving."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One deployment to try."""
+
+    label: str
+    options: LawOptions
+    num_chips: int | None = None
+    """Chips a copy, or the nearest on which a model fits; None: as ``options`` choose."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    family: Family
+    chip: Chip
+    variant: Variant
+
+
+def sensitivity(
+    families: Sequence[Family],
+    chip: Chip,
+    options: LawOptions,
+    *,
+    jobs: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Sensitivity, ...]:
+    """What survives, family by family, on one chip.
+
+    Args:
+      families: comparable cells.
+      chip: what they are priced on.
+      options: the law's own; its deployment is the one that the others are held against.
+      jobs: processes.
+      on_progress: called with (laws found, laws in all).
+
+    Raises ``InputError`` for a cost mode without deployments.
+    """
+    if options.cost_mode != "exact":
+        raise InputError(
+            f"sensitivity needs cost_mode=exact, not {options.cost_mode}: its prices have no deployment"
+        )
+    few = dataclasses.replace(options, bootstrap=min(options.bootstrap, RESAMPLES), sensitivity=False)
+    tried = [[Variant(label="", options=few), *variants(family, chip, few)] for family in families]
+    tasks = [
+        _Task(family, chip, variant)
+        for family, mine in zip(families, tried, strict=True)
+        for variant in mine
+    ]
+    several = min(jobs, len(tasks)) > 1
+    found = map_in_processes(_statements, tasks, jobs) if several else (_statements(task) for task in tasks)
+    said = []
+    with contextlib.closing(found):
+        for done, one in enumerate(found, 1):
+            on_progress(done, len(tasks))
+            said.append(one)
+    results, at = [], 0
+    for family, mine in zip(families, tried, strict=True):
+        own, others = said[at], said[at + 1 : at + len(mine)]
+        at += len(mine)
+        if not isinstance(own, str):  # a family without a law has none to hold against others
+            results.append(_compared(family, chip, few, own, mine[1:], others))
+    return tuple(results)
+
+
+def variants(family: Family, chip: Chip, options: LawOptions) -> list[Variant]:
+    """What is tried besides the law's own deployment, the nearest to it first."""
+    one_change: list[tuple[str, dict[str, object]]] = [
+        ("overlap=max", {"overlap": "max"}),
+        ("overlap=roofline", {"overlap": "roofline"}),
+        ("prefixes not shared", {"share_prefix": False}),
+        ("int8 weights", {"weight_dtype": "int8"}),
+        ("int8 KV", {"kv_dtype": "int8"}),
+        ("int8 weights and KV", {"weight_dtype": "int8", "kv_dtype": "int8"}),
+        ("the fewest chips", {"deployment": "fewest_chips", "tensor_parallel": None, "batch": None}),
+    ]
+    found = []
+    for label, fields in one_change:
+        changed = dataclasses.replace(options, **fields)  # type: ignore[arg-type]
+        if changed != options:
+            found.append(Variant(label=label, options=changed))
+    counts = _spread(chip_counts_of(family, chip, _open(options)))
+    for share, words in BATCHES:
+        for count in reversed(counts):
+            batch = {"occupancy": share} if share else {"batch": 1}
+            changed = dataclasses.replace(_open(options), **batch)  # type: ignore[arg-type]
+            label = f"{count} {'chip' if count == 1 else 'chips'} a copy, {words}"
+            found.append(Variant(label=label, options=changed, num_chips=count))
+    return found
+
+
+def _open(options: LawOptions) -> LawOptions:
+    """``options`` with chips of a copy and batch to be chosen."""
+    return dataclasses.replace(
+        options, deployment="cheapest", tensor_parallel=None, batch=None, occupancy=None
+    )
+
+
+def _spread(counts: Sequence[int]) -> list[int]:
+    if len(counts) <= MOST_COUNTS:
+        return list(counts)
+    at = [round(i * (len(counts) - 1) / (MOST_COUNTS - 1)) for i in range(MOST_COUNTS)]
+    return [counts[i] for i in dict.fromkeys(at)]
+
+
+def _deployed(task: _Task) -> Deployed:
+    variant = task.variant
+    if variant.num_chips is None:
+        return deploy(task.family, task.chip, variant.options)
+    choose = nearest_deployment(task.chip, variant.options, variant.num_chips)
+    return deploy_by(task.family, task.chip, variant.options, choose)
+
+
+def _statements(task: _Task) -> dict[str, str] | str:
+    """What the law says under a deployment, by statement; or why there is none."""
+    family, chip, options = task.family, task.chip, task.variant.options
+    try:
+        where = _deployed(task)
+        law = find_law(family, chip, options, where=where)
+    except InputError as error:
+        return str(error)
+    share = attention_share([(family, cost_under(family, chip, options, where))])
+    return statements(law) | {
+        claim.short: claim.verdict for claim in claims([law], share) if claim.verdict != "untested"
+    }
+
+
+def statements(law: Law) -> dict[str, str]:
+    """The sentences of a law that a deployment may change, in a few words each."""
+    bands = main_bands(law.best_frontier.bands)
+    said = {
+        "models from cheap to dear": " → ".join(band.model for band in bands) or "nothing is solved",
+        "best model at the dear end": bands[-1].model if bands else "nothing is solved",
+    }
+    if law.sparse is not None:
+        gain = law.sparse.gain
+        above, below = (gain.low or 0) > 0, (gain.high or 0) < 0
+        said["sparse against dense"] = "sparse wins" if above else "dense wins" if below else "cannot be told"
+        said[SAVING] = f"{law.sparse.cheaper.value:.2f}× less"
+    return said
+
+
+SAVING = "what sparse attention saves"
+
+
+def same(statement: str, one: str, other: str) -> bool:
+    """Whether two say the same of a statement; of a saving, within a factor of ``SIMILAR``."""
+    if statement != SAVING:
+        return one == other
+    first, second = (float(text.partition("×")[0]) for text in (one, other))
+    if not first or not second:
+        return first == second
+    return max(first, second) <= SIMILAR * min(first, second)
+
+
+def _compared(
+    family: Family,
+    chip: Chip,
+    options: LawOptions,
+    own: dict[str, str],
+    tried: Sequence[Variant],
+    said: Sequence[dict[str, str] | str],
+) -> Sensitivity:
+    priced = [
+        (variant.label, one)
+        for variant, one in zip(tried, said, strict=True)
+        if not isinstance(one, str)
+    ]
+    rows = []
+    for statement, mine in own.items():
+        others = [(label, one.get(statement, "not said")) for label, one in priced]
+        flips = [(label, other) for label, other in others if not _kept(statement, mine, other)]
+        first = flips[0] if flips else ("", "")
+        rows.append(
+            Survival(
+                statement=statement,
+                said=mine,
+                survives=len(others) - len(flips),
+                tried=len(others),
+                flips_at=first[0],
+                becomes=first[1],
+                flips=tuple(label for label, _ in flips),
+            )
+        )
+    return Sensitivity(
+        dataset=family.dataset,
+        source=family.source,
+        chip=chip.name,
+        resamples=options.bootstrap,
+        deployments=tuple(label for label, _ in priced),
+        refused=tuple(
+            f"{variant.label}: {one}"
+            for variant, one in zip(tried, said, strict=True)
+            if isinstance(one, str)
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _kept(statement: str, mine: str, other: str) -> bool:
+    return other != "not said" and same(statement, mine, other)
+
+
+def survival_sentences(found: Sequence[Sensitivity]) -> tuple[str, ...]:
+    """In words: how many sentences survive everything, then each that does not, and where it first flips."""
+    rows = [(one, row) for one in found for row in one.rows]
+    if not rows:
+        return ()
+    whole = sum(row.survives == row.tried for _, row in rows)
+    tried = sorted({len(one.deployments) for one in found})
+    span = f"{tried[0]}" if len(tried) == 1 else f"{tried[0]} to {tried[-1]}"
+    sentences = [
+        f"Under {span} other deployments a family on {found[0].chip} (modelled), {whole} of {len(rows)} sentences "
+        "of these laws survive all."
+    ]
+    for one, row in rows:
+        if row.survives < row.tried:
+            source = one.source.split("@")[0].split("/")[-1]
+            sentences.append(
+                f"{one.dataset} ({source}), {row.statement}, “{row.said}”: survives {row.survives} of {row.tried} "
+                f"deployments; flips first at {row.flips_at}, to “{row.becomes}”."
+            )
+    return tuple(sentences)
