@@ -4,7 +4,7 @@ Nothing else in the project holds a figure of a chip; prices, compilers for chip
 tables of ``docs`` read this one.
 """
 
-from kinetics_jax.chips.chip import Chip, chips, compiler_options, devices, get_chip
+from kinetics_jax.chips.chip import Chip, chips, compiler_options, devices, get_chip, priced_chips
 from kinetics_jax.chips.device import Cuda, Device
 from kinetics_jax.chips.dtypes import bytes_per_element
 from kinetics_jax.chips.prices import PRICE_BASES, ChipPrice
@@ -20,4 +20,5 @@ __all__ = [
     "compiler_options",
     "devices",
     "get_chip",
+    "priced_chips",
 ]

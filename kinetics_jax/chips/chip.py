@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,22 @@ def get_chip(chip: "Chip | str | Path") -> Chip:
     if chip not in chips and (found := references.entry_point("kinetics_jax.chips", str(chip))):
         return get_chip(found)
     return chips[str(chip)]
+
+
+def priced_chips(
+    names: "Sequence[Chip | str | Path]", basis: str = "list", usd_per_hour: float = 0
+) -> list[Chip]:
+    """Chips as ``get_chip`` finds them, with dollars on one basis, or at the user's price; 0: not given.
+
+    Raises ``InputError`` for an unknown chip or basis, or a price of the user's for several chips.
+    """
+    found = [get_chip(name).priced(basis) for name in names]
+    if not usd_per_hour:
+        return found
+    if len(found) != 1:
+        listed = ", ".join(chip.name for chip in found)
+        raise InputError(f"usd_per_hour={usd_per_hour!r} is a price of one chip, and there are {listed}")
+    return [found[0].priced(basis, usd_per_hour)]
 
 
 @functools.cache

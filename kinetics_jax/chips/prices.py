@@ -17,7 +17,7 @@ PRICE_BASES = {
 }
 """Basis → what it is the price of."""
 USER = "user"
-"""Basis of a price that the user gave, in a chip file or by ``usd_per_hour``; it holds whatever basis is asked for."""
+"""Basis of a price that the user gave, which holds whatever basis is asked for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """A deployment: how one model is served on one kind of chip, found for the requests that it is to serve.
 
-``price`` takes a deployment as it is given and, where the chips of a copy are left open, the fewest that leave
-half of HBM to the cache. That is rarely the cheapest: more chips hold more sequences, which share the weight
-reads. ``cheapest_deployment`` tries all that fit.
+``price`` takes a deployment as it is given and, where the chips of a copy are left open, the fewest that
+leave half of HBM to the cache. That is rarely the cheapest: more chips hold more sequences, which share the
+weight reads. ``cheapest_deployment`` tries all that fit.
 """
 
 import dataclasses
@@ -94,7 +94,8 @@ def fitting(model: ModelConfig, requests: Sequence[Requests], chip: Chip, servin
     for count in [given] if given else chip_counts(model, chip):
         tried = dataclasses.replace(serving, tensor_parallel=count)
         most, usual = (
-            feasible_batch(model, chip, context, num_chips=count, serving=tried) for context in (longest, mean)
+            feasible_batch(model, chip, context, num_chips=count, serving=tried)
+            for context in (longest, mean)
         )
         if most >= 1 and usual >= (serving.batch or 1):
             found.append(tried)
@@ -109,7 +110,7 @@ def cheapest_deployment(
     serving: Serving | None = None,
     overlap: str = "sum",
 ) -> Deployment:
-    """The deployment that serves these requests in the fewest chip-seconds, of all that fit one scale-up domain.
+    """The deployment that serves these requests in the fewest chip-seconds, of all that fit.
 
     Args:
       model: what is served.
@@ -142,7 +143,7 @@ def deployed(
 ) -> Deployment:
     """``serving`` as a deployment, with what it makes of ``requests``.
 
-    Where chips of a copy are open, they are the fewest that leave half of HBM to the cache (``price``'s rule).
+    Where chips of a copy are open, they are the fewest that leave half of HBM to the cache (as in ``price``).
 
     Raises ``InputError`` as ``price`` does.
     """
@@ -185,9 +186,10 @@ def _does_not_fit(model: ModelConfig, requests: Sequence[Requests], chip: Chip, 
     longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
     counts = [serving.tensor_parallel] if serving.tensor_parallel else chip_counts(model, chip)
     batch = f"{serving.batch:,.0f} sequences of the mean context" if serving.batch else "one sequence"
-    weights = model.total_params * serving.weight_bytes / 1e9
+    weights = model.total_params * serving.weight_bytes / 2**30
+    memory = counts[-1] * chip.hbm_bytes / 2**30
     return (
-        f"{model.name} does not fit on {counts[-1]} × {chip.name} ({counts[-1] * chip.hbm_bytes / 1e9:.0f} GB) with "
-        f"{batch} of up to {longest:,.0f} tokens beside {weights:.1f} GB of weights; use a larger chip, int8 "
-        "weights or KV, or other tensor_parallel and batch"
+        f"{model.name} does not fit on {counts[-1]} × {chip.name} ({memory:.0f} GiB): {batch} of up to "
+        f"{longest:,.0f} tokens beside {weights:.1f} GiB of weights; use a larger chip, int8 weights or "
+        "KV, or other tensor_parallel and batch"
     )

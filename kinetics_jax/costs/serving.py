@@ -130,7 +130,7 @@ def chips_per_copy(model: ModelConfig, chip: Chip, longest_context: float, servi
         num_chips *= 2
     raise InputError(
         f"{model.name} with a context of {longest_context:,.0f} tokens does not fit on {limit} × "
-        f"{chip.name}: {weights / 1e9:.1f} GB of weights, {chip.hbm_bytes / 1e9:.0f} GB a chip; "
+        f"{chip.name}: {weights / 2**30:.1f} GiB of weights, {chip.hbm_bytes / 2**30:.1f} GiB a chip; "
         "use a larger chip, int8 weights or KV, or set tensor_parallel and batch yourself"
     )
 

@@ -1,6 +1,6 @@
-"""What a sample ran on, as its record says it: slots, chips of a copy, dtypes, page size. It decides no token.
+"""What a sample ran on, as its record says it: slots, chips of a copy, dtypes, page size.
 
-It stands beside a sample's provenance and not in it, so that a run may go on with other slots.
+It decides no token, so it stands beside a sample's provenance and not in it: a run may go on with others.
 """
 
 import dataclasses

@@ -2,6 +2,7 @@
 
 import math
 
+from kinetics_jax.scaling.law.deployment_words import RULES
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 MISSING = "–"
@@ -64,6 +65,11 @@ def seconds(value: float | None, digits: int = 2) -> str:
 def dollars(value: float | None) -> str:
     """US dollars."""
     return MISSING if value is None or not math.isfinite(value) else f"${number(value, 2)}"
+
+
+def rule_of_deployment(rule: str) -> str:
+    """Why a deployment is the one that is priced."""
+    return RULES.get(rule, printable(rule))
 
 
 def percent(share: float | None, decimals: int = 1) -> str:

@@ -66,7 +66,7 @@ def test_slots_that_no_sample_fills_share_no_weights():
 def test_a_chip_without_a_price_has_no_dollars():
     plans = plan_sweep(experiment(chip="tpu7x"))
     assert plans[0].expected_dollars is None
-    assert "no public price" in fit_on(experiment(chip="tpu7x"), plans)[0]
+    assert "no list price" in fit_on(experiment(chip="tpu7x"), plans)[0]
 
 
 @pytest.mark.parametrize(

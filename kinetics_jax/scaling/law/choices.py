@@ -42,7 +42,7 @@ def source_name(law: Law) -> str:
 
 def seconds(value: float) -> str:
     """Chip-seconds for a person: two significant digits."""
-    return f"{value:.2g} s" if value >= 0.01 else f"{value * 1e3:.2g} ms"
+    return f"{value:.2g} chip-seconds" if value >= 0.01 else f"{value * 1e3:.2g} chip-milliseconds"
 
 
 def settled(law: Law) -> int:

@@ -5,12 +5,13 @@ One deployment a model and chip, the same for its dense and sparse cells; as run
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from kinetics_jax.chips.dtypes import canonical, peak_name
 from kinetics_jax.costs import Chip, Cost, Deployment, Requests, Serving, cheapest_deployment, deployed, price
-from kinetics_jax.costs.deployment import chip_counts, cost_of, fitting
+from kinetics_jax.costs.deployment import cost_of, fitting
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import Policy
 from kinetics_jax.records import RecordedDeployment
@@ -20,7 +21,7 @@ from kinetics_jax.scaling.traces.independent_trials import Cell
 from kinetics_jax.shapes import ModelConfig
 
 MANY_TIMES = 1.05
-"""A batch that these traces cannot fill is noted where it makes them so much cheaper than one that they can."""
+"""A batch that these traces cannot fill is noted where it makes them so much cheaper."""
 SMALL = 0.01
 """Share of a copy's memory under which a model is said to fill no such chip."""
 Chooser = Callable[[ModelConfig, Sequence[Requests]], Deployment]
@@ -76,9 +77,7 @@ def cost_under(family: Family, chip: Chip, options: LawOptions, where: Deployed)
     def cost(name: str, policy: Policy, *request: object) -> Cost:
         model = family.shapes[name]
         if not where.found:
-            return price(
-                model, policy, *request, chip=chip, mode=options.cost_mode, overlap=options.overlap
-            )
+            return price(model, policy, *request, chip=chip, mode=options.cost_mode, overlap=options.overlap)
         serving = where.of(name, policy).serving
         return cost_of(model, Requests(policy, *request), chip, serving, options.overlap)
 
@@ -112,7 +111,7 @@ def requests_of(cells: Sequence[Cell], project: Policy | None = None) -> list[Re
 
 
 def nearest_deployment(chip: Chip, options: LawOptions, num_chips: int) -> Chooser:
-    """Chooses as many chips a copy as can be nearest to ``num_chips``: more where those do not hold a model."""
+    """Chooses the chips a copy nearest to ``num_chips``: more where those do not hold a model."""
 
     def choose(model: ModelConfig, requests: Sequence[Requests]) -> Deployment:
         fit = fitting(model, requests, chip, options.serving)
@@ -141,9 +140,7 @@ def _chooser(chip: Chip, options: LawOptions) -> Chooser:
         return cheapest_deployment(model, requests, chip, serving=options.serving, overlap=options.overlap)
 
     def fewest(model: ModelConfig, requests: Sequence[Requests]) -> Deployment:
-        found = deployed(
-            model, requests, chip, options.serving, rule="fewest_chips", overlap=options.overlap
-        )
+        found = deployed(model, requests, chip, options.serving, rule="fewest_chips", overlap=options.overlap)
         return found
 
     return cheapest if options.deployment == "cheapest" else fewest
@@ -165,7 +162,7 @@ def _as_run(family: Family, chip: Chip, options: LawOptions) -> Iterator[Deploym
                 "kv_dtype": recorded.kv_dtype,
                 "compute_dtype": recorded.compute_dtype,
             }
-            fields = said | options.given | {"share_prefix": options.share_prefix}
+            fields: dict[str, Any] = said | options.given | {"share_prefix": options.share_prefix}
             _check_peak(cells[0], chip, str(fields["compute_dtype"]))
             found = deployed(
                 family.shapes[name],
@@ -208,7 +205,7 @@ def _check_peak(cell: Cell, chip: Chip, dtype: str) -> None:
         peak_name(canonical(dtype))
     except UnknownNameError:
         raise InputError(
-            f"deployment=as_run: {cell.label} was computed in {dtype}, for which {chip.name} has no peak here; "
+            f"deployment=as_run: {cell.label} was computed in {dtype}, of which {chip.name} has no peak; "
             "give compute_dtype=bfloat16 to price it as if it was that"
         ) from None
 

@@ -100,7 +100,8 @@ def _study(
     family: Family, cost: Callable[..., Cost], peak: float, options: LawOptions, project: Policy | None
 ) -> Study:
     """All configurations, in tera-eFLOPs against ``peak``: policies that ran in other dtypes have peaks of
-    their own."""
+    their own.
+    """
     cells = list(family.cells)
     if project is not None:
         dense = [cell for cell in cells if cell.policy.kv_budget is None]

@@ -35,7 +35,7 @@ def attention_share(priced: Sequence[tuple[Family, Callable[..., Cost]]]) -> tup
     """Least and largest mean share of attention and search in the eFLOPs of a cell, as the laws price it.
 
     Args:
-      priced: families, each with the cost of (model, policy, prompt, generated, trials) under its deployments.
+      priced: families, each with what (model, policy, prompt, generated, trials) costs as deployed.
     """
     shares = []
     for family, cost_of in priced:

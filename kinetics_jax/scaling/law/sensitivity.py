@@ -6,7 +6,8 @@ Chips of a copy and batch are tried together; dtypes, prefix sharing and overlap
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
@@ -35,6 +36,14 @@ MOST_COUNTS = 5
 """Numbers of chips a copy that are tried: with more, the fewest, the most and some between."""
 SIMILAR = 1.5
 """A saving within this factor of the law's own counts as the same saving."""
+
+
+class Said(NamedTuple):
+    """What a law says of one thing."""
+
+    text: str
+    key: str | float
+    """What must stay for it to be said still; a number, within a factor of ``SIMILAR``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,9 +89,7 @@ def sensitivity(
     few = dataclasses.replace(options, bootstrap=min(options.bootstrap, RESAMPLES), sensitivity=False)
     tried = [[Variant(label="", options=few), *variants(family, chip, few)] for family in families]
     tasks = [
-        _Task(family, chip, variant)
-        for family, mine in zip(families, tried, strict=True)
-        for variant in mine
+        _Task(family, chip, variant) for family, mine in zip(families, tried, strict=True) for variant in mine
     ]
     several = min(jobs, len(tasks)) > 1
     found = map_in_processes(_statements, tasks, jobs) if several else (_statements(task) for task in tasks)
@@ -120,7 +127,7 @@ def variants(family: Family, chip: Chip, options: LawOptions) -> list[Variant]:
     for share, words in BATCHES:
         for count in reversed(counts):
             batch = {"occupancy": share} if share else {"batch": 1}
-            changed = dataclasses.replace(_open(options), **batch)  # type: ignore[arg-type]
+            changed = dataclasses.replace(_open(options), **batch)
             label = f"{count} {'chip' if count == 1 else 'chips'} a copy, {words}"
             found.append(Variant(label=label, options=changed, num_chips=count))
     return found
@@ -148,7 +155,7 @@ def _deployed(task: _Task) -> Deployed:
     return deploy_by(task.family, task.chip, variant.options, choose)
 
 
-def _statements(task: _Task) -> dict[str, str] | str:
+def _statements(task: _Task) -> dict[str, Said] | str:
     """What the law says under a deployment, by statement; or why there is none."""
     family, chip, options = task.family, task.chip, task.variant.options
     try:
@@ -157,65 +164,62 @@ def _statements(task: _Task) -> dict[str, str] | str:
     except InputError as error:
         return str(error)
     share = attention_share([(family, cost_under(family, chip, options, where))])
-    return statements(law) | {
-        claim.short: claim.verdict for claim in claims([law], share) if claim.verdict != "untested"
-    }
+    verdicts = [claim for claim in claims([law], share) if claim.verdict != "untested"]
+    return statements(law) | {claim.short: Said(claim.verdict, claim.verdict) for claim in verdicts}
 
 
-def statements(law: Law) -> dict[str, str]:
+def statements(law: Law) -> dict[str, Said]:
     """The sentences of a law that a deployment may change, in a few words each."""
     bands = main_bands(law.best_frontier.bands)
-    said = {
-        "models from cheap to dear": " → ".join(band.model for band in bands) or "nothing is solved",
-        "best model at the dear end": bands[-1].model if bands else "nothing is solved",
-    }
+    order = " → ".join(band.model for band in bands) or "nothing is solved"
+    last = bands[-1].model if bands else order
+    said = {"models from cheap to dear": Said(order, order), "best model at the dear end": Said(last, last)}
     if law.sparse is not None:
-        gain = law.sparse.gain
-        above, below = (gain.low or 0) > 0, (gain.high or 0) < 0
-        said["sparse against dense"] = "sparse wins" if above else "dense wins" if below else "cannot be told"
-        said[SAVING] = f"{law.sparse.cheaper.value:.2f}× less"
+        gain, cheaper = law.sparse.gain.value, law.sparse.cheaper.value
+        said["sparse against dense at equal cost"] = Said(
+            f"{gain:+.1f} points", "gains" if gain > 0 else "loses"
+        )
+        less = f"{cheaper:.1f}× less" if cheaper else "never reaches it"
+        said["cost of 95 % of what dense solves, sparse"] = Said(less, float(cheaper))
     return said
 
 
-SAVING = "what sparse attention saves"
+NOTHING = Said("not said", "")
+"""Where a law has no such sentence."""
 
 
-def same(statement: str, one: str, other: str) -> bool:
-    """Whether two say the same of a statement; of a saving, within a factor of ``SIMILAR``."""
-    if statement != SAVING:
-        return one == other
-    first, second = (float(text.partition("×")[0]) for text in (one, other))
-    if not first or not second:
-        return first == second
-    return max(first, second) <= SIMILAR * min(first, second)
+def same(one: Said, other: Said) -> bool:
+    """Whether two say the same."""
+    if isinstance(one.key, str) or isinstance(other.key, str):
+        return one.key == other.key
+    low, high = sorted((one.key, other.key))
+    return low == high or high <= SIMILAR * low
 
 
 def _compared(
     family: Family,
     chip: Chip,
     options: LawOptions,
-    own: dict[str, str],
+    own: Mapping[str, Said],
     tried: Sequence[Variant],
-    said: Sequence[dict[str, str] | str],
+    said: Sequence[Mapping[str, Said] | str],
 ) -> Sensitivity:
     priced = [
-        (variant.label, one)
-        for variant, one in zip(tried, said, strict=True)
-        if not isinstance(one, str)
+        (variant.label, one) for variant, one in zip(tried, said, strict=True) if not isinstance(one, str)
     ]
     rows = []
     for statement, mine in own.items():
-        others = [(label, one.get(statement, "not said")) for label, one in priced]
-        flips = [(label, other) for label, other in others if not _kept(statement, mine, other)]
-        first = flips[0] if flips else ("", "")
+        others = [(label, one.get(statement, NOTHING)) for label, one in priced]
+        flips = [(label, other) for label, other in others if not same(mine, other)]
+        first = flips[0] if flips else ("", Said("", ""))
         rows.append(
             Survival(
                 statement=statement,
-                said=mine,
+                said=mine.text,
                 survives=len(others) - len(flips),
                 tried=len(others),
                 flips_at=first[0],
-                becomes=first[1],
+                becomes=first[1].text,
                 flips=tuple(label for label, _ in flips),
             )
         )
@@ -234,10 +238,6 @@ def _compared(
     )
 
 
-def _kept(statement: str, mine: str, other: str) -> bool:
-    return other != "not said" and same(statement, mine, other)
-
-
 def survival_sentences(found: Sequence[Sensitivity]) -> tuple[str, ...]:
     """In words: how many sentences survive everything, then each that does not, and where it first flips."""
     rows = [(one, row) for one in found for row in one.rows]
@@ -247,14 +247,14 @@ def survival_sentences(found: Sequence[Sensitivity]) -> tuple[str, ...]:
     tried = sorted({len(one.deployments) for one in found})
     span = f"{tried[0]}" if len(tried) == 1 else f"{tried[0]} to {tried[-1]}"
     sentences = [
-        f"Under {span} other deployments a family on {found[0].chip} (modelled), {whole} of {len(rows)} sentences "
-        "of these laws survive all."
+        f"Under {span} other deployments a family on {found[0].chip} (modelled), {whole} of {len(rows)} "
+        "sentences of these laws survive all."
     ]
     for one, row in rows:
         if row.survives < row.tried:
             source = one.source.split("@")[0].split("/")[-1]
             sentences.append(
-                f"{one.dataset} ({source}), {row.statement}, “{row.said}”: survives {row.survives} of {row.tried} "
-                f"deployments; flips first at {row.flips_at}, to “{row.becomes}”."
+                f"{one.dataset} ({source}), {row.statement}, “{row.said}”: survives {row.survives} of "
+                f"{row.tried} deployments; flips first at {row.flips_at}, to “{row.becomes}”."
             )
     return tuple(sentences)

@@ -15,7 +15,7 @@ class Survival:
     """Deployments under which it is said too."""
     tried: int
     flips_at: str
-    """The first deployment, in the order of ``Sensitivity.deployments``, that says something else; or empty."""
+    """The first of ``Sensitivity.deployments`` that says something else; or empty."""
     becomes: str
     """What it says there."""
     flips: tuple[str, ...]
