@@ -166,7 +166,7 @@ def deployed(
         chip=chip.name,
         rule=rule,
         serving=serving,
-        batch=float(tokens.sum()) / reads if reads else float(batches.mean()),
+        batch=float(np.clip(tokens.sum() / reads if reads else batches.mean(), batches.min(), batches.max())),
         least_batch=float(batches.min()),
         most_batch=float(batches.max()),
         chip_seconds=sum(float(cost.seconds.sum()) for cost in costs),
