@@ -19,7 +19,7 @@ from kinetics_jax.scaling.law.one_law import find_law
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.results import Law, Results
-from kinetics_jax.scaling.law.sensitivity import sensitivity, survival_sentences
+from kinetics_jax.scaling.law.sensitivity import sensitivity, survival_sentence
 from kinetics_jax.scaling.law.sentences import answers
 from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
@@ -96,7 +96,7 @@ def find_results(
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*said, *survival_sentences(survives), *shape_answers(shapes)),
+        answers=(*said, *survival_sentence(survives), *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
         skipped=(*skipped, *measured, *dict.fromkeys(refused)),

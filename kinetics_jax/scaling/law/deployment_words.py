@@ -36,7 +36,7 @@ def _copy(one: Deployment) -> str:
 
 
 def _models(found: Sequence[Deployment]) -> str:
-    named = [f"{one.model}{f', {one.policy}' if one.policy else ''} {one.batch:,.0f}" for one in found]
+    named = [f"{one.batch:,.0f} for {one.model}{f', {one.policy}' if one.policy else ''}" for one in found]
     if len(named) > MOST_NAMED:
         low, high = min(one.batch for one in found), max(one.batch for one in found)
         return f"{len(found)} models at a batch of {low:,.0f} to {high:,.0f}"

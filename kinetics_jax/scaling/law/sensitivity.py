@@ -30,7 +30,12 @@ from kinetics_jax.scaling.traces.comparable import Family
 
 RESAMPLES = 20
 """Of the questions for each deployment: enough to see a verdict turn, few enough for dozens of laws."""
-BATCHES = ((1.0, "the batch that fits"), (0.5, "half of it"), (0.25, "a quarter"), (0.0, "batch 1"))
+BATCHES = (
+    (1.0, "the batch that fits"),
+    (0.5, "half that batch"),
+    (0.25, "a quarter of it"),
+    (0.0, "batch 1"),
+)
 """Shares of the batch that fits; 0 is a batch of one."""
 MOST_COUNTS = 5
 """Numbers of chips a copy that are tried: with more, the fewest, the most and some between."""
@@ -170,10 +175,13 @@ def _statements(task: _Task) -> dict[str, Said] | str:
 
 def statements(law: Law) -> dict[str, Said]:
     """The sentences of a law that a deployment may change, in a few words each."""
-    bands = main_bands(law.best_frontier.bands)
-    order = " → ".join(band.model for band in bands) or "nothing is solved"
-    last = bands[-1].model if bands else order
-    said = {"models from cheap to dear": Said(order, order), "best model at the dear end": Said(last, last)}
+    said = {}
+    if len(law.models) > 1:
+        bands = main_bands(law.best_frontier.bands)
+        order = " → ".join(band.model for band in bands) or "nothing is solved"
+        last = bands[-1].model if bands else order
+        said["models from cheap to dear"] = Said(order, order)
+        said["best model at the dear end"] = Said(last, last)
     if law.sparse is not None:
         gain, cheaper = law.sparse.gain.value, law.sparse.cheaper.value
         said["sparse against dense at equal cost"] = Said(
@@ -184,7 +192,7 @@ def statements(law: Law) -> dict[str, Said]:
     return said
 
 
-NOTHING = Said("not said", "")
+NOTHING = Said("no longer said", "")
 """Where a law has no such sentence."""
 
 
@@ -235,26 +243,29 @@ def _compared(
             if isinstance(one, str)
         ),
         rows=tuple(rows),
+        sentences=_in_words(rows),
     )
 
 
-def survival_sentences(found: Sequence[Sensitivity]) -> tuple[str, ...]:
-    """In words: how many sentences survive everything, then each that does not, and where it first flips."""
-    rows = [(one, row) for one in found for row in one.rows]
+def survival_sentence(found: Sequence[Sensitivity]) -> tuple[str, ...]:
+    """How many sentences of all laws survive everything that was tried; none where nothing was."""
+    rows = [row for one in found for row in one.rows]
     if not rows:
         return ()
-    whole = sum(row.survives == row.tried for _, row in rows)
+    whole = sum(row.survives == row.tried for row in rows)
     tried = sorted({len(one.deployments) for one in found})
     span = f"{tried[0]}" if len(tried) == 1 else f"{tried[0]} to {tried[-1]}"
-    sentences = [
-        f"Under {span} other deployments a family on {found[0].chip} (modelled), {whole} of {len(rows)} "
-        "sentences of these laws survive all."
-    ]
-    for one, row in rows:
-        if row.survives < row.tried:
-            source = one.source.split("@")[0].split("/")[-1]
-            sentences.append(
-                f"{one.dataset} ({source}), {row.statement}, “{row.said}”: survives {row.survives} of "
-                f"{row.tried} deployments; flips first at {row.flips_at}, to “{row.becomes}”."
-            )
-    return tuple(sentences)
+    return (
+        f"{whole} of {len(rows)} sentences of these laws survive all {span} other deployments that were "
+        f"tried on {found[0].chip} (modelled).",
+    )
+
+
+def _in_words(rows: Sequence[Survival]) -> tuple[str, ...]:
+    """Each sentence that does not survive all, and where it first flips."""
+    return tuple(
+        f"{row.statement}, “{row.said}”: survives {row.survives} of {row.tried} deployments; flips first at "
+        f"{row.flips_at}, to “{row.becomes}”"
+        for row in rows
+        if row.survives < row.tried
+    )

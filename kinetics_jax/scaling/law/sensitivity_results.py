@@ -36,3 +36,5 @@ class Sensitivity:
     refused: tuple[str, ...]
     """Deployments that could not be priced, each with its reason."""
     rows: tuple[Survival, ...]
+    sentences: tuple[str, ...]
+    """In words: those of ``rows`` that do not survive all."""
