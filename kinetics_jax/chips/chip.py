@@ -252,9 +252,9 @@ def get_chip(chip: "Chip | str | Path") -> Chip:
 
 
 def priced_chips(
-    names: "Sequence[Chip | str | Path]", basis: str = "list", usd_per_hour: float = 0
+    names: "Sequence[Chip | str | Path]", basis: str = "list", usd_per_hour: float | None = None
 ) -> list[Chip]:
-    """Chips as ``get_chip`` finds them, with dollars on one basis, or at the user's price; 0: not given.
+    """Chips as ``get_chip`` finds them, with dollars on one basis, or at the user's price (0: not given).
 
     Raises ``InputError`` for an unknown chip or basis, or a price of the user's for several chips.
     """

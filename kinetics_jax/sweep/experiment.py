@@ -152,8 +152,8 @@ class Experiment:
     min_questions: int = 10
     price_basis: str = "list"
     """Market that dollars are of; see ``chips.PRICE_BASES``."""
-    usd_per_hour: float = 0.0
-    """The user's price of a chip-hour, where there is one chip; 0: that of ``price_basis``."""
+    usd_per_hour: float | None = None
+    """The user's price of a chip-hour, where there is one chip; None: that of ``price_basis``."""
 
     def __post_init__(self) -> None:
         for field in ("models", "policies", "tasks", "chips"):

@@ -190,7 +190,7 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
         ),
         law=LawOptions(**{name: given[name] for name in law} | _weights_as_run(given)),
         price_basis=given["price_basis"],
-        usd_per_hour=given["usd_per_hour"],
+        usd_per_hour=given["usd_per_hour"] or None,
         max_tokens=given["max_tokens"] or None,
         expected_tokens=given["expected_tokens"] or None,
         grading_processes=given["grading_processes"] or None,

@@ -14,7 +14,7 @@ RULES = {
 
 
 def priced_for(law: Law) -> str:
-    """One sentence; empty in cost modes whose weights are free.
+    """One sentence that follows another; empty in cost modes whose weights are free.
 
     Models that are deployed alike stand together; a batch that differs from sample to sample is the one that
     reads the weights as often.
@@ -25,7 +25,7 @@ def priced_for(law: Law) -> str:
     for one in law.deployments:
         alike.setdefault(_copy(one), []).append(one)
     parts = [f"{words} ({_models(found)})" for words, found in alike.items()]
-    return f"Priced for {RULES[law.deployments[0].rule]}: {'; '.join(parts)}"
+    return f" Priced for {RULES[law.deployments[0].rule]}: {'; '.join(parts)}."
 
 
 def _copy(one: Deployment) -> str:

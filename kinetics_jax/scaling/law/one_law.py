@@ -3,30 +3,20 @@
 Axes: G costs of the grid (tera-eFLOPs here, so that fits read like the paper's) · M models.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-from kinetics_jax.costs import Chip, Cost
+from kinetics_jax.costs import Chip
 from kinetics_jax.policies import Policy
 from kinetics_jax.scaling.frontier.bootstrap import bootstrap_frontier
 from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
-from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_study
 from kinetics_jax.scaling.law import estimates
-from kinetics_jax.scaling.law.deployments import Deployed, cost_under, deploy
+from kinetics_jax.scaling.law.deployments import Deployed, deploy
 from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.result_parts import CellSummary
+from kinetics_jax.scaling.law.priced_study import cell_summary, peak_of, priced_study
 from kinetics_jax.scaling.law.results import TERA, Law
 from kinetics_jax.scaling.traces.comparable import Family
-from kinetics_jax.scaling.traces.independent_trials import Cell
-
-SHORT_LENGTHS = (128, 256, 512, 1024)
-"""Cuts below the paper's 2,048, for data sets whose answers are short."""
 
 
 def find_law(
@@ -51,8 +41,7 @@ def find_law(
       InputError: a model that does not fit the chip, or too few questions for a bootstrap.
     """
     where = deploy(family, chip, options, project) if where is None else where
-    peak = chip.peak(options.serving.compute_dtype) if options.cost_mode == "exact" else chip.paper_peak
-    study = _study(family, cost_under(family, chip, options, where), peak, options, project)
+    study = priced_study(family, chip, options, where, project)
     choice: Sharing = "question" if study.samples >= 2 else "shared"
     resampled = functools.partial(
         bootstrap_frontier,
@@ -74,7 +63,7 @@ def find_law(
         usd_per_hour=chip.usd_per_hour,
         price_basis=chip.price_basis,
         price_date=chip.price_date,
-        peak_flops=peak,
+        peak_flops=peak_of(chip, options),
         cost_mode=options.cost_mode,
         overlap=options.overlap,
         projected_policy=project.label if project else "",
@@ -82,7 +71,7 @@ def find_law(
         dropped_questions=study.dropped_questions,
         models=models,
         sizes=tuple(sizes[name] for name in models),
-        cells=tuple(map(_summary, family.cells)),
+        cells=tuple(map(cell_summary, family.cells)),
         costs=frontiers[best].costs * TERA,
         model_curves=frontiers[best].frontier.curves,
         frontiers={
@@ -93,37 +82,4 @@ def find_law(
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
         notes=(*family.notes, *where.notes),
         deployments=where.found,
-    )
-
-
-def _study(
-    family: Family, cost: Callable[..., Cost], peak: float, options: LawOptions, project: Policy | None
-) -> Study:
-    """All configurations, in tera-eFLOPs against ``peak``: policies that ran in other dtypes have peaks of
-    their own.
-    """
-    cells = list(family.cells)
-    if project is not None:
-        dense = [cell for cell in cells if cell.policy.kv_budget is None]
-        cells += [dataclasses.replace(cell, policy=project) for cell in dense]
-    lengths = (*SHORT_LENGTHS, *LENGTHS)
-
-    def tera_price(name: str, *request: Any) -> np.ndarray:
-        found = cost(name, *request)
-        return found.eflops / TERA if found.peak_flops == peak else found.seconds * (peak / TERA)
-
-    return build_study(cells, tera_price, trials=TRIALS, lengths=lengths, search=options.search)
-
-
-def _summary(cell: Cell) -> CellSummary:
-    return CellSummary(
-        source=cell.source,
-        model=cell.model,
-        policy=cell.policy.label,
-        variant=cell.variant,
-        max_tokens=cell.max_tokens,
-        questions=len(cell.questions),
-        samples=int(cell.samples.sum()),
-        accuracy=cell.accuracy,
-        mean_tokens=float(cell.generated_tokens[cell.present].mean()),
     )

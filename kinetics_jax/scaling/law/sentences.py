@@ -31,7 +31,7 @@ def answers(laws: Sequence[Law]) -> tuple[str, ...]:
 def _family_answers(laws: Sequence[Law]) -> list[str]:
     real = [law for law in laws if not law.projected_policy]
     where = f"{laws[0].dataset} ({laws[0].questions} questions, {source_name(laws[0])})"
-    said = [f"On {law.chip_label}, {where}: {_answer(law)}.{_priced(law)}" for law in real[:1]]
+    said = [f"On {law.chip_label}, {where}: {_answer(law)}.{priced_for(law)}" for law in real[:1]]
     if real[1:]:
         others = "; ".join(f"on {law.chip_label} {_choices(law)}" for law in real[1:])
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
@@ -40,11 +40,6 @@ def _family_answers(laws: Sequence[Law]) -> list[str]:
         f"On {law.chip_label}, {where}: {_projection(law, real)}" for law in laws if law.projected_policy
     ]
     return said
-
-
-def _priced(law: Law) -> str:
-    said = priced_for(law)
-    return f" {said}." if said else ""
 
 
 def _answer(law: Law) -> str:
