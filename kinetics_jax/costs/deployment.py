@@ -18,7 +18,7 @@ from kinetics_jax.costs.serving import MAX_AUTO_CHIPS, Serving, chips_per_copy, 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.shapes import ModelConfig
-from kinetics_jax.shapes.mesh import misfit
+from kinetics_jax.shapes.mesh import check_mesh, misfit
 
 
 class Requests(NamedTuple):
@@ -72,11 +72,16 @@ def chip_counts(model: ModelConfig, chip: Chip) -> list[int]:
     """
     limit = min(MAX_AUTO_CHIPS, chip.scale_up_world)
     counts = [2**power for power in range(limit.bit_length()) if 2**power <= limit]
-    return [
-        count
-        for count in counts
-        if any(not misfit(model, model=ways, expert=count // ways) for ways in counts if ways <= count)
-    ]
+    return [count for count in counts if _divides(model, count)]
+
+
+def _divides(model: ModelConfig, count: int) -> bool:
+    """Whether some ways of tensor and expert parallelism that multiply to ``count`` divide the model."""
+    return any(
+        not misfit(model, model=ways, expert=count // ways)
+        for ways in range(1, count + 1)
+        if count % ways == 0
+    )
 
 
 def fitting(model: ModelConfig, requests: Sequence[Requests], chip: Chip, serving: Serving) -> list[Serving]:
@@ -88,8 +93,10 @@ def fitting(model: ModelConfig, requests: Sequence[Requests], chip: Chip, servin
     longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
     mean = float(np.mean([np.mean(one.context) for one in requests])) if requests else 1.0
     given = serving.tensor_parallel
-    if given and given > chip.scale_up_world:
-        chips_per_copy(model, chip, longest, serving)  # says so
+    if given:
+        chips_per_copy(model, chip, longest, serving)  # more than the domain has: it says so
+        if not _divides(model, given):
+            check_mesh(model, model=given)
     found = []
     for count in [given] if given else chip_counts(model, chip):
         tried = dataclasses.replace(serving, tensor_parallel=count)
@@ -185,11 +192,13 @@ def cost_of(
 def _does_not_fit(model: ModelConfig, requests: Sequence[Requests], chip: Chip, serving: Serving) -> str:
     longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
     counts = [serving.tensor_parallel] if serving.tensor_parallel else chip_counts(model, chip)
-    batch = f"{serving.batch:,.0f} sequences of the mean context" if serving.batch else "one sequence"
+    what = f"one sequence of {longest:,.0f} tokens"
+    if serving.batch:
+        what = f"{serving.batch:,.0f} sequences of the mean context, of up to {longest:,.0f} tokens,"
     weights = model.total_params * serving.weight_bytes / 2**30
     memory = counts[-1] * chip.hbm_bytes / 2**30
     return (
-        f"{model.name} does not fit on {counts[-1]} × {chip.name} ({memory:.0f} GiB): {batch} of up to "
-        f"{longest:,.0f} tokens beside {weights:.1f} GiB of weights; use a larger chip, int8 weights or "
+        f"{model.name} does not fit on {counts[-1]} × {chip.name} ({memory:.0f} GiB): {what} "
+        f"beside {weights:.1f} GiB of weights; use a larger chip, int8 weights or "
         "KV, or other tensor_parallel and batch"
     )

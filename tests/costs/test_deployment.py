@@ -109,6 +109,8 @@ def test_a_given_batch_must_fit_and_takes_more_chips():
         cheapest_deployment(model, asked, chip, serving=Serving(batch=100_000))
     with pytest.raises(InputError, match="links at most 8 chips"):
         cheapest_deployment(model, asked, chip, serving=Serving(tensor_parallel=16))
+    with pytest.raises(InputError, match="model=3 does not divide its 64 query heads"):
+        cheapest_deployment(model, asked, chip, serving=Serving(tensor_parallel=3))
     with pytest.raises(InputError, match=r"on 1 × h100"):
         cheapest_deployment(model, asked, chip, serving=Serving(tensor_parallel=1, weight_dtype="float32"))
 

@@ -225,6 +225,7 @@ def test_a_batch_that_these_traces_cannot_fill_is_noted(tmp_path):
         ({"cost_mode": "paper", "batch": 4}, "batch: not read with cost_mode=paper"),
         ({"cost_mode": "paper", "share_prefix": False}, "share_prefix: not read"),
         ({"cost_mode": "reference", "deployment": "as_run"}, "as_run needs cost_mode=exact"),
+        ({"cost_mode": "paper", "sensitivity": True}, "sensitivity needs cost_mode=exact"),
     ],
 )
 def test_what_cannot_be_is_refused(change, message):

@@ -78,8 +78,11 @@ class LawOptions:
                 f"{', '.join(given)}: not read with cost_mode={self.cost_mode}, whose weights are free; "
                 "leave out, or price with cost_mode=exact"
             )
-        if self.cost_mode != "exact" and self.deployment == "as_run":
-            raise InputError(f"deployment=as_run needs cost_mode=exact, not {self.cost_mode}")
+        asked = {"deployment=as_run": self.deployment == "as_run", "sensitivity": self.sensitivity}
+        for word in [word for word, there in asked.items() if there and self.cost_mode != "exact"]:
+            raise InputError(
+                f"{word} needs cost_mode=exact, not {self.cost_mode}, whose prices have no deployment"
+            )
         for field, value in dataclasses.asdict(self.serving).items():
             if field in self.given:
                 object.__setattr__(self, field, value)
