@@ -257,7 +257,7 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
     # A chip that all cells are planned for has its total above.
-    there = {plan.chip for plan in plans}
+    there, basis = {plan.chip for plan in plans}, experiment.priced_chips[0].price_basis
     others = [chip for chip in experiment.priced_chips if there != {chip.name}]
     return "\n".join(
         [
@@ -267,7 +267,7 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
             total,
             *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
             *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
-            "Modelled by kinetics_jax.costs, not measured.",
+            f"Modelled by kinetics_jax.costs, not measured; $ are {basis} prices.",
         ]
     )
 

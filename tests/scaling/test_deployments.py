@@ -267,7 +267,7 @@ def test_sensitivity_tries_chips_and_batches_together(family):
 
 def test_what_survives_is_counted_and_where_it_flips_is_named(survived):
     (one,) = survived.sensitivity
-    assert len(one.deployments) == 7 + 4 * 4
+    assert len(one.deployments) == 8 + 4 * 4
     assert one.refused == ()
     for row in one.rows:
         assert row.tried == len(one.deployments)

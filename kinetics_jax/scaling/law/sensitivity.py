@@ -123,6 +123,9 @@ def variants(family: Family, chip: Chip, options: LawOptions) -> list[Variant]:
         ("int8 weights and KV", {"weight_dtype": "int8", "kv_dtype": "int8"}),
         ("the fewest chips", {"deployment": "fewest_chips", "tensor_parallel": None, "batch": None}),
     ]
+    if "fp8" in chip.flops:
+        fp8 = dict.fromkeys(("weight_dtype", "kv_dtype", "compute_dtype"), "fp8")
+        one_change.append(("fp8 weights, KV and compute", {**fp8}))
     found = []
     for label, fields in one_change:
         changed = dataclasses.replace(options, **fields)  # type: ignore[arg-type]
