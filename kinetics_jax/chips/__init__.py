@@ -4,7 +4,15 @@ Nothing else in the project holds a figure of a chip; prices, compilers for chip
 tables of ``docs`` read this one.
 """
 
-from kinetics_jax.chips.chip import Chip, chips, compiler_options, devices, get_chip, priced_chips
+from kinetics_jax.chips.chip import (
+    Chip,
+    chips,
+    compiler_options,
+    devices,
+    get_chip,
+    mixed_markets,
+    priced_chips,
+)
 from kinetics_jax.chips.device import Cuda, Device
 from kinetics_jax.chips.dtypes import bytes_per_element
 from kinetics_jax.chips.prices import PRICE_BASES, ChipPrice
@@ -20,5 +28,6 @@ __all__ = [
     "compiler_options",
     "devices",
     "get_chip",
+    "mixed_markets",
     "priced_chips",
 ]

@@ -267,6 +267,15 @@ def priced_chips(
     return [found[0].priced(basis, usd_per_hour)]
 
 
+def mixed_markets(found: Sequence[Chip]) -> tuple[str, ...]:
+    """One line where dollars of these chips are of several markets, and so do not compare; else none."""
+    priced = [chip for chip in found if chip.usd_per_hour is not None]
+    if len({chip.price_basis for chip in priced}) < 2:
+        return ()
+    listed = ", ".join(f"{chip.name} ({chip.price_basis})" for chip in priced)
+    return (f"dollars are of several markets and do not compare: {listed}",)
+
+
 @functools.cache
 def devices() -> dict[str, Device]:
     """Name → device of each chip of the table that can be compiled for where it is not, TPUs first."""

@@ -90,8 +90,8 @@ def fitting(model: ModelConfig, requests: Sequence[Requests], chip: Chip, servin
     One sequence of the longest context must fit, and ``serving.batch`` of the mean one where it is given. A
     given ``tensor_parallel`` is the only one looked at.
     """
-    longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
-    mean = float(np.mean([np.mean(one.context) for one in requests])) if requests else 1.0
+    contexts = _contexts(requests)
+    longest, mean = float(contexts.max()), float(contexts.mean())
     given = serving.tensor_parallel
     if given:
         chips_per_copy(model, chip, longest, serving)  # more than the domain has: it says so
@@ -130,7 +130,7 @@ def cheapest_deployment(
     Of two that cost the same, the one of fewer chips. Since what fits in BF16 fits in INT8, and is priced no
     higher there, smaller weights are never dearer.
 
-    Raises ``InputError`` where nothing fits.
+    Raises ``InputError`` where nothing fits, or nothing is asked.
     """
     options = fitting(model, requests, chip, serving or Serving())
     if not options:
@@ -154,8 +154,7 @@ def deployed(
 
     Raises ``InputError`` as ``price`` does.
     """
-    longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
-    count = chips_per_copy(model, chip, longest, serving)
+    count = chips_per_copy(model, chip, float(_contexts(requests).max()), serving)
     serving = dataclasses.replace(serving, tensor_parallel=count)
     costs = [cost_of(model, one, chip, serving, overlap) for one in requests]
     batches = np.concatenate([np.ravel(np.broadcast_to(np.asarray(c.batch), c.seconds.shape)) for c in costs])
@@ -189,8 +188,15 @@ def cost_of(
     return price(model, *requests, chip=chip, overlap=overlap, **fields)
 
 
+def _contexts(requests: Sequence[Requests]) -> np.ndarray:
+    """Tokens of every finished sample, prompt and generation."""
+    if not any(one.context.size for one in requests):
+        raise InputError("a deployment is found for requests: give at least one")
+    return np.concatenate([np.ravel(one.context) for one in requests])
+
+
 def _does_not_fit(model: ModelConfig, requests: Sequence[Requests], chip: Chip, serving: Serving) -> str:
-    longest = max((float(np.max(one.context, initial=1)) for one in requests), default=1.0)
+    longest = float(_contexts(requests).max())
     counts = [serving.tensor_parallel] if serving.tensor_parallel else chip_counts(model, chip)
     what = f"one sequence of {longest:,.0f} tokens"
     if serving.batch:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kinetics_jax.chips import PRICE_BASES, compiler_options, devices, priced_chips
+from kinetics_jax.chips import PRICE_BASES, compiler_options, devices, mixed_markets, priced_chips
 from kinetics_jax.costs import Chip, chips, get_chip, price
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import Dense
@@ -100,6 +100,12 @@ def test_the_users_price_is_recorded_as_the_users(tmp_path):
         priced_chips(["b200", "h100"], "list", 2)
     with pytest.raises(InputError, match="must be positive"):
         priced_chips(["b200"], "list", -2)
+
+
+def test_dollars_of_several_markets_are_said_not_to_compare():
+    assert mixed_markets([chips.b200, chips.h100, chips.tpu7x]) == ()
+    (said,) = mixed_markets([chips.b200, chips.h100.priced("list", 2), chips.tpu7x])
+    assert "b200 (list), h100 (user)" in said
 
 
 def test_a_device_is_a_share_of_its_chip():

@@ -115,6 +115,12 @@ def test_a_given_batch_must_fit_and_takes_more_chips():
         cheapest_deployment(model, asked, chip, serving=Serving(tensor_parallel=1, weight_dtype="float32"))
 
 
+def test_nothing_asked_has_no_deployment():
+    for asked in ([], [Requests(Dense(), 10, np.array([], int))]):
+        with pytest.raises(InputError, match="give at least one"):
+            cheapest_deployment(presets["qwen3-8b"], asked, chips["b200"])
+
+
 def test_occupancy_and_pages_change_the_batch():
     model, chip = presets["qwen3-8b"], chips["b200"]
     ask = {"chip": chip, "tensor_parallel": 1}

@@ -122,6 +122,14 @@ def test_as_run_prices_what_the_records_say(family):
     assert {(one.batch, one.serving.kv_dtype) for one in given.found} == {(8, "fp8")}
 
 
+def test_what_ran_on_more_memory_than_there_is_is_noted(tmp_path):
+    path = records(tmp_path / "large.jsonl", models=("qwen3-32b",), ran=RAN | {"tensor_parallel": 1})
+    options = dataclasses.replace(FAST, deployment="as_run")
+    (note,) = deploy(family_of(path), chips.h100, options).notes
+    assert "do not hold it: qwen3-32b, dense (batch 24 on 1)" in note
+    assert deploy(family_of(path), chips.b300, options).notes == ()
+
+
 def test_slots_that_no_sample_fills_are_no_batch(tmp_path):
     few = family_of(records(tmp_path / "few.jsonl", ran=RAN | {"slots": 4096}))
     found = deploy(few, chips.h100, dataclasses.replace(FAST, deployment="as_run"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax._version import __version__
+from kinetics_jax.chips import mixed_markets
 from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
@@ -99,7 +100,7 @@ def find_results(
         answers=(*said, *survival_sentence(survives), *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
-        skipped=(*skipped, *measured, *dict.fromkeys(refused)),
+        skipped=(*skipped, *measured, *dict.fromkeys(refused), *mixed_markets(chips)),
         settings=dict(settings or {}),
         versions=versions(),
         sensitivity=survives,

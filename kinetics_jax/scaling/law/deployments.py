@@ -211,17 +211,28 @@ def _check_peak(cell: Cell, chip: Chip, dtype: str) -> None:
 
 
 def _noted(family: Family, chip: Chip, options: LawOptions, found: tuple[Deployment, ...]) -> Deployed:
-    """With a note that names each model whose batch these traces alone cannot fill."""
-    parts = [part for one in found if (part := _unfilled(family, chip, options, one))]
-    if not parts:
-        return Deployed(found)
-    return Deployed(
-        found,
-        (
+    """With notes that name models whose batch these traces alone cannot fill, or that do not fit."""
+    unfilled = [part for one in found if (part := _unfilled(family, chip, options, one))]
+    too_large = [_named(one) for one in found if one.rule == "as_run" and not _fits(family, chip, one)]
+    notes = []
+    if unfilled:
+        notes.append(
             "batches are what fits, as if others' samples filled them; a cell alone would be dearer: "
-            + "; ".join(parts),
-        ),
-    )
+            + "; ".join(unfilled)
+        )
+    if too_large:
+        label = chip.label or chip.name
+        notes.append(f"priced as run, though so many {label} do not hold it: {'; '.join(too_large)}")
+    return Deployed(found, tuple(notes))
+
+
+def _named(one: Deployment) -> str:
+    return f"{one.model}, {one.policy} (batch {one.batch:,.0f} on {one.num_chips})"
+
+
+def _fits(family: Family, chip: Chip, one: Deployment) -> bool:
+    cells = [c for c in family.cells if c.model == one.model and one.policy in ("", c.policy.label)]
+    return bool(fitting(family.shapes[one.model], requests_of(cells), chip, one.serving))
 
 
 def _unfilled(family: Family, chip: Chip, options: LawOptions, one: Deployment) -> str:
