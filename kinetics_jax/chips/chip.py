@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from kinetics_jax import references, storage
 from kinetics_jax.chips.device import Device
 from kinetics_jax.chips.dtypes import peak_name
+from kinetics_jax.chips.prices import PRICE_BASES, USER, ChipPrice, check_basis, read_prices
 from kinetics_jax.errors import InputError, UnknownNameError
 
 
@@ -35,11 +36,15 @@ class Chip:
     scale_up_world: int = 1
     """Chips that one scale-up domain joins (NVLink island, TPU pod)."""
     usd_per_hour: float | None = None
-    """Price of one chip-hour in US dollars; None where no public price was found."""
+    """Price of one chip-hour in US dollars on ``price_basis``; None where none was found on it."""
     price_basis: str = ""
-    """Whose price it is, and of what."""
+    """Basis that dollars are counted on: one of ``PRICE_BASES`` (``priced`` changes it), or ``user``."""
     price_date: str = ""
     """When it was that, as far as known: ``2026-05-07``, ``2026-06``."""
+    price_source: str = ""
+    """Whose price it is, and where it was read."""
+    prices: Mapping[str, ChipPrice] = dataclasses.field(default_factory=dict)
+    """Every price that was found, by basis."""
     label: str = ""
     source: str = ""
     notes: str = ""
@@ -61,6 +66,42 @@ class Chip:
             raise InputError(f"chip {self.name}: flops is empty; give at least bf16")
         if self.usd_per_hour is not None and not 0 < self.usd_per_hour < math.inf:
             raise InputError(f"chip {self.name}: usd_per_hour={self.usd_per_hour!r} must be positive")
+        if self.usd_per_hour is not None and not self.price_basis:
+            object.__setattr__(self, "price_basis", USER)
+
+    def priced(self, basis: str = "list", usd_per_hour: float | None = None) -> "Chip":
+        """The chip with dollars on another basis, or at a price of the user's own.
+
+        Args:
+          basis: one of ``PRICE_BASES``; a chip without a price on it has no dollars. A price that the user
+            gave stays.
+          usd_per_hour: US dollars per chip-hour, recorded as the user's.
+
+        Raises ``InputError`` for a basis that is not known, or a price that is not positive.
+        """
+        check_basis(basis)
+        if usd_per_hour is not None:
+            given = ChipPrice(usd_per_hour=usd_per_hour, source="given by the user")
+            return self._at(USER, given)
+        return self if self.price_basis == USER else self._at(basis, self.prices.get(basis))
+
+    def _at(self, basis: str, price: ChipPrice | None) -> "Chip":
+        return dataclasses.replace(
+            self,
+            usd_per_hour=price.usd_per_hour if price else None,
+            price_basis=basis,
+            price_date=price.date if price else "",
+            price_source=price.source if price else "",
+        )
+
+    @property
+    def no_price(self) -> str:
+        """Why it has no dollars, and how it gets them, in a few words; empty where it has."""
+        if self.usd_per_hour is not None:
+            return ""
+        others = ", ".join(basis for basis in PRICE_BASES if basis in self.prices)
+        hint = f"price_basis={others} has one, or set usd_per_hour" if others else "set usd_per_hour"
+        return f"no {self.price_basis or 'public'} price: {hint}"
 
     def peak(self, dtype: str = "bfloat16") -> float:
         """Dense peak FLOP/s of a matmul with operands of ``dtype``; InputError where it has none."""
@@ -122,10 +163,10 @@ _WORDS = {
     "label": "label",
     "source": "source",
     "notes": "notes",
-    "usd_basis": "price_basis",
+    "usd_basis": "price_source",
     "usd_date": "price_date",
 }
-_KEYS = {*_FIGURES, *_WORDS, "tflops", "link", "scale_up_world", "usd_per_hour", "device"}
+_KEYS = {*_FIGURES, *_WORDS, "tflops", "link", "scale_up_world", "usd", "usd_per_hour", "device"}
 
 
 def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
@@ -148,8 +189,13 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
             values["device"] = Device.from_table(name, table["device"], peak, bandwidth)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: [{name}.device] is wrong or not whole ({error!r})") from None
+    if "usd" in table:
+        try:
+            values["prices"] = read_prices(table["usd"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: a price of chip {name} is wrong or not whole ({error})") from None
     values |= {to: str(table[key]) for key, to in _WORDS.items() if key in table}
-    return Chip(name=name, **values)
+    return Chip(name=name, **values).priced()
 
 
 _ALIASES = {"v4": "tpu_v4", "v5e": "tpu_v5e", "v5p": "tpu_v5p", "v6e": "tpu_v6e", "v7x": "tpu7x"}
@@ -203,6 +249,31 @@ def get_chip(chip: "Chip | str | Path") -> Chip:
     if chip not in chips and (found := references.entry_point("kinetics_jax.chips", str(chip))):
         return get_chip(found)
     return chips[str(chip)]
+
+
+def priced_chips(
+    names: "Sequence[Chip | str | Path]", basis: str = "list", usd_per_hour: float | None = None
+) -> list[Chip]:
+    """Chips as ``get_chip`` finds them, with dollars on one basis, or at the user's price (0: not given).
+
+    Raises ``InputError`` for an unknown chip or basis, or a price of the user's for several chips.
+    """
+    found = [get_chip(name).priced(basis) for name in names]
+    if not usd_per_hour:
+        return found
+    if len(found) != 1:
+        listed = ", ".join(chip.name for chip in found)
+        raise InputError(f"usd_per_hour={usd_per_hour!r} is a price of one chip, and there are {listed}")
+    return [found[0].priced(basis, usd_per_hour)]
+
+
+def mixed_markets(found: Sequence[Chip]) -> tuple[str, ...]:
+    """One line where dollars of these chips are of several markets, and so do not compare; else none."""
+    priced = [chip for chip in found if chip.usd_per_hour is not None]
+    if len({chip.price_basis for chip in priced}) < 2:
+        return ()
+    listed = ", ".join(f"{chip.name} ({chip.price_basis})" for chip in priced)
+    return (f"dollars are of several markets and do not compare: {listed}",)
 
 
 @functools.cache

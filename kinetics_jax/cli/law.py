@@ -22,13 +22,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from kinetics_jax import storage
+from kinetics_jax.chips import priced_chips
 from kinetics_jax.cli.law_options import OPTIONS, defaults
 from kinetics_jax.commands.configs import define_config, define_options, load_config, options_from_flags
 from kinetics_jax.commands.flags import Flags, program
 from kinetics_jax.commands.main import Command
 from kinetics_jax.commands.stop_signal import Stopped, StopSignal
 from kinetics_jax.commands.values import typed
-from kinetics_jax.costs import get_chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.report import check_out_dir, summary_table, write_results
@@ -58,7 +58,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 def run(config: ConfigDict) -> Any:
     """Do the job and return the folder of the results: a ``Path``, or the place in an object store."""
-    chips = [get_chip(name) for name in config.chip]
+    chips = priced_chips(config.chip, config.price_basis, config.usd_per_hour)
     fields = {field.name for field in dataclasses.fields(LawOptions)}
     options = LawOptions(**{name: config[name] for name in OPTIONS if name in fields})
     project = parse_policy(config.project_policy) if config.project_policy else None

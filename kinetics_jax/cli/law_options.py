@@ -1,18 +1,9 @@
 """Options of ``kinetics law``: the table that its flags, its configs and its defaults are made from."""
 
-from typing import Any, NamedTuple
-
 from ml_collections import ConfigDict
 
 from kinetics_jax.commands.configs import Config
-
-
-class Option(NamedTuple):
-    """One option: what it is unless given, and what it means."""
-
-    default: Any
-    help: str
-
+from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY, Option
 
 OPTIONS = {
     "traces": Option((), "Files of samples: sample records, trials CSV(.gz), or Kinetics generations."),
@@ -21,6 +12,9 @@ OPTIONS = {
     "out": Option("results/scaling_law", "Folder to write; an earlier result there is replaced as a whole."),
     "cost_mode": Option("exact", "exact | paper | reference: see kinetics_jax.costs.price."),
     "overlap": Option("sum", "sum | max | roofline: how compute and memory time combine."),
+    **DEPLOYMENT,
+    **CHIP_PRICE,
+    **SENSITIVITY,
     "frontier": Option("both", "paper | held_out | both: how the best configuration is chosen."),
     "search": Option("both", "best_of_n | long_cot | both | grid: which configurations are searched."),
     "bootstrap": Option(1000, "Resamples of the questions."),

@@ -2,6 +2,7 @@
 
 from kinetics_jax.chips.chip import Chip, chips, get_chip
 from kinetics_jax.costs.cost import OVERLAPS, Cost, Term
+from kinetics_jax.costs.deployment import Deployment, Requests, cheapest_deployment, deployed
 from kinetics_jax.costs.price import MODES, price
 from kinetics_jax.costs.serving import Serving, chips_per_copy, feasible_batch
 
@@ -10,10 +11,14 @@ __all__ = [
     "OVERLAPS",
     "Chip",
     "Cost",
+    "Deployment",
+    "Requests",
     "Serving",
     "Term",
+    "cheapest_deployment",
     "chips",
     "chips_per_copy",
+    "deployed",
     "feasible_batch",
     "get_chip",
     "price",

@@ -84,9 +84,9 @@ class Cost:
 
     @property
     def dollars(self) -> np.ndarray:
-        """US dollars at the chip's price per hour; InputError where the chip has no public price."""
+        """US dollars at the chip's price per hour; InputError where it has none on its ``price_basis``."""
         if self.chip.usd_per_hour is None:
-            raise InputError(f"chip {self.chip.name} has no public price; set usd_per_hour in a chip file")
+            raise InputError(f"chip {self.chip.name} has {self.chip.no_price}")
         return self.seconds * (self.chip.usd_per_hour / 3600)
 
     def share(self, term: str) -> np.ndarray:

@@ -29,6 +29,10 @@ class Serving:
     """Chips per copy of the model; None is the fewest that leave half of HBM to the KV cache."""
     batch: float | None = None
     """Sequences decoded together; None is what fits (``feasible_batch``)."""
+    occupancy: float = 1.0
+    """Share of the sequences that fit that are decoded together, where ``batch`` is None; never under one."""
+    page_size: int | None = None
+    """Tokens in a page: a sequence takes whole pages. None takes what it has tokens."""
     share_prefix: bool = True
     """N samples of a prompt read its KV once, dense and sparse alike."""
     prefill: bool = True
@@ -43,23 +47,23 @@ class Serving:
             object.__setattr__(self, field, canonical(getattr(self, field)))
         for field in ("share_prefix", "prefill", "oracle_search"):
             object.__setattr__(self, field, check_flag(field, getattr(self, field)))
-        fraction = python_number(self.hbm_fraction)
-        if fraction is None or not 0 < fraction <= 1:
-            raise InputError(f"hbm_fraction={shown(self.hbm_fraction)} must be a number in (0, 1]")
-        object.__setattr__(self, "hbm_fraction", fraction)
+        for field in ("hbm_fraction", "occupancy"):
+            fraction = python_number(getattr(self, field))
+            if fraction is None or not 0 < fraction <= 1:
+                raise InputError(f"{field}={shown(getattr(self, field))} must be a number in (0, 1]")
+            object.__setattr__(self, field, fraction)
         if self.batch is not None:
             batch = python_number(self.batch)
             if batch is None or not 1 <= batch < np.inf:
                 raise InputError(f"batch={shown(self.batch)} must be one number, at least 1 sequence")
             object.__setattr__(self, "batch", batch)
-        if self.tensor_parallel is not None:
-            chips = python_number(self.tensor_parallel)
-            if chips is None or not 1 <= chips < np.inf or chips != int(chips):
-                raise InputError(
-                    f"tensor_parallel={shown(self.tensor_parallel)} must be a whole number of chips, at "
-                    "least 1"
-                )
-            object.__setattr__(self, "tensor_parallel", chips)
+        for field, unit in (("tensor_parallel", "chips"), ("page_size", "tokens")):
+            if getattr(self, field) is not None:
+                count = python_number(getattr(self, field))
+                if count is None or not 1 <= count < np.inf or count != int(count):
+                    given = shown(getattr(self, field))
+                    raise InputError(f"{field}={given} must be a whole number of {unit}, at least 1")
+                object.__setattr__(self, field, count)
 
     @property
     def weight_bytes(self) -> float:
@@ -88,9 +92,12 @@ def feasible_batch(
     """Sequences of ``context`` tokens whose KV fits beside the weights, rounded down.
 
     ⌊(fraction · chips · HBM − weights) / (KV bytes a token · context)⌋; 0 where not one fits. Every
-    sequence is charged its own full context: no credit for shared prompts or half-grown samples.
+    sequence is charged its own full context, in whole pages where ``page_size`` is given: no credit for
+    shared prompts or half-grown samples.
     """
     serving = serving or Serving()
+    if serving.page_size:
+        context = np.ceil(np.asarray(context) / serving.page_size) * serving.page_size
     free = serving.hbm_fraction * num_chips * chip.hbm_bytes
     free -= model.total_params * serving.weight_bytes
     each = model.kv_bytes_per_token(serving.kv_bytes) * kv_copies(model, num_chips)
@@ -123,7 +130,7 @@ def chips_per_copy(model: ModelConfig, chip: Chip, longest_context: float, servi
         num_chips *= 2
     raise InputError(
         f"{model.name} with a context of {longest_context:,.0f} tokens does not fit on {limit} × "
-        f"{chip.name}: {weights / 1e9:.1f} GB of weights, {chip.hbm_bytes / 1e9:.0f} GB a chip; "
+        f"{chip.name}: {weights / 2**30:.1f} GiB of weights, {chip.hbm_bytes / 2**30:.1f} GiB a chip; "
         "use a larger chip, int8 weights or KV, or set tensor_parallel and batch yourself"
     )
 
@@ -141,4 +148,4 @@ def decode_batch(
             f"{model.name} on {num_chips} × {chip.name}: no room for one sequence of {worst:,.0f} "
             "tokens beside the weights; raise tensor_parallel or give a batch"
         )
-    return batch
+    return batch if serving.occupancy == 1 else np.maximum(np.floor(batch * serving.occupancy), 1)

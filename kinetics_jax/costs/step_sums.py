@@ -51,8 +51,10 @@ class StepSums:
 
         A budget is taken to be spent on a sample's own tokens first, min(R, t) of them, and what is
         left of it on the prompt, where the samples share: (N−1)·min(R, t) + R per step. Dense is the
-        paper's L_in + N·t; a budget smaller than what was generated shares nothing, so the count is
-        an upper bound for sparse policies, never a discount that selection might not give.
+        paper's L_in + N·t. For sparse policies it is no bound: too high where samples choose the same
+        tokens, too low where the prompt is longer than the budget and they choose differently (up to N
+        times while little is generated: 4.3 times for 8 samples of 256 tokens to a prompt of 8,000 at a
+        budget of 1,024, 1.1 times for samples of 4,096). ``share_prefix=False`` is the upper end.
         """
         if not self._share:
             return self._ask.trials * self.reads()

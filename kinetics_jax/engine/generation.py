@@ -12,11 +12,12 @@ from kinetics_jax.engine.admission import Start
 from kinetics_jax.engine.collect import Collector, Piece
 from kinetics_jax.engine.config import EngineConfig
 from kinetics_jax.engine.device import Device
-from kinetics_jax.engine.identity import provenance_of
+from kinetics_jax.engine.identity import deployment_of, provenance_of
 from kinetics_jax.engine.programs import Drawn
 from kinetics_jax.engine.progress import Meter, Progress
 from kinetics_jax.engine.requests import Request
 from kinetics_jax.engine.schedule import Admission, Job, Schedule
+from kinetics_jax.engine.setup import devices_of
 from kinetics_jax.models import Tokenizer, Transformer
 from kinetics_jax.policies import Policy
 from kinetics_jax.records import Sample
@@ -58,6 +59,8 @@ class Run:
         self.schedule.submit(jobs)
         self.keys = [request.keys() for request in requests]
         self.provenances = [provenance_of(identity, request) for request in requests]
+        kind = devices_of(model)[0].device_kind
+        self.deployment = deployment_of(model, config, device.num_slots, kind)
         self.collector = Collector(device.num_slots, tokenizer)
         self.meter = Meter(sum(len(job.trials) for job in jobs))
         self.mine = model.layout.lanes_here()
@@ -152,6 +155,7 @@ class Run:
             temperature=request.decoding.sampling.temperature,
             max_tokens=request.max_tokens,
             provenance=self.provenances[admission.job.number],
+            deployment=self.deployment,
         )
 
     def _slot(self, admission: Admission) -> int:

@@ -7,6 +7,7 @@ whether layers are stacked, and each device reads only what it holds.
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from kinetics_jax.engine.sample_log import Finished
 from kinetics_jax.errors import InputError
 from kinetics_jax.models import Tokenizer, Transformer, decode_all
 from kinetics_jax.policies import Policy
+from kinetics_jax.records import RecordedDeployment
 from kinetics_jax.records.provenance import DIGEST_LENGTH, experiment, plain, tokens_digest
 from pallas_kernels import BF16_BITS
 
@@ -32,18 +34,46 @@ _SEEDS = (0x9E3779B9, 0x85EBCA6B)
 
 def engine_identity(model: Transformer, tokenizer: Tokenizer | None, config: EngineConfig) -> dict[str, Any]:
     """What an engine gives all its samples, as plain data; ``records.provenance`` says what for."""
-    cache = "bfloat16" if config.cache_dtype == BF16_BITS else jnp.dtype(config.cache_dtype).name
     return plain(
         {
             "weights": weights_digest(model),
             "dtype": jnp.dtype(model.dtype).name,
             "quantize": model.quantization,
-            "cache_dtype": cache,
+            "cache_dtype": _cache_dtype(config),
             "tokenizer": tokenizer_digest(tokenizer),
             "repetition": config.repetition,
             "shape": model.config.to_dict(),
         }
     )
+
+
+def deployment_of(model: Transformer, config: EngineConfig, slots: int, kind: str) -> dict[str, Any]:
+    """What an engine runs on, as samples keep it (``records.RecordedDeployment``); it decides no token.
+
+    Args:
+      model: on its mesh.
+      config: settled.
+      slots: of all lanes.
+      kind: of the devices, as JAX calls it.
+    """
+    assert config.page_size, "settled"
+    ways = dict(model.layout.mesh.shape) if model.layout.mesh else {}
+    copy = ways.get("model", 1) * (ways.get("expert", 1) if model.config.moe else 1)
+    copies = math.prod(ways.values()) // copy
+    dtype = jnp.dtype(model.dtype).name
+    return RecordedDeployment(
+        slots=slots // copies,
+        tensor_parallel=copy,
+        weight_dtype=model.quantization or dtype,
+        kv_dtype=_cache_dtype(config),
+        compute_dtype=dtype,
+        page_size=config.page_size,
+        device=kind,
+    ).to_stored()
+
+
+def _cache_dtype(config: EngineConfig) -> str:
+    return "bfloat16" if config.cache_dtype == BF16_BITS else jnp.dtype(config.cache_dtype).name
 
 
 def provenance_of(identity: Mapping[str, Any], request: Request) -> dict[str, Any]:

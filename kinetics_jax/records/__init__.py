@@ -1,6 +1,7 @@
 """What both halves of the house speak: problems, how they are sampled, and samples as lines of JSON."""
 
 from kinetics_jax.errors import InputError, KineticsError, UnknownNameError
+from kinetics_jax.records.deployment import RecordedDeployment
 from kinetics_jax.records.problem import Problem
 from kinetics_jax.records.repetition import RepetitionRule
 from kinetics_jax.records.sample import Sample, SampleKey
@@ -12,6 +13,7 @@ __all__ = [
     "InputError",
     "KineticsError",
     "Problem",
+    "RecordedDeployment",
     "RepetitionRule",
     "Sample",
     "SampleKey",

@@ -7,6 +7,7 @@ from typing import Any
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_stored
+from kinetics_jax.records.deployment import check_deployment
 from kinetics_jax.records.sample_record import SampleRecord
 from kinetics_jax.records.stored import (
     MAX_COUNT,
@@ -23,7 +24,7 @@ from kinetics_jax.shapes import presets
 
 SampleKey = tuple[str, str, int]
 """(task, problem id, trial)."""
-_OPTIONAL = ("text", "logprobs", "policy", "seed", "temperature", "max_tokens", "provenance")
+_OPTIONAL = ("text", "logprobs", "policy", "seed", "temperature", "max_tokens", "provenance", "deployment")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class Sample:
     max_tokens: int | None = None
     provenance: Mapping[str, Any] | None = dataclasses.field(default=None, hash=False)
     """What else decided its tokens, as JSON has it (``records.provenance``); None where not recorded."""
+    deployment: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
+    """What it ran on (``records.RecordedDeployment``), which decides no token; None where not recorded."""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     """Fields that another version or tool wrote, kept as they came."""
 
@@ -69,6 +72,7 @@ class Sample:
         for name in ("provenance", "extra"):
             if not isinstance(getattr(self, name) or {}, Mapping):
                 raise InputError(f"{name}={getattr(self, name)!r} must be an object")
+        check_deployment(self.deployment)
         _check_tokens(self.tokens)
         _check_logprobs(self.logprobs, len(self.tokens))
 
@@ -103,6 +107,7 @@ class Sample:
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             shape=shape,
+            deployment=self.deployment,
             extra=extra,
         )
 

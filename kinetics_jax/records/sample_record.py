@@ -9,6 +9,7 @@ from typing import Any
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_stored
+from kinetics_jax.records.deployment import check_deployment
 from kinetics_jax.records.stored import (
     FINISH_REASONS,
     MAX_COUNT,
@@ -49,6 +50,8 @@ class SampleRecord:
     temperature: float | None = None
     shape: Mapping[str, Any] | None = None
     """The model's shape as data (``ModelConfig.to_dict``), where its name is no preset's."""
+    deployment: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
+    """What it ran on (``records.RecordedDeployment``); None where not recorded."""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Everything else (text, answer, log-probs …), kept as it came."""
 
@@ -66,6 +69,7 @@ class SampleRecord:
         check_finish_reason(self.finish_reason)
         if not isinstance(self.shape or {}, Mapping):
             raise InputError(f"shape={self.shape!r} must be an object, or left out")
+        check_deployment(self.deployment)
 
     @property
     def key(self) -> tuple[str, str, Policy, str, str, int | None, int]:

@@ -52,6 +52,7 @@ def render_page(results: Results, drawings: Mapping[str, Drawing]) -> str:
         section("glance", "The law on every chip, at a glance", "glance.html"),
         *(section(_LAW + group.stem, group.title, "law.html", **_law(group, palette)) for group in groups),
         section("claims", "The paper’s claims against these traces", "claims.html"),
+        section("sensitivity", "What survives other deployments", "sensitivity.html"),
         section("shapes", "What follows from shapes and chips alone", "shapes.html"),
         section("pricing", "How it was priced", "pricing.html"),
         section("provenance", "Inputs, settings and versions", "provenance.html"),

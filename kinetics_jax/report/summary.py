@@ -15,7 +15,7 @@ from kinetics_jax.scaling.law.which_model import WIDEST
 MAX_LINES = 25
 _ROOM_FOR_LAWS = 10
 """Lines that the table may take however many answers there are."""
-_HEAD = ("law", "chip", "solved", "paper adds", "best model up to a cost per question")
+_HEAD = ("law", "chip", "solved", "paper adds", "best model up to chip-seconds a question")
 _RIGHT = (2, 3)
 _MOST_NAME = 0.32
 """Share of the width that a law's name may take."""

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from kinetics_jax.report.deployments import DEPLOYMENT_UNITS, deployment_row
 from kinetics_jax.report.directory import FORMAT
 from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.result_parts import SparseGain
@@ -33,8 +34,8 @@ CAPACITY_UNITS = {
     "num_chips": "chips per copy (0: does not fit)",
     "batch": "sequences",
     "context": "tokens",
-    "weight_gb": "GB (1e9 bytes)",
-    "kv_gb_per_sequence": "GB (1e9 bytes)",
+    "weight_gib": "GiB (2³⁰ bytes)",
+    "kv_gib_per_sequence": "GiB (2³⁰ bytes)",
     "dense_seconds": "chip-seconds per sample",
     "sparse_seconds": "chip-seconds per sample",
 }
@@ -73,6 +74,7 @@ def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> No
         "shapes": _shapes(results.shapes),
         "skipped": results.skipped,
         "inputs": results.inputs,
+        "sensitivity": [dataclasses.asdict(one) for one in results.sensitivity],
         "settings": results.settings,
         "versions": results.versions,
     }
@@ -164,7 +166,12 @@ def _law(law: Law) -> dict[str, Any]:
     words = ("dataset", "source", "projected_policy", "chip", "chip_label", "cost_mode", "overlap")
     return {
         **{name: getattr(law, name) for name in words},
-        "usd_per_hour": {"unit": "US$ per chip-hour", "value": law.usd_per_hour},
+        "usd_per_hour": {
+            "unit": "US$ per chip-hour",
+            "value": law.usd_per_hour,
+            "basis": law.price_basis,
+            "date": law.price_date,
+        },
         "peak_flops": {"unit": "FLOP/s", "value": law.peak_flops},
         "questions": law.questions,
         "dropped_questions": law.dropped_questions,
@@ -186,6 +193,8 @@ def _law(law: Law) -> dict[str, Any]:
         "notes": law.notes,
         "warnings": law.warnings,
         "not_comparable": law.not_comparable,
+        "deployments": [deployment_row(one) for one in law.deployments],
+        "deployment_units": DEPLOYMENT_UNITS if law.deployments else {},
     }
 
 

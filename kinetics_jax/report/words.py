@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from kinetics_jax.scaling.law.deployment_words import RULES
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 MISSING = "–"
@@ -72,6 +73,11 @@ def known_range(low: float, high: float) -> str:
 def dollars(value: float | None) -> str:
     """US dollars."""
     return MISSING if value is None or not math.isfinite(value) else f"${number(value, 2)}"
+
+
+def rule_of_deployment(rule: str) -> str:
+    """Why a deployment is the one that is priced."""
+    return RULES.get(rule, printable(rule))
 
 
 def percent(share: float | None, decimals: int = 1) -> str:

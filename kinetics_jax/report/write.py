@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kinetics_jax.errors import InputError
+from kinetics_jax.report.deployments import write_sensitivity_csv
 from kinetics_jax.report.directory import MANIFEST, whole_directory
 from kinetics_jax.report.figures import draw_all
 from kinetics_jax.report.page import render_page
@@ -14,6 +15,8 @@ from kinetics_jax.scaling.law.results import Results
 
 PAGE = "report.html"
 FRONTIER = "frontier.csv"
+SENSITIVITY = "sensitivity.csv"
+"""Written where a run looked at other deployments."""
 FIGURES = "figures"
 
 
@@ -52,6 +55,10 @@ def write_results(
             stream.write(render_page(results, drawings))
         with _text(folder / FRONTIER) as stream:
             write_frontier_csv(results, stream)
+        if results.sensitivity:
+            files.append(SENSITIVITY)
+            with _text(folder / SENSITIVITY) as stream:
+                write_sensitivity_csv(results, stream)
         for name, write in extra.items():
             with _text(folder / name) as stream:
                 write(stream)
@@ -66,7 +73,7 @@ def _text(path: Path) -> TextIO:
 
 
 def _check_names(extra: Mapping[str, object]) -> None:
-    taken = (MANIFEST, FRONTIER, PAGE, FIGURES, "")
+    taken = (MANIFEST, FRONTIER, SENSITIVITY, PAGE, FIGURES, "")
     for name in extra:
         if name in taken or name != Path(name).name or name.startswith("."):
             raise InputError(f"extra file {name!r}: give a plain file name that the report does not use")

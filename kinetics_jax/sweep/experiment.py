@@ -11,6 +11,7 @@ from typing import Any
 
 from kinetics_jax import tasks
 from kinetics_jax.checks import check_stop_strings, check_whole
+from kinetics_jax.chips import Chip, get_chip, priced_chips
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.records import RepetitionRule, SamplingParams
@@ -149,6 +150,10 @@ class Experiment:
     """Whether the run ends with law and report."""
     law: LawOptions = dataclasses.field(default_factory=LawOptions)
     min_questions: int = 10
+    price_basis: str = "list"
+    """Market that dollars are of; see ``chips.PRICE_BASES``."""
+    usd_per_hour: float | None = None
+    """The user's price of a chip-hour, where there is one chip; None: that of ``price_basis``."""
 
     def __post_init__(self) -> None:
         for field in ("models", "policies", "tasks", "chips"):
@@ -182,6 +187,16 @@ class Experiment:
     def shorter(self, task: Task) -> tuple[int, ...]:
         """The lengths below the cap of a task, ascending."""
         return tuple(sorted(length for length in self.lengths if length < self.cap(task)))
+
+    @property
+    def priced_chips(self) -> list[Chip]:
+        """The chips to price on, with dollars as they are asked for."""
+        return priced_chips(self.chips, self.price_basis, self.usd_per_hour)
+
+    def priced_chip(self, name: str) -> Chip:
+        """A chip by name, with dollars as they are asked for; the user's price is of the experiment's own."""
+        mine = [chip for given, chip in zip(self.chips, self.priced_chips, strict=True) if given == name]
+        return mine[0] if mine else get_chip(name).priced(self.price_basis)
 
     @property
     def cells(self) -> tuple["Cell", ...]:

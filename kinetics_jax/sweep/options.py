@@ -8,28 +8,20 @@ records call the model is its ``name``.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from kinetics_jax import storage
-from kinetics_jax.chips import get_chip
+from kinetics_jax.chips import get_chip, priced_chips
 from kinetics_jax.commands.configs import Config
+from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY, Option
 from kinetics_jax.commands.values import typed
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.records import RepetitionRule, SamplingParams
 from kinetics_jax.scaling import LawOptions
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
-
-
-class Option(NamedTuple):
-    """One option: what it is unless given, and what it means."""
-
-    default: Any
-    """An empty text, empty tuple or 0 means: not given."""
-    help: str
-
 
 SLICE = {"chip": "", "data": 1, "model": 1, "expert": 1, "slots": 0}
 """How a model lies on devices: see ``experiment.Slice``."""
@@ -83,6 +75,9 @@ GROUPS: dict[str, dict[str, Option]] = {
         "report": Option(True, "End with law and report."),
         "cost_mode": Option("exact", "exact | paper | reference: see kinetics_jax.costs.price."),
         "overlap": Option("sum", "sum | max | roofline."),
+        **DEPLOYMENT,
+        **CHIP_PRICE,
+        **SENSITIVITY,
         "frontier": Option("both", "paper | held_out | both."),
         "search": Option("both", "best_of_n | long_cot | both | grid."),
         "bootstrap": Option(1000, "Resamples of the questions."),
@@ -153,11 +148,20 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
     for group in ("models", "tasks"):
         if not isinstance(given[group], Mapping):
             given[group] = choose(group, {}, given[group])
-    for chip in given["chip"]:
-        get_chip(chip)
+    priced_chips(given["chip"], given["price_basis"], given["usd_per_hour"])
     if not given["name"]:
         raise InputError("name is empty: records need one")
-    law = ("cost_mode", "overlap", "frontier", "search", "bootstrap", "splits", "seed")
+    law = (
+        "cost_mode",
+        "overlap",
+        "frontier",
+        "search",
+        "bootstrap",
+        "splits",
+        "seed",
+        *DEPLOYMENT,
+        *SENSITIVITY,
+    )
     engine = ("chunk_steps", "prefill_chunk", "prompt_rows", "exact_masks", "dtype", "unroll")
     sampling = ("temperature", "top_p", "top_k", "min_p", "seed")
     same: tuple[str, ...] = (
@@ -184,12 +188,22 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
             quantize=given["quantize"] or None,
             **{name: given[name] for name in engine},
         ),
-        law=LawOptions(**{name: given[name] for name in law}),
+        law=LawOptions(**{name: given[name] for name in law} | _weights_as_run(given)),
+        price_basis=given["price_basis"],
+        usd_per_hour=given["usd_per_hour"] or None,
         max_tokens=given["max_tokens"] or None,
         expected_tokens=given["expected_tokens"] or None,
         grading_processes=given["grading_processes"] or None,
         **{name: given[name] for name in same},
     )
+
+
+def _weights_as_run(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights are priced as the sweep quantises them, unless another dtype is given."""
+    free = given["cost_mode"] != "exact" or given["deployment"] == "as_run"
+    if free or given["weight_dtype"] or not given["quantize"]:
+        return {}
+    return {"weight_dtype": given["quantize"]}
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -9,24 +9,27 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, Cost, Serving, chips_per_copy, feasible_batch, get_chip, price
-from kinetics_jax.costs.serving import kv_copies
+from kinetics_jax.costs import Chip, Cost, Requests
+from kinetics_jax.costs.deployment import cost_of
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy
 from kinetics_jax.records import Problem
 from kinetics_jax.shapes import ModelConfig
 from kinetics_jax.shapes.mesh import check_mesh
 from kinetics_jax.sweep.engine_contexts import rounded_up, shared_contexts
-from kinetics_jax.sweep.experiment import Cell, Experiment, ModelChoice, Slice, TaskChoice
+from kinetics_jax.sweep.experiment import Cell, Experiment, Slice, TaskChoice
 from kinetics_jax.sweep.model_sources import shape
+from kinetics_jax.sweep.planned_deployment import (
+    MOST_SLOTS,
+    chips_of_copy,
+    planned_serving,
+    policy_as_run,
+    sequences_held,
+)
 from kinetics_jax.tasks import Task
 
 CHARACTERS_PER_TOKEN = 3.5
 """Of a prompt in English with mathematics; only plans use it."""
 TEMPLATE_TOKENS = 20
-DEFAULT_PAGE = 64
-MOST_SLOTS = 256
-"""What the engine takes by itself at most."""
 _KNOWN = {
     "aime24": (30, 190, 30_768),
     "aime25": (30, 190, 30_768),
@@ -93,7 +96,9 @@ def make_plan(experiment: Experiment, tasks: Mapping[str, Task | str]) -> list[C
     """
     loads = {choice.name: _load(experiment, choice, tasks[choice.name]) for choice in experiment.tasks}
     return [
-        _plan_cell(experiment, cell, loads, get_chip(cell.model.slice.chip or experiment.chips[0]))
+        _plan_cell(
+            experiment, cell, loads, experiment.priced_chip(cell.model.slice.chip or experiment.chips[0])
+        )
         for cell in experiment.cells
     ]
 
@@ -118,30 +123,21 @@ def _prompt_tokens(problem: Problem, system: str) -> int:
 
 def _plan_cell(experiment: Experiment, cell: Cell, loads: Mapping[str, Load], chip: Chip) -> CellPlan:
     choice, config, load = cell.model, shape(cell.model), loads[cell.task]
-    policy = _as_run(experiment, cell.policy)
+    policy = policy_as_run(experiment, cell.policy)
     policy.check_layers(config.num_layers)
     check_mesh(config, model=choice.slice.model, expert=choice.slice.expert)
     context = _context(experiment, cell, config, loads)
-    serving = Serving(weight_dtype=experiment.engine.quantize or "bfloat16")
-    ways, slots = _slots(experiment, choice, config, chip, context, serving)
+    serving = planned_serving(experiment)
     samples = len(load.prompts) * choice.trials
+    mean = min(experiment.expected_tokens or -(-load.cap // 2), load.cap)
+    ways, slots = _slots(experiment, cell, config, chip, context, (load, mean))
     batch = min(slots * choice.slice.expert, -(-samples // choice.slice.data))
+    serving = dataclasses.replace(serving, tensor_parallel=ways, batch=batch)
 
     def cost(tokens: int) -> Cost:
-        return price(
-            config,
-            policy,
-            np.array(load.prompts),
-            tokens,
-            choice.trials,
-            chip=chip,
-            batch=batch,
-            tensor_parallel=ways,
-            overlap=experiment.law.overlap,
-            weight_dtype=serving.weight_dtype,
-        )
+        asked = Requests(policy, np.array(load.prompts), tokens, choice.trials)
+        return cost_of(config, asked, chip, serving, experiment.law.overlap)
 
-    mean = min(experiment.expected_tokens or -(-load.cap // 2), load.cap)
     expected, most = cost(mean), cost(load.cap)
     return CellPlan(
         cell=cell,
@@ -175,47 +171,26 @@ def _context(experiment: Experiment, cell: Cell, config: ModelConfig, loads: Map
     return shared_contexts(cell.model, needed)[cell.task]
 
 
-def _as_run(experiment: Experiment, policy: Policy) -> Policy:
-    """The policy in the form that the engine runs."""
-    engine = experiment.engine
-    page = engine.page_size or policy.natural_page or DEFAULT_PAGE
-    return policy if engine.exact_masks else policy.on_pages(page)
-
-
 def _slots(
-    experiment: Experiment,
-    choice: ModelChoice,
-    config: ModelConfig,
-    chip: Chip,
-    context: int,
-    serving: Serving,
+    experiment: Experiment, cell: Cell, config: ModelConfig, chip: Chip, context: int, asked: tuple[Load, int]
 ) -> tuple[int, int]:
     """(chips of one copy, slots of the engine there); refuses what does not fit."""
+    choice, serving = cell.model, planned_serving(experiment)
     wanted, rows = choice.slice, experiment.engine.prompt_rows
     ways = wanted.model * wanted.expert
     if not wanted.chip:
-        ways = max(ways, chips_per_copy(config, chip, context, serving))
-    held = _sequences(config, chip, context, ways, wanted.model if wanted.chip else ways, serving)
+        ways = max(ways, chips_of_copy(experiment, cell, config, chip, context, (asked[0].prompts, asked[1])))
+    held = sequences_held(config, chip, context, ways, wanted.model if wanted.chip else ways, serving)
     slots = wanted.slots or min(held // wanted.expert - rows, MOST_SLOTS)
     if slots < 1 or (slots + rows) * wanted.expert > held:
-        weights = config.total_params * serving.weight_bytes / 1e9
+        weights, memory = config.total_params * serving.weight_bytes / 2**30, ways * chip.hbm_bytes / 2**30
         raise InputError(
-            f"{choice.name} does not fit: {ways} × {chip.name} ({ways * chip.hbm_bytes / 1e9:.0f} GB) hold "
-            f"{weights:.1f} GB of weights and {held} sequences of {context:,} tokens, and "
+            f"{choice.name} does not fit: {ways} × {chip.name} ({memory:.0f} GiB) hold "
+            f"{weights:.1f} GiB of weights and {held} sequences of {context:,} tokens, and "
             f"{(max(slots, 1) + rows) * wanted.expert} are asked for (slots and prompt rows); use more "
             "chips or fewer slots (the model's slice), a shorter --max_context, or --quantize=int8"
         )
     return ways, slots
-
-
-def _sequences(config: ModelConfig, chip: Chip, context: int, ways: int, model: int, serving: Serving) -> int:
-    """Sequences of full context beside one copy of the weights on ``ways`` chips.
-
-    Keys and values are split over the ``model`` axis only, so only its surplus over the KV heads
-    stores them more than once; ``feasible_batch`` takes all of the chips to be that axis.
-    """
-    fit = feasible_batch(config, chip, context, num_chips=ways, serving=serving)
-    return int(fit * kv_copies(config, ways) / kv_copies(config, model))
 
 
 def _hours(cost: Cost) -> float:
@@ -232,7 +207,7 @@ def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
     A cell that is planned for the chip costs what its plan says; the others are planned anew, without their
     slices: on as many chips as the model needs, with the slots that fit.
     """
-    return [_on_chip(experiment, plans, get_chip(name)) for name in experiment.chips]
+    return [_on_chip(experiment, plans, chip) for chip in experiment.priced_chips]
 
 
 def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
@@ -247,7 +222,7 @@ def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
                 missing.append(plan.cell.model.name)
                 continue
         hours += plan.expected_hours
-    dollars = f"${_digits(hours * chip.usd_per_hour)}" if chip.usd_per_hour else "no public price"
+    dollars = f"${_digits(hours * chip.usd_per_hour)}" if chip.usd_per_hour else chip.no_price
     left = f"; does not hold {', '.join(dict.fromkeys(missing))}" if missing else ""
     return f"{chip.label}: {_digits(hours)} chip-hours, {dollars}{left}"
 
@@ -282,8 +257,8 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
     )
     notes = dict.fromkeys(p.load.assumed for p in plans if p.load.assumed)
     # A chip that all cells are planned for has its total above.
-    there = {plan.chip for plan in plans}
-    others = [chip for chip in map(get_chip, experiment.chips) if there != {chip.name}]
+    there, basis = {plan.chip for plan in plans}, experiment.priced_chips[0].price_basis
+    others = [chip for chip in experiment.priced_chips if there != {chip.name}]
     return "\n".join(
         [
             *(f"assumed numbers of problems and prompt tokens: {note}" for note in notes),
@@ -292,7 +267,7 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
             total,
             *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
             *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
-            "Modelled by kinetics_jax.costs, not measured.",
+            f"Modelled by kinetics_jax.costs, not measured; $ are {basis} prices.",
         ]
     )
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from kinetics_jax.costs import get_chip
 from kinetics_jax.engine.sample_log import iterate_samples, merged_samples
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials, write_csv
@@ -111,7 +110,7 @@ def write_report(
     trials = read_trials(os.path.join(os.fspath(root), RECORDS))
     results = find_results(
         trials,
-        [get_chip(chip) for chip in experiment.chips],
+        experiment.priced_chips,
         experiment.law,
         min_questions=experiment.min_questions,
         jobs=jobs,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kinetics_jax.chips import compiler_options, devices
+from kinetics_jax.chips import PRICE_BASES, compiler_options, devices, mixed_markets, priced_chips
 from kinetics_jax.costs import Chip, chips, get_chip, price
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import Dense
@@ -39,8 +39,6 @@ def test_every_chip_equals_the_shared_table(shared):
         assert chip.hbm_bandwidth == pytest.approx(float(row["hbm_gbps"]) * 1e9)
         assert chip.hbm_bytes == pytest.approx(float(row["hbm_gb"]) * 1e9)
         assert chip.link_bandwidth == pytest.approx(float(row["interconnect_unidir_gbps"]) * 1e9)
-        price_an_hour = row["usd_per_hour_list"]
-        assert chip.usd_per_hour == (float(price_an_hour) if price_an_hour else None)
         assert chip.intensity() == pytest.approx(float(row["intensity_bf16_flop_per_byte"]), rel=1e-4)
         assert chip.source
 
@@ -55,11 +53,59 @@ def test_a_users_own_chip_is_a_file_or_an_object(tmp_path):
     assert same == chip
 
 
-def test_a_price_says_whose_it_is_and_of_when():
+def test_a_price_says_whose_it_is_of_which_market_and_of_when():
     for chip in chips.values():
-        assert bool(chip.price_basis) == (chip.usd_per_hour is not None), chip.name
-        assert not chip.price_date or re.fullmatch(r"20\d\d-\d\d(-\d\d)?", chip.price_date), chip.name
-        assert chip.price_date or "unverified" in chip.price_basis or not chip.price_basis, chip.name
+        assert chip.price_basis == "list"
+        assert (chip.usd_per_hour is None) == ("list" not in chip.prices), chip.name
+        for basis, price_of in chip.prices.items():
+            assert basis in PRICE_BASES
+            assert price_of.source, (chip.name, basis)
+            assert not price_of.date or re.fullmatch(r"20\d\d-\d\d(-\d\d)?", price_of.date), chip.name
+            assert price_of.date or re.search("unverified|undated", price_of.source), chip.name
+            at = chip.priced(basis)
+            assert (at.usd_per_hour, at.price_basis, at.price_date, at.price_source) == (
+                price_of.usd_per_hour,
+                basis,
+                price_of.date,
+                price_of.source,
+            )
+
+
+def test_dollars_are_of_one_market():
+    """At one basis dearer chips stay dearer; mixed, an H200 cost less than an H100 and an A100."""
+    for basis in ("list", "specialty"):
+        prices = [chips[name].priced(basis).usd_per_hour for name in ("a100", "h100", "h200", "b200")]
+        assert prices == sorted(prices), basis
+    bare = chips.b300.priced("list")
+    assert bare.usd_per_hour is None
+    assert bare.priced("specialty").usd_per_hour == chips.b300.prices["specialty"].usd_per_hour
+    with pytest.raises(InputError, match="chip b300 has no list price: price_basis=specialty has one"):
+        _ = price("qwen3-0.6b", Dense(), 10, 10, chip=bare).dollars
+    with pytest.raises(UnknownNameError, match="price_basis"):
+        chips.b200.priced("street")
+
+
+def test_the_users_price_is_recorded_as_the_users(tmp_path):
+    (chip,) = priced_chips(["b200"], "spot", 2.5)
+    assert (chip.usd_per_hour, chip.price_basis, chip.price_date) == (2.5, "user", "")
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{FIGURES}usd_per_hour = 3\nusd_basis = 'my invoice'\n")
+    for basis in PRICE_BASES:
+        (mine,) = priced_chips([str(path)], basis)
+        assert (mine.usd_per_hour, mine.price_basis, mine.price_source) == (3, "user", "my invoice")
+    path.write_text(f"{FIGURES}usd.spot = {{ per_hour = 3, date = '2026-01', source = 'a page' }}\n")
+    listed, spot = (priced_chips([path], basis)[0] for basis in ("list", "spot"))
+    assert (listed.usd_per_hour, spot.usd_per_hour, spot.price_date) == (None, 3, "2026-01")
+    with pytest.raises(InputError, match="price of one chip, and there are b200, h100"):
+        priced_chips(["b200", "h100"], "list", 2)
+    with pytest.raises(InputError, match="must be positive"):
+        priced_chips(["b200"], "list", -2)
+
+
+def test_dollars_of_several_markets_are_said_not_to_compare():
+    assert mixed_markets([chips.b200, chips.h100, chips.tpu7x]) == ()
+    (said,) = mixed_markets([chips.b200, chips.h100.priced("list", 2), chips.tpu7x])
+    assert "b200 (list), h100 (user)" in said
 
 
 def test_a_device_is_a_share_of_its_chip():
@@ -113,6 +159,9 @@ def test_calibration_scales_what_was_measured():
         (f"{FIGURES}[x.device]\nkind = 'X'\nclock_ghz = 1\nhbm_gib = 1\nspeed = 2\n", "not whole .*speed"),
         (f"{FIGURES}device = 3\n", "not whole"),
         ("[x", "not TOML"),
+        (f"{FIGURES}usd.street = {{ per_hour = 1 }}\n", "unknown price_basis"),
+        (f"{FIGURES}usd.list = {{ date = '2026' }}\n", "a price of chip x is wrong or not whole .*per_hour"),
+        (f"{FIGURES}usd.list = {{ per_hour = 1, whose = 'x' }}\n", "unknown whose"),
     ],
 )
 def test_a_bad_chip_file_is_one_clear_line(tmp_path, text, message):

@@ -194,8 +194,8 @@ def test_overlap_models_are_ordered():
 def test_dollars_and_seconds():
     cost = price("qwen3-8b", Dense(), 100, 100, chip="h100")
     assert cost.seconds == pytest.approx(float(cost.eflops) / 989e12)
-    assert cost.dollars == pytest.approx(float(cost.seconds) * 3.78 / 3600)
-    with pytest.raises(InputError, match="no public price"):
+    assert cost.dollars == pytest.approx(float(cost.seconds) * chips.h100.usd_per_hour / 3600)
+    with pytest.raises(InputError, match="no list price"):
         _ = price("qwen3-8b", Dense(), 100, 100, chip="tpu7x").dollars
 
 

@@ -45,3 +45,35 @@ def test_experts_over_their_axis():
     expected = decode(Engine(model, **SIZES), prompts)
     mesh = jax.make_mesh((2, 2), ("expert", "model"))
     assert decode(Engine(model, mesh=mesh, **SIZES), prompts) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "slots", "ways"),
+    [({}, 2, 1), ({"data": 2, "model": 2}, 2, 2), ({"data": 4}, 2, 1), ({"expert": 2, "model": 2}, 2, 2)],
+    ids=str,
+)
+def test_samples_say_what_they_ran_on(model, shape, slots, ways):
+    """Slots are of one copy of the model: dense models have a copy on every share of ``expert`` too."""
+    mesh = jax.make_mesh(tuple(shape.values()), tuple(shape)) if shape else None
+    (sample,) = Engine(model, policy=Dense(), mesh=mesh, **SIZES).generate([[1, 2, 3]], max_tokens=2)
+    assert sample.deployment == {
+        "slots": slots,
+        "tensor_parallel": ways,
+        "weight_dtype": "float32",
+        "kv_dtype": "float32",
+        "compute_dtype": "float32",
+        "page_size": 16,
+        "device": "cpu",
+    }
+    assert type(sample).from_json(sample.to_json()).deployment == sample.deployment
+    assert sample.graded("run", True).deployment == sample.deployment
+
+
+def test_a_copy_of_a_model_with_experts_lies_on_all_shares_of_them():
+    from kinetics_jax import models
+    from kinetics_jax.shapes import presets
+
+    model = models.Qwen3.init(presets["tiny-moe"], jax.random.key(0), dtype="float32")
+    mesh = jax.make_mesh((2, 2), ("expert", "model"))
+    (sample,) = Engine(model, mesh=mesh, **SIZES).generate([[1, 2, 3]], max_tokens=2)
+    assert (sample.deployment["slots"], sample.deployment["tensor_parallel"]) == (4, 4)

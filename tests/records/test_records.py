@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import BlockTopK
-from kinetics_jax.records import SampleRecord
+from kinetics_jax.records import RecordedDeployment, SampleRecord
 
 GOOD = {
     "run": "r",
@@ -93,3 +93,39 @@ def test_torn_and_foreign_lines_are_refused(line):
 def test_deep_nesting_is_refused():
     with pytest.raises(InputError, match=r"nested too deeply|lacks|JSON"):
         SampleRecord.from_json('{"a":' * 100_000 + "1" + "}" * 100_000)
+
+
+RAN = {
+    "slots": 8,
+    "tensor_parallel": 2,
+    "weight_dtype": "int8",
+    "kv_dtype": "bfloat16",
+    "compute_dtype": "bfloat16",
+    "page_size": 16,
+}
+
+
+def test_what_a_sample_ran_on_travels_and_makes_no_other_sample():
+    old = SampleRecord.from_dict(GOOD)
+    assert old.deployment is None
+    assert "deployment" not in old.to_json()
+    ran = SampleRecord.from_dict(GOOD | {"deployment": RAN | {"power": 9}})
+    assert ran == old
+    again = SampleRecord.from_json(ran.to_json())
+    assert again.deployment == RAN | {"power": 9}  # what another version wrote is kept
+    read = RecordedDeployment.from_stored(again.deployment)
+    assert read.to_stored() == RAN | {"device": ""}
+
+
+@pytest.mark.parametrize(
+    ("ran", "message"),
+    [
+        ("one H100", "deployment='one H100' must be an object"),
+        ({"slots": 8}, "deployment lacks tensor_parallel, weight_dtype"),
+        (RAN | {"slots": 0}, "deployment.slots=0 must be"),
+        (RAN | {"kv_dtype": 16}, "deployment.kv_dtype=16 must be a text"),
+    ],
+)
+def test_a_deployment_that_is_not_whole_is_refused(ran, message):
+    with pytest.raises(InputError, match=message):
+        SampleRecord.from_dict(GOOD | {"deployment": ran})

@@ -8,7 +8,7 @@ import pytest
 from kinetics_jax.policies import Dense, TopK
 from kinetics_jax.scaling.traces.comparable import comparable_families
 from kinetics_jax.scaling.traces.duplicates import without_copies
-from kinetics_jax.scaling.traces.trials import InputFile, Trials
+from kinetics_jax.scaling.traces.trials import NOT_RECORDED, InputFile, Trials
 
 
 def make_trials(tokens, correct, **columns):
@@ -34,6 +34,7 @@ def make_trials(tokens, correct, **columns):
         "temperature": np.full(count, 0.6),
         "file": np.zeros(count, np.int64),
         "line": np.arange(count) + 2,
+            "deployment": np.full(count, NOT_RECORDED),
     }
     inputs = (InputFile("runs/a.csv", "0", "csv", count), InputFile("runs/b.csv", "1", "csv", count))
     return Trials(**{**fields, **columns}, policies=(Dense(), TopK(64)), inputs=inputs)

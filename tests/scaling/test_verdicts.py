@@ -14,7 +14,9 @@ from kinetics_jax.scaling.frontier.frontiers import cost_grid, largest_token_dem
 from kinetics_jax.scaling.frontier.growing import Growth, growth
 from kinetics_jax.scaling.frontier.study import build_study
 from kinetics_jax.scaling.frontier.token_demand import _demands, demand_exponents
+from kinetics_jax.scaling.law.deployments import priced_families
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
+from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import AttentionShare, attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.verdicts import Judged, equivalence, summary, told
@@ -182,9 +184,9 @@ def test_the_share_of_attention_is_of_the_sum_that_is_paid(make_cell):
     tokens = np.where(np.arange(8)[:, None] < 4, 100.0, 30_000.0) * np.ones((8, 8))
     cell = make_cell("Qwen3-4B", generated_tokens=tokens, shape=presets["Qwen3-4B"])
     family = Family("s", "d", (cell,), ())
-    found = attention_share([family], chips.b200, "exact")
+    found = attention_share(priced_families([family], chips.b200, LawOptions()))
     long = dataclasses.replace(cell, generated_tokens=np.full((8, 8), 30_000.0))
-    alone = attention_share([Family("s", "d", (long,), ())], chips.b200, "exact")
+    alone = attention_share(priced_families([Family("s", "d", (long,), ())], chips.b200, LawOptions()))
     assert found.low < alone.high
     assert found.high > 0.95 * alone.low
     assert (found.above, found.below, found.cells) == (1, 0, 1)

@@ -134,3 +134,34 @@ def test_bad_options_are_one_line_that_names_them(change, word):
 def test_configs_hold_every_option_once():
     assert set(defaults()) == set(OPTIONS)
     assert all(option.help for option in OPTIONS.values())
+
+
+def test_a_sweep_in_int8_is_planned_and_reported_in_int8():
+    assert read(GOOD).law.weight_dtype is None
+    assert read(GOOD | {"quantize": "int8"}).law.weight_dtype == "int8"
+    assert read(GOOD | {"quantize": "int8", "weight_dtype": "bf16"}).law.weight_dtype == "bfloat16"
+    # What ran says it itself; modes with free weights have none.
+    assert read(GOOD | {"quantize": "int8", "deployment": "as_run"}).law.weight_dtype is None
+    assert read(GOOD | {"quantize": "int8", "cost_mode": "paper"}).law.weight_dtype is None
+
+
+def test_a_sweep_takes_the_words_of_the_law():
+    from kinetics_jax.cli.law_options import OPTIONS as LAW
+    from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY
+
+    for name in (*DEPLOYMENT, *CHIP_PRICE, *SENSITIVITY):
+        assert OPTIONS[name] is LAW[name]
+    given = {
+        "tensor_parallel": 4,
+        "kv_dtype": "fp8",
+        "share_prefix": False,
+        "sensitivity": True,
+        "batch": 7.0,
+    }
+    law = read(GOOD | given).law
+    assert {name: getattr(law, name) for name in given} == given
+    experiment = read(GOOD | {"chip": "b300,h100", "price_basis": "specialty"})
+    assert [chip.price_basis for chip in experiment.priced_chips] == ["specialty"] * 2
+    assert read(GOOD | {"usd_per_hour": 2.0}).priced_chip("b200").usd_per_hour == 2.0
+    with pytest.raises(InputError, match="price of one chip"):
+        read(GOOD | {"chip": "b200,h100", "usd_per_hour": 2.0})

@@ -66,7 +66,33 @@ def test_slots_that_no_sample_fills_share_no_weights():
 def test_a_chip_without_a_price_has_no_dollars():
     plans = plan_sweep(experiment(chip="tpu7x"))
     assert plans[0].expected_dollars is None
-    assert "no public price" in fit_on(experiment(chip="tpu7x"), plans)[0]
+    assert "no list price" in fit_on(experiment(chip="tpu7x"), plans)[0]
+
+
+def test_a_plan_takes_the_laws_dtypes_and_market():
+    dense, _ = plan_sweep(experiment())
+    for change in ({"quantize": "int8"}, {"kv_dtype": "fp8"}):
+        assert plan_sweep(experiment(**change))[0].expected_hours < dense.expected_hours
+    apart, _ = plan_sweep(experiment(share_prefix=False))
+    assert apart.expected_hours > dense.expected_hours
+    spot, _ = plan_sweep(experiment(price_basis="specialty"))
+    chip = get_chip("b200")
+    ratio = chip.priced("specialty").usd_per_hour / chip.usd_per_hour
+    assert spot.expected_dollars == pytest.approx(ratio * dense.expected_dollars)
+
+
+def test_models_without_a_slice_lie_on_the_cheapest_number_of_chips():
+    """With slots that its samples fill, and as many as the engine takes: by trying each number."""
+    for options in ({"trials": 1}, {"trials": 64}, {"models": "qwen3-32b=x", "trials": 16}):
+        found = plan_sweep(experiment(**options, policies="dense"))[0]
+        given = {
+            ways: plan_sweep(experiment(**options, policies="dense", tensor_parallel=ways))[0]
+            for ways in (1, 2, 4, 8)
+        }
+        assert found.expected_hours == min(plan.expected_hours for plan in given.values())
+        assert found.expected_hours == given[found.chips].expected_hours
+    few, _ = plan_sweep(experiment(deployment="fewest_chips"))
+    assert few.chips == 1
 
 
 @pytest.mark.parametrize(

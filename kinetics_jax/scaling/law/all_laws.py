@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from kinetics_jax._version import __version__
+from kinetics_jax.chips import mixed_markets
 from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.processes.sharing import map_in_processes
+from kinetics_jax.scaling.law.deployments import priced_families
 from kinetics_jax.scaling.law.one_law import find_law
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import attention_share, claims, claims_answer
 from kinetics_jax.scaling.law.results import Law, Results
+from kinetics_jax.scaling.law.sensitivity import sensitivity, survival_sentence
 from kinetics_jax.scaling.law.sentences import answers
 from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
@@ -85,19 +88,22 @@ def find_results(
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
-    verdicts = claims(laws, attention_share(families, chips[0], options.cost_mode)) if laws else ()
+    priced = priced_families(families, chips[0], options)
+    verdicts = claims(laws, attention_share(priced)) if laws else ()
+    survives = sensitivity(families, chips[0], options, jobs=jobs) if options.sensitivity and laws else ()
     said = list(answers(laws))
     if said and verdicts:  # the first answer also says what does not hold, so that nobody reads on without
         said[0] += f" {claims_answer(verdicts)}"
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*said, *shape_answers(shapes)),
+        answers=(*said, *survival_sentence(survives), *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
-        skipped=(*skipped, *measured, *dict.fromkeys(refused)),
+        skipped=(*skipped, *measured, *dict.fromkeys(refused), *mixed_markets(chips)),
         settings=dict(settings or {}),
         versions=versions(),
+        sensitivity=survives,
     )
 
 

@@ -1,14 +1,18 @@
 """How laws are found: every field is an option of the main job."""
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
-from kinetics_jax.checks import MAX_SEED, python_number, shown
-from kinetics_jax.costs import MODES, OVERLAPS
+from kinetics_jax.checks import MAX_SEED, check_flag, python_number, shown
+from kinetics_jax.costs import MODES, OVERLAPS, Serving
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour
 from kinetics_jax.scaling.frontier.configurations import Search
 
+RULES = ("cheapest", "as_run", "fewest_chips")
+"""How a deployment is chosen; see ``LawOptions.deployment``."""
+_GIVEN = ("tensor_parallel", "batch", "occupancy", "page_size", "weight_dtype", "kv_dtype", "compute_dtype")
+"""Fields of ``Serving`` that a user may give; None: not given."""
 _MOST_RESAMPLES = 1_000_000
 """More say nothing more, and fill the memory."""
 
@@ -29,6 +33,20 @@ class LawOptions:
     search: Search = "both"
     """Configurations searched; see ``build_study``."""
     seed: int = 0
+    deployment: str = "cheapest"
+    """How what is not given below is chosen: ``cheapest`` that fits for each model's own traces, ``as_run``
+    (what the records say), or ``fewest_chips`` that leave half of HBM to the cache."""
+    tensor_parallel: int | None = None
+    """Chips of a copy. This and what follows: fields of ``costs.Serving``; None: not given."""
+    batch: float | None = None
+    occupancy: float | None = None
+    page_size: int | None = None
+    weight_dtype: str | None = None
+    kv_dtype: str | None = None
+    compute_dtype: str | None = None
+    share_prefix: bool = True
+    sensitivity: bool = False
+    """Whether a run also says which sentences survive other deployments (``sensitivity``)."""
 
     def __post_init__(self) -> None:
         if self.frontier not in ("paper", "held_out", "both"):
@@ -44,6 +62,40 @@ class LawOptions:
             object.__setattr__(self, field, value)
         if self.bootstrap > _MOST_RESAMPLES:
             raise InputError(f"bootstrap={self.bootstrap} must be at most {_MOST_RESAMPLES}")
+        self._check_deployment()
+
+    def _check_deployment(self) -> None:
+        for field in ("share_prefix", "sensitivity"):
+            object.__setattr__(self, field, check_flag(field, getattr(self, field)))
+        if self.deployment not in RULES:
+            raise InputError(f"deployment={shown(self.deployment)} must be one of {', '.join(RULES)}")
+        for field in _GIVEN:  # 0 and "" are how flags and configs leave an option open
+            if not getattr(self, field):
+                object.__setattr__(self, field, None)
+        given = self.given | ({} if self.share_prefix else {"share_prefix": False})
+        if self.cost_mode != "exact" and given:
+            raise InputError(
+                f"{', '.join(given)}: not read with cost_mode={self.cost_mode}, whose weights are free; "
+                "leave out, or price with cost_mode=exact"
+            )
+        asked = {"deployment=as_run": self.deployment == "as_run", "sensitivity": self.sensitivity}
+        for word in [word for word, there in asked.items() if there and self.cost_mode != "exact"]:
+            raise InputError(
+                f"{word} needs cost_mode=exact, not {self.cost_mode}, whose prices have no deployment"
+            )
+        for field, value in dataclasses.asdict(self.serving).items():
+            if field in self.given:
+                object.__setattr__(self, field, value)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What of a deployment the user gave, by field of ``Serving``."""
+        return {name: getattr(self, name) for name in _GIVEN if getattr(self, name) is not None}
+
+    @property
+    def serving(self) -> Serving:
+        """What is given, and ``Serving``'s own values for the rest."""
+        return Serving(**self.given, share_prefix=self.share_prefix)
 
     @property
     def flavours(self) -> tuple[Flavour, ...]:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, price
-from kinetics_jax.errors import InputError
+from kinetics_jax.costs import Cost
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
 from kinetics_jax.scaling.law.result_parts import Claim
 from kinetics_jax.scaling.law.results import Law
@@ -124,28 +123,28 @@ def _attention_claim(share: AttentionShare | None) -> Claim:
     return Claim(short, claim, said, "mixed" if above and below else "undecided")
 
 
-def attention_share(families: Sequence[Family], chip: Chip, mode: str) -> AttentionShare | None:
-    """Share of attention and search in what the cells of all families cost; None where none can be priced."""
-    cells = [(family, cell) for family in families for cell in family.cells]
-    ends = []
-    for family, cell in cells:
-        try:
-            ends.append(_share(family, cell, chip, mode, stretch(len(cells))))
-        except InputError:  # does not fit this chip; its law says so in its place
-            continue
-    if not ends:
+def attention_share(priced: Sequence[tuple[Family, Callable[..., Cost]]]) -> AttentionShare | None:
+    """Share of attention and search in what the cells of all families cost, as the laws price them.
+
+    Args:
+      priced: families, each with what (model, policy, prompt, generated, trials) costs as deployed.
+
+    Returns:
+      Bounds over all cells, or None where there are none.
+    """
+    cells = [(cost_of, cell) for family, cost_of in priced for cell in family.cells]
+    if not cells:
         return None
-    low, high = np.array(ends).T
+    low, high = np.array([_share(cost_of, cell, stretch(len(cells))) for cost_of, cell in cells]).T
     above, below = int((low > 0.5).sum()), int((high < 0.5).sum())
-    return AttentionShare(float(low.min()), float(high.max()), above, below, len(ends))
+    return AttentionShare(float(low.min()), float(high.max()), above, below, len(cells))
 
 
-def _share(family: Family, cell: Cell, chip: Chip, mode: str, factor: float) -> tuple[float, float]:
+def _share(cost_of: Callable[..., Cost], cell: Cell, factor: float) -> tuple[float, float]:
     """Interval of the ratio of two totals over questions (delta method, Student's t)."""
     from scipy import stats
 
-    prompts, tokens = cell.prompt_tokens[:, None], cell.generated_tokens
-    cost = price(family.shapes[cell.model], cell.policy, prompts, tokens, 1, chip=chip, mode=mode)
+    cost = cost_of(cell.model, cell.policy, cell.prompt_tokens[:, None], cell.generated_tokens, 1)
     part = np.where(cell.present, (cost.share("attention") + cost.share("search")) * cost.eflops, 0.0)
     part_q, all_q = (
         (np.where(cell.present, values, 0.0)).sum(axis=1) / cell.samples for values in (part, cost.eflops)

@@ -8,8 +8,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.costs import Deployment
 from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.sensitivity_results import Sensitivity
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
@@ -59,6 +61,9 @@ class Law:
     """Name of the chip."""
     chip_label: str
     usd_per_hour: float | None
+    price_basis: str = ""
+    """Market that ``usd_per_hour`` is of (``chips.PRICE_BASES``, or ``user``): dollars compare within one."""
+    price_date: str = ""
     peak_flops: float
     """eFLOPs ÷ this = chip-seconds."""
     cost_mode: str
@@ -97,6 +102,8 @@ class Law:
     """Those of the notes that are said with every answer: samples that repeat one another."""
     not_comparable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """``sizes`` or ``policies`` → why some could not be compared and were left out."""
+    deployments: tuple[Deployment, ...] = ()
+    """What each model was priced on, smallest first; empty in cost modes whose weights are free."""
 
     @property
     def best_frontier(self) -> FrontierResult:
@@ -110,7 +117,7 @@ class Law:
 
     @property
     def dollars(self) -> Floats | None:
-        """The grid in US dollars, [G], or None where the chip has no public price."""
+        """The grid in US dollars, [G], or None where the chip has no price on its basis."""
         return None if self.usd_per_hour is None else self.seconds * self.usd_per_hour / 3600
 
 
@@ -128,6 +135,8 @@ class Results:
     """Path, format, rows and SHA-256 of every file read."""
     skipped: tuple[str, ...]
     """Rows or models that took no part, one reason each."""
+    sensitivity: tuple[Sensitivity, ...] = ()
+    """What of each family's law survives other deployments; empty unless asked for."""
     settings: Mapping[str, Any]
     """Every option of the run."""
     versions: Mapping[str, str]

@@ -6,6 +6,7 @@ Every sentence is made from numbers of the results and their intervals; nothing 
 from collections.abc import Sequence
 
 from kinetics_jax.scaling.law.choices import seconds, settled, source_name
+from kinetics_jax.scaling.law.deployment_words import priced_for
 from kinetics_jax.scaling.law.results import FrontierResult, Law
 from kinetics_jax.scaling.law.sparse_sentences import measured, projected
 from kinetics_jax.scaling.law.which_model import which_model
@@ -35,7 +36,9 @@ def answers(laws: Sequence[Law]) -> tuple[str, ...]:
 def _family_answers(laws: Sequence[Law]) -> list[str]:
     real = [law for law in laws if not law.projected_policy]
     where = f"{laws[0].dataset} ({laws[0].questions} questions, {source_name(laws[0])})"
-    said = [f"On {law.chip_label}, {where}: {_answer(law)}.{_beware(law)}" for law in real[:1]]
+    said = [
+        f"On {law.chip_label}, {where}: {_answer(law)}.{_beware(law)}{priced_for(law)}" for law in real[:1]
+    ]
     if real[1:]:
         others = "; ".join(f"on {law.chip_label} {which_model(law)}" for law in real[1:])
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")

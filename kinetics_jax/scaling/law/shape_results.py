@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What one copy of a model needs and holds on one chip."""
+    """What the cheapest copy of a model for samples of ``context`` tokens needs and holds on one chip."""
 
     chip: str
     model: str
@@ -23,8 +23,8 @@ class Capacity:
     batch: int
     """Sequences of ``context`` tokens whose KV fits beside the weights."""
     context: int
-    weight_gb: float
-    kv_gb_per_sequence: float
+    weight_gib: float
+    kv_gib_per_sequence: float
     dense_seconds: float
     """Chip-seconds of one dense sample of that context."""
     sparse_seconds: float

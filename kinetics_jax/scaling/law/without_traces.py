@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, Serving, chips_per_copy, feasible_batch, price
+from kinetics_jax.costs import Chip, Requests, Serving, cheapest_deployment
+from kinetics_jax.costs.deployment import cost_of
 from kinetics_jax.costs.laws import (
     attention_over_weights,
     iso_eflops_length,
@@ -25,7 +26,7 @@ from kinetics_jax.shapes import ModelConfig, presets
 QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b"))
 QWEN25 = tuple(presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b"))
 
-CONTEXT = 32_768
+CONTEXT, PROMPT = 32_768, 256
 _SHIPPED = tuple(model for model in presets.values() if model.max_context >= CONTEXT)
 PHI_LENGTHS = np.geomspace(64, 131_072, 45)
 ISO_FLOPS = (1e13, 1e14, 5e14, 1e15)
@@ -77,7 +78,7 @@ def _trend(family: str, models: Sequence[ModelConfig]) -> dict[str, Estimate]:
 
 
 def _capacity(chip: Chip, model: ModelConfig) -> Capacity:
-    """One row: the smallest copy that holds ``CONTEXT``, its batch, and a sample's price."""
+    """One row: the cheapest copy for a dense and a sparse sample of ``CONTEXT``, its batch, their prices."""
     serving = Serving()
     row = Capacity(
         chip=chip.name,
@@ -85,21 +86,23 @@ def _capacity(chip: Chip, model: ModelConfig) -> Capacity:
         num_chips=0,
         batch=0,
         context=CONTEXT,
-        weight_gb=model.total_params * serving.weight_bytes / 1e9,
-        kv_gb_per_sequence=model.kv_bytes_per_token(serving.kv_bytes) * CONTEXT / 1e9,
+        weight_gib=model.total_params * serving.weight_bytes / 2**30,
+        kv_gib_per_sequence=model.kv_bytes_per_token(serving.kv_bytes) * CONTEXT / 2**30,
         dense_seconds=float("nan"),
         sparse_seconds=float("nan"),
     )
+    asked = [Requests(policy, PROMPT, CONTEXT - PROMPT) for policy in (Dense(), SPARSE)]
     try:
-        num_chips = chips_per_copy(model, chip, CONTEXT, serving)
+        found = cheapest_deployment(model, asked, chip)
     except InputError:  # num_chips = 0 is the table's own way to say that it does not fit
         return row
-    batch = feasible_batch(model, chip, CONTEXT, num_chips=num_chips, serving=serving)
-    dense, sparse = (
-        float(price(model, policy, 256, CONTEXT - 256, chip=chip).seconds) for policy in (Dense(), SPARSE)
-    )
+    dense, sparse = (float(cost_of(model, one, chip, found.serving).seconds) for one in asked)
     return dataclasses.replace(
-        row, num_chips=num_chips, batch=int(batch), dense_seconds=dense, sparse_seconds=sparse
+        row,
+        num_chips=found.num_chips,
+        batch=int(found.least_batch),
+        dense_seconds=dense,
+        sparse_seconds=sparse,
     )
 
 
@@ -122,6 +125,6 @@ def shape_answers(shapes: ShapeResults) -> tuple[str, ...]:
             said.append(
                 f"On {chip}, block top-k of budget 1,024 would cut a {rows[0].context:,}-token sample's "
                 f"modelled cost {gains[most]:.1f}× ({most}) to {gains[least]:.1f}× ({least}), weight "
-                "reads at the batch that fits included."
+                "reads at the batch that fits the cheapest copy included."
             )
     return tuple(said)

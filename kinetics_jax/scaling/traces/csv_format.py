@@ -15,17 +15,20 @@ from typing import Any, TextIO
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, Policy, policy_from_stored, policy_to_dict
+from kinetics_jax.records.deployment import check_deployment
 from kinetics_jax.records.stored import MAX_COUNT, read_object
 from kinetics_jax.scaling.traces.rows import Row, Rows
 from kinetics_jax.scaling.traces.spreadsheet_text import from_cell, to_cell
 from kinetics_jax.scaling.traces.text_lines import Lines
-from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP, Trials
+from kinetics_jax.scaling.traces.trials import NOT_RECORDED, UNKNOWN_CAP, Trials
 
 REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "correct")
 _WRITTEN = (
     "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
 )
-_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "shape")
+_OBJECTS = ("shape", "deployment")
+"""Columns of JSON, written where some row has one."""
+_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", *_OBJECTS)
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
@@ -62,6 +65,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             max_tokens=fields.optional("max_tokens", _positive_count, UNKNOWN_CAP),
             temperature=fields.optional("temperature", _non_negative, math.nan),
             shape=fields.optional("shape", _object, None),
+            deployment=fields.optional("deployment", _deployment, None),
         )
         rows.add(lines, row)
 
@@ -70,6 +74,12 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
     """Write a table as ``read_csv`` reads it; no text of it is a formula to a spreadsheet."""
     policies = [to_cell(policy_text(policy)) for policy in trials.policies]
     shapes = {model: json.dumps(shape) for model, shape in trials.shapes.items()}
+    ran = ["", *(json.dumps(one.to_stored()) for one in trials.deployments)]
+    objects = {
+        "shape": [shapes.get(model, "") for model in trials.model],
+        "deployment": [ran[i - NOT_RECORDED] for i in trials.deployment],
+    }
+    there = [name for name in _OBJECTS if any(objects[name])]
     names = (trials.source, trials.model, trials.dataset, trials.problem_id, trials.trial)
     columns = (
         *([to_cell(text) for text in column] for column in names),
@@ -79,9 +89,9 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
         ["" if math.isnan(value) else f"{value:g}" for value in trials.temperature],
         ["" if math.isnan(tokens) else int(tokens) for tokens in trials.prompt_tokens],
         [policies[i] for i in trials.policy],
-        *([[shapes.get(model, "") for model in trials.model]] if shapes else []),
+        *(objects[name] for name in there),
     )
-    stream.write(f"{_WRITTEN},shape\n" if shapes else f"{_WRITTEN}\n")
+    stream.write(",".join((_WRITTEN, *there)) + "\n")
     csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
 
 
@@ -169,6 +179,12 @@ def _boolean(text: str) -> bool:
 
 def _object(text: str) -> dict[str, Any]:
     return read_object(text, "shape")
+
+
+def _deployment(text: str) -> dict[str, Any]:
+    fields = read_object(text, "deployment")
+    check_deployment(fields)
+    return fields
 
 
 def _count(text: str) -> int:

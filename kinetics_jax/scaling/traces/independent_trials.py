@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy, UnknownPolicy
-from kinetics_jax.scaling.traces.trials import UNKNOWN_CAP, Trials
+from kinetics_jax.records import RecordedDeployment
+from kinetics_jax.scaling.traces.trials import NOT_RECORDED, UNKNOWN_CAP, Trials
 from kinetics_jax.shapes import ModelConfig
 
 
@@ -41,6 +42,8 @@ class Cell:
     """[Q]; NaN where not recorded."""
     shape: ModelConfig | None = None
     """What the model is priced by; None where no shape is known."""
+    deployments: tuple[RecordedDeployment | None, ...] = (None,)
+    """What its samples ran on, each that occurs; None for samples whose records do not say."""
     trials_limit: int | None = None
     """Largest N that may be asked about, where what it is compared with has fewer samples."""
 
@@ -121,6 +124,7 @@ def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:
     index = np.array(padded, dtype=np.int64)
     counts = np.array([len(by_question[question]) for question in questions])
     present = np.arange(most) < counts[:, None]
+    ran = sorted(set(trials.deployment[rows].tolist()))
     prompts = np.where(present, trials.prompt_tokens[index], 0.0).sum(axis=1) / counts
     return Cell(
         source,
@@ -136,6 +140,7 @@ def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:
         present,
         prompts,
         trials.shape_of(model),
+        tuple(None if index == NOT_RECORDED else trials.deployments[index] for index in ran),
     )
 
 

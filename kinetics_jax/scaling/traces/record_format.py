@@ -30,5 +30,6 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             max_tokens=UNKNOWN_CAP if record.max_tokens is None else record.max_tokens,
             temperature=math.nan if record.temperature is None else record.temperature,
             shape=record.shape,
+            deployment=record.deployment,
         )
         rows.add(lines, row)

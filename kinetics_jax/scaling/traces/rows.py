@@ -9,8 +9,9 @@ import numpy as np
 
 from kinetics_jax.checks import is_text
 from kinetics_jax.policies import Policy
+from kinetics_jax.records import RecordedDeployment
 from kinetics_jax.scaling.traces.text_lines import Lines
-from kinetics_jax.scaling.traces.trials import COLUMNS, UNKNOWN_CAP, InputFile, Trials
+from kinetics_jax.scaling.traces.trials import COLUMNS, NOT_RECORDED, UNKNOWN_CAP, InputFile, Trials
 
 _KINDS: dict[str, type] = {
     "policy": np.int64,
@@ -19,6 +20,7 @@ _KINDS: dict[str, type] = {
     "correct": np.bool_,
     "max_tokens": np.int64,
     "temperature": np.float64,
+    "deployment": np.int64,
     "file": np.int64,
     "line": np.int64,
 }
@@ -40,6 +42,8 @@ class Row(NamedTuple):
     temperature: float = math.nan
     shape: Mapping[str, Any] | None = None
     """Of a model that is no preset."""
+    deployment: Mapping[str, Any] | None = None
+    """What it ran on, as its record says it."""
 
 
 class Rows:
@@ -52,6 +56,7 @@ class Rows:
         self._policies: dict[Policy, int] = {}
         self._variants: dict[str, str] = {}
         self._shapes: dict[str, Mapping[str, Any]] = {}
+        self._deployments: dict[RecordedDeployment, int] = {}
         self.file = 0
         """Index of the file that is being read."""
 
@@ -78,7 +83,11 @@ class Rows:
         variant = self._variants.get(row.trial)
         if variant is None:
             variant = self._variants[row.trial] = re.sub(r"\d+", "", row.trial).strip("_- ")
-        self._rows.append((*row[:5], variant, policy, *row[6:-1], self.file, lines.number))
+        ran = NOT_RECORDED
+        if row.deployment is not None:
+            recorded = RecordedDeployment.from_stored(row.deployment)
+            ran = self._deployments.setdefault(recorded, len(self._deployments))
+        self._rows.append((*row[:5], variant, policy, *row[6:-2], ran, self.file, lines.number))
 
     def to_trials(self, inputs: Sequence[InputFile]) -> Trials:
         """The table of all rows added."""
@@ -86,4 +95,10 @@ class Rows:
             name: np.array(column, dtype=_KINDS.get(name, object))
             for name, column in zip(COLUMNS, zip(*self._rows, strict=True), strict=True)
         }
-        return Trials(**columns, policies=tuple(self._policies), inputs=tuple(inputs), shapes=self._shapes)
+        return Trials(
+            **columns,
+            policies=tuple(self._policies),
+            inputs=tuple(inputs),
+            shapes=self._shapes,
+            deployments=tuple(self._deployments),
+        )

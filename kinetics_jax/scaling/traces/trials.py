@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
+from kinetics_jax.records import RecordedDeployment
 from kinetics_jax.shapes import ModelConfig, presets
 
 UNKNOWN_CAP = -1
 """``max_tokens`` of a row whose generation cap was not recorded."""
+NOT_RECORDED = -1
+"""``deployment`` of a row that does not say what it ran on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Trials:
     """Generation cap; ``UNKNOWN_CAP`` where not recorded."""
     temperature: NDArray[np.float64]
     """NaN where not recorded."""
+    deployment: NDArray[np.int64]
+    """Index into ``deployments``; ``NOT_RECORDED`` where the row does not say what it ran on."""
     file: NDArray[np.int64]
     """Index into ``inputs``."""
     line: NDArray[np.int64]
@@ -59,6 +64,7 @@ class Trials:
     inputs: tuple[InputFile, ...] = ()
     shapes: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     """Model → shape as its records have it, of models that are no presets."""
+    deployments: tuple[RecordedDeployment, ...] = ()
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -101,7 +107,8 @@ class Trials:
         return dataclasses.replace(self, prompt_tokens=filled)
 
 
-COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in ("policies", "inputs", "shapes"))
+_TABLES = ("policies", "inputs", "shapes", "deployments")
+COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in _TABLES)
 """Names of the arrays of ``Trials``."""
 
 

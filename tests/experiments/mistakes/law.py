@@ -36,6 +36,15 @@ LAW = [
     (f"{_T} {_O} --models=*", "no regular expression"),
     (f"{_T} {_O} --datasets=gpqa", "no row is left"),
     (f"{_T} {_O} --models=gpt", "no row is left"),
+    # deployments
+    (f"{_T} {_O} --deployment=best", "deployment='best' must be one of cheapest, as_run, fewest_chips"),
+    (f"{_T} {_O} --deployment=as_run", "do not say what they ran on"),
+    (f"{_T} {_O} --tensor_parallel=-2", "tensor_parallel=-2"),
+    (f"{_T} {_O} --weight_dtype=int3", "unknown dtype 'int3'"),
+    (f"{_T} {_O} --cost_mode=paper --batch=8", "batch: not read with cost_mode=paper"),
+    (f"{_T} {_O} --cost_mode=paper --sensitivity", "sensitivity needs cost_mode=exact"),
+    (f"{_T} {_O} --price_basis=street", "unknown price_basis 'street'"),
+    (f"{_T} {_O} --chip=b200,h100 --usd_per_hour=2", "price of one chip"),
     # chips
     (f"{_T} {_O} --chip=b2000", "unknown chip 'b2000': did you mean b200"),
     (f"{_T} {_O} --chip=", "chip"),

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from kinetics_jax.scaling.law.deployments import priced_families
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
 from kinetics_jax.scaling.law.one_law import find_law
 from kinetics_jax.scaling.law.paper_claims import attention_share, claims
@@ -74,7 +75,7 @@ def judge(design: Design, seed: int, truth: Truth) -> list[Outcome]:
     for model, one in zip(law.token_demand, judge_exponents(law, len(law.token_demand)), strict=True):
         if model in truth.demand:
             add("exponent", one.verdict, demand_truth(*truth.demand[model]))
-    share = attention_share([family], CHIP, OPTIONS.cost_mode)
+    share = attention_share(priced_families([family], CHIP, OPTIONS))
     add("attention", claims([law], share)[0].verdict, share_truth(*truth.share))
     return found
 

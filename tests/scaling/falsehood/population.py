@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kinetics_jax.policies import Dense, Policy
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
-from kinetics_jax.scaling.traces.trials import InputFile, Trials
+from kinetics_jax.scaling.traces.trials import NOT_RECORDED, InputFile, Trials
 from kinetics_jax.shapes import presets
 
 CAP = 16_384
@@ -93,6 +93,7 @@ def as_trials(draws: list[Draw]) -> Trials:
             "temperature": np.full(count, side.temperature),
             "file": np.zeros(count, np.int64),
             "line": np.arange(count) + 2,
+            "deployment": np.full(count, NOT_RECORDED),
         }
         for name, value in values.items():
             columns.setdefault(name, []).append(value)

@@ -12,10 +12,12 @@ import numpy as np
 from kinetics_jax.costs import chips
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
 from kinetics_jax.scaling.frontier.token_demand import demand_exponents
+from kinetics_jax.scaling.law.deployments import deploy, priced_families
 from kinetics_jax.scaling.law.judged_laws import EXPONENT, EXPONENT_MARGIN
-from kinetics_jax.scaling.law.one_law import _study, find_law
+from kinetics_jax.scaling.law.one_law import find_law
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.paper_claims import attention_share
+from kinetics_jax.scaling.law.priced_study import priced_study
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.statistics.bands import Bands
 from kinetics_jax.scaling.traces.comparable import Family
@@ -85,7 +87,7 @@ def truth_of(design: Design) -> Truth:
     if bias is not None and bias.low is not None and bias.high is not None:
         error = (bias.high - bias.low) / 3.92
         known = (bias.value, error * scale, error)
-    share = attention_share([family], CHIP, "exact")
+    share = attention_share(priced_families([family], CHIP, LawOptions()))
     assert share is not None
     return Truth(
         sparse=None if law.sparse is None else curve(law.sparse.difference),
@@ -109,7 +111,7 @@ def _curve(law: Law, bands: Bands, scale: float) -> Curve:
 
 
 def _grid(family, points: int) -> np.ndarray:
-    return cost_grid(_study(family, CHIP, OPTIONS, None), points)
+    return cost_grid(priced_study(family, CHIP, OPTIONS, deploy(family, CHIP, OPTIONS), None), points)
 
 
 def _demands(design: Design) -> dict[str, tuple[float, float, float]]:
@@ -120,7 +122,8 @@ def _demands(design: Design) -> dict[str, tuple[float, float, float]]:
     sparse = [side for side in sides if side.policy.kv_budget is not None]
     for seed in range(DEMANDS if sparse and min(side.samples for side in sides) > 1 else 0):
         family = _family(draw(sides, design.questions, design.world.spread, seed=50_000 + seed))
-        study = _study(family, CHIP, dataclasses.replace(OPTIONS, search="best_of_n"), None)
+        best_of_n = dataclasses.replace(OPTIONS, search="best_of_n")
+        study = priced_study(family, CHIP, best_of_n, deploy(family, CHIP, best_of_n), None)
         exponents = demand_exponents(study, points=OPTIONS.grid_points, resamples=2, seed=0)
         for model, fit in exponents.items():
             found.setdefault(model, []).append(fit.value)

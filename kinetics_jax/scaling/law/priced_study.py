@@ -1,0 +1,56 @@
+"""A family's study, priced as its models are deployed. Here a trace meets ``costs.price``."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kinetics_jax.costs import Chip
+from kinetics_jax.policies import Policy
+from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_study
+from kinetics_jax.scaling.law.deployments import Deployed, cost_under
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.result_parts import TERA, CellSummary
+from kinetics_jax.scaling.traces.comparable import Family
+from kinetics_jax.scaling.traces.independent_trials import Cell
+
+SHORT_LENGTHS = (128, 256, 512, 1024)
+"""Cuts below the paper's 2,048, for data sets whose answers are short."""
+
+
+def peak_of(chip: Chip, options: LawOptions) -> float:
+    """FLOP/s that a law's eFLOPs are counted against."""
+    return chip.peak(options.serving.compute_dtype) if options.cost_mode == "exact" else chip.paper_peak
+
+
+def priced_study(
+    family: Family, chip: Chip, options: LawOptions, where: Deployed, project: Policy | None
+) -> Study:
+    """All configurations in tera-eFLOPs against ``peak_of``; other dtypes have peaks of their own."""
+    cells = list(family.cells)
+    if project is not None:
+        dense = [cell for cell in cells if cell.policy.kv_budget is None]
+        cells += [dataclasses.replace(cell, policy=project) for cell in dense]
+    cost, peak = cost_under(family, chip, options, where), peak_of(chip, options)
+
+    def tera_price(name: str, *request: Any) -> np.ndarray:
+        found = cost(name, *request)
+        return found.eflops / TERA if found.peak_flops == peak else found.seconds * (peak / TERA)
+
+    lengths = (*SHORT_LENGTHS, *LENGTHS)
+    return build_study(cells, tera_price, trials=TRIALS, lengths=lengths, search=options.search)
+
+
+def cell_summary(cell: Cell) -> CellSummary:
+    """What stands beside a law of one of its cells."""
+    return CellSummary(
+        source=cell.source,
+        model=cell.model,
+        policy=cell.policy.label,
+        variant=cell.variant,
+        max_tokens=cell.max_tokens,
+        questions=len(cell.questions),
+        samples=int(cell.samples.sum()),
+        accuracy=cell.accuracy,
+        mean_tokens=float(cell.generated_tokens[cell.present].mean()),
+    )
