@@ -42,7 +42,10 @@ def source_name(law: Law) -> str:
 
 def seconds(value: float) -> str:
     """Chip-seconds for a person: two significant digits."""
-    return f"{value:.2g} chip-seconds" if value >= 0.01 else f"{value * 1e3:.2g} chip-milliseconds"
+    for least, unit, name in ((1e-2, 1.0, "chip-seconds"), (1e-4, 1e-3, "chip-ms")):
+        if value >= least:
+            return f"{value / unit:.2g} {name}"
+    return f"{value * 1e6:.2g} chip-µs"
 
 
 def settled(law: Law) -> int:
