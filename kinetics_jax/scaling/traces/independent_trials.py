@@ -140,7 +140,7 @@ def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:
         present,
         prompts,
         trials.shape_of(model),
-        tuple(None if index == NOT_RECORDED else trials.deployments[index] for index in ran),
+        deployments=tuple(None if index == NOT_RECORDED else trials.deployments[index] for index in ran),
     )
 
 
