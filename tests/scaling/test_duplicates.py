@@ -34,7 +34,7 @@ def make_trials(tokens, correct, **columns):
         "temperature": np.full(count, 0.6),
         "file": np.zeros(count, np.int64),
         "line": np.arange(count) + 2,
-            "deployment": np.full(count, NOT_RECORDED),
+        "deployment": np.full(count, NOT_RECORDED),
     }
     inputs = (InputFile("runs/a.csv", "0", "csv", count), InputFile("runs/b.csv", "1", "csv", count))
     return Trials(**{**fields, **columns}, policies=(Dense(), TopK(64)), inputs=inputs)
