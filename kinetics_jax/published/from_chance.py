@@ -13,8 +13,7 @@ DIFFICULTY = (0.9, 0.6)
 def null_gain(trials: int, configurations: int = CONFIGURATIONS) -> float:
     """Points that the best of equally good configurations gains, scored on the samples that chose it.
 
-    E[max of ``configurations`` counts]/trials − p, averaged over questions; every count is binomial(trials,
-    p) and
+    E[max of ``configurations`` counts]/trials − p, averaged over questions; every count is binomial and
     E[max] = Σ_x (1 − F(x)^configurations).
     """
     p = stats.beta.ppf((np.arange(2000) + 0.5) / 2000, *DIFFICULTY)[:, None]
