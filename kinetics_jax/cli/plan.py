@@ -1,8 +1,7 @@
 """What to run to answer a question with a given interval: ``kinetics plan --usd=100 --detect=2points``.
 
 From pilot samples (``--traces``) by their variance between and within questions; without, from assumptions
-that are
-printed, for ``--models`` and ``--policies``. Says when a benchmark cannot tell, however many trials.
+that are printed, for ``--models`` and ``--policies``. Says when a benchmark cannot tell, however many trials.
 """
 
 import json

@@ -5,7 +5,6 @@
 
 from kinetics_jax.scaling.plans.arms import Arm, Contrast, pilot_arms, pilot_contrasts
 from kinetics_jax.scaling.plans.assumed import assumed_arms, assumed_contrasts
-from kinetics_jax.scaling.plans.next_samples import next_samples, two_stage_mean
 from kinetics_jax.scaling.plans.plan import Answer, Plan, Question, make_plan
 from kinetics_jax.scaling.plans.power import (
     Design,
@@ -28,9 +27,7 @@ __all__ = [
     "cheapest_design",
     "make_plan",
     "needed_questions",
-    "next_samples",
     "pilot_arms",
     "pilot_contrasts",
     "smallest_visible",
-    "two_stage_mean",
 ]

@@ -21,9 +21,8 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
-LEAST_BETWEEN = 0.1
-"""σ_b² is taken to be at least this share of the variance of the observed differences: its estimate can be
-0."""
+LEAST_BETWEEN = 0.5
+"""σ_b² is taken to be at least so many standard errors of its estimate, which can be 0 in a small pilot."""
 ASSUMED_WITHIN = 0.5
 """Share of a single sample's variance p(1 − p) that is luck and not the question, where one sample of each
 question cannot say. Samples that others published have .38 to .77 (docs/planning.md)."""
@@ -160,8 +159,8 @@ def _contrast(arms: tuple[Arm, ...]) -> Contrast:
     observed = means[0] - (means[1] if len(means) > 1 else 0.0)
     total = float(np.var(observed, ddof=1))
     luck = sum(arm.within * float(np.mean(1 / cell.samples)) for arm, cell in zip(arms, cells, strict=True))
-    least = LEAST_BETWEEN * total
     count = len(observed)
+    least = LEAST_BETWEEN * total * math.sqrt(2 / (count - 1))
     notes = [
         f"{arm.label}: one sample of a question cannot tell luck from difficulty, {ASSUMED_WITHIN:.0%} of "
         f"p(1 − p) "

@@ -16,9 +16,8 @@ CORRELATION = {"policies": 0.9, "models": 0.5}
 """Of p(q) over questions: one model under two policies, and two models."""
 ASSUMPTIONS = (
     f"half of all samples are right; {ASSUMED_WITHIN:.0%} of a sample's variance is luck, the rest the "
-    f"question",
-    f"the chances of two policies of one model correlate by {CORRELATION['policies']} over questions, "
-    f"those of two "
+    "question",
+    f"chances of two policies of one model correlate by {CORRELATION['policies']} over questions, those of two "
     f"models by {CORRELATION['models']}",
 )
 
@@ -26,9 +25,7 @@ ASSUMPTIONS = (
 def assumed_arms(
     models: Sequence[str], policies: Sequence[Policy], chip: Chip, tokens: int = TOKENS
 ) -> list[Arm]:
-    """Every model under every policy, at the assumed accuracy. Raises ``InputError`` for what does not
-    fit.
-    """
+    """Every model under every policy, at the assumed accuracy. Raises ``InputError`` for what does not fit."""
     whole = ACCURACY * (1 - ACCURACY)
     return [
         Arm(

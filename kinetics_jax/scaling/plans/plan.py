@@ -7,7 +7,6 @@ import numpy as np
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.plans.arms import Arm, Contrast
-from kinetics_jax.scaling.plans.next_samples import next_samples
 from kinetics_jax.scaling.plans.power import (
     Design,
     best_design,
@@ -80,12 +79,11 @@ class Plan:
 
 
 def make_plan(contrasts: Sequence[Contrast], question: Question) -> Plan:
-    """Spend the budget where it answers most per chip-second: the contrast that is decided cheapest comes
-    first.
+    """Spend the budget where it answers most per chip-second: what is decided cheapest comes first.
 
     What the pilot has decided is not run again. Where the budget does not reach for the next contrast, the
-    rest
-    buys the narrowest interval of it. Samples of an arm that two contrasts share are counted once for each.
+    rest buys the narrowest interval of it. Samples of an arm that two contrasts share are counted once for
+    each.
 
     Raises ``InputError`` without contrasts.
     """
@@ -110,30 +108,26 @@ def new_seconds(contrast: Contrast, design: Design) -> float:
     saved = 0.0
     for arm, trials in zip(contrast.arms, design.trials, strict=True):
         if arm.cell is not None:
-            had = np.sort(np.minimum(arm.cell.samples, trials))[::-1][: design.questions]
+            had = np.minimum(arm.cell.samples, trials)[: design.questions]
             saved += float(had.sum()) * arm.seconds
     return max(design.seconds - saved, 0.0)
 
 
 def more_trials(arm: Arm, design: Design, trials: int) -> dict[str, int]:
-    """Samples that each question of the pilot still gets from an arm.
+    """Samples that each question of the pilot still gets from an arm, up to ``trials``.
 
-    Where the design has new questions, every old one is filled up to ``trials``. Where it has none, and each
-    gets
-    one or more, they go to the questions whose outcome is open (``next_samples``).
+    Alike for all: more where the outcome is open would gain little and bias the mean (docs/planning.md).
     """
-    cell = arm.cell
-    if cell is None:
+    if arm.cell is None:
         return {}
-    missing = np.maximum(trials - cell.samples, 0)
-    if design.questions <= len(cell.questions) and missing.min() >= 1:
-        missing = next_samples(cell.correct.sum(1), cell.samples, int(missing.sum()))
-    return {question: int(count) for question, count in zip(cell.questions, missing, strict=True) if count}
+    missing = np.maximum(trials - arm.cell.samples, 0)[: design.questions]
+    named = zip(arm.cell.questions, missing.tolist(), strict=False)  # a design may leave questions out
+    return {question: count for question, count in named if count}
 
 
 def _in_order(contrasts: Sequence[Contrast], question: Question) -> list[tuple[Contrast, Design | None]]:
-    """Contrasts with the cheapest design of each: cheapest first, those that cannot be decided after,
-    decided last.
+    """Contrasts with the cheapest design of each: cheapest first, those that cannot be decided after, decided
+    last.
     """
     found = []
     for contrast in contrasts:

@@ -1,8 +1,7 @@
 """Power of a paired comparison: how many questions and samples, at what price.
 
 The variance is that of ``arms``. Samples of dear arms are saved first: at the optimum S_i ∝ σ_i/√price_i,
-which
-is what the search over whole numbers finds, with at least one sample each.
+which is what the search over whole numbers finds, with at least one sample each.
 """
 
 import dataclasses
@@ -69,9 +68,7 @@ def smallest_visible(contrast: Contrast, questions: int, power: float = 0.8) -> 
 def cheapest_design(
     contrast: Contrast, detect: float, *, most_questions: int | None = None, power: float = 0.8
 ) -> Design | None:
-    """The cheapest design that detects a difference (0…1); None where these questions cannot, at any
-    price.
-    """
+    """The cheapest design that detects a difference (0…1); None where these questions cannot, at any price."""
     trials, per_question, each = _grid(contrast)
     questions = np.maximum(np.ceil(each * (quantiles(power)[1] / detect) ** 2), LEAST_QUESTIONS)
     cost = np.where(questions <= (most_questions or np.inf), questions * per_question, np.inf)

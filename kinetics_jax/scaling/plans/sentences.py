@@ -3,6 +3,7 @@
 from typing import Any
 
 from kinetics_jax.scaling.plans.plan import GRID_TRIALS, Answer, Plan, more_trials
+from kinetics_jax.scaling.plans.power import Design
 
 
 def plan_text(plan: Plan, *, usd_per_hour: float | None) -> str:
@@ -110,7 +111,7 @@ def _grid(answer: Answer, questions: int | None) -> str:
     return f"{grid} and {answer.grid.samples:,} samples; this takes {share:.0%} of them"
 
 
-def _design(design: Any) -> str:
+def _design(design: Design) -> str:
     trials = " and ".join(map(str, design.trials))
     word = "trial" if design.trials == (1,) else "trials"
     return f"{design.questions:,} questions with {trials} {word} each, {design.samples:,} samples"
