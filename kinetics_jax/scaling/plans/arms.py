@@ -24,8 +24,8 @@ from kinetics_jax.scaling.traces.independent_trials import Cell
 LEAST_BETWEEN = 0.5
 """σ_b² is taken to be at least so many standard errors of its estimate, which can be 0 in a small pilot."""
 ASSUMED_WITHIN = 0.5
-"""Share of a single sample's variance p(1 − p) that is luck and not the question, where one sample of each
-question cannot say. Samples that others published have .38 to .77 (docs/planning.md)."""
+"""Share of a sample's variance p(1 − p) that is luck and not the question, where one sample of each question
+cannot say. Runs of eight samples that others published have .16 to .60 (docs/planning.md)."""
 
 
 @dataclasses.dataclass(frozen=True)

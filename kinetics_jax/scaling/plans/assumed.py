@@ -15,17 +15,17 @@ TOKENS = 10_000
 CORRELATION = {"policies": 0.9, "models": 0.5}
 """Of p(q) over questions: one model under two policies, and two models."""
 ASSUMPTIONS = (
-    f"half of all samples are right; {ASSUMED_WITHIN:.0%} of a sample's variance is luck, the rest the "
+    f"half of all samples are right; {ASSUMED_WITHIN:.0%} of a sample's variance is luck, the rest is the "
     "question",
-    f"chances of two policies of one model correlate by {CORRELATION['policies']} over questions, those of two "
-    f"models by {CORRELATION['models']}",
+    f"chances of two policies of one model correlate by {CORRELATION['policies']} over questions, those of "
+    f"two models by {CORRELATION['models']}",
 )
 
 
 def assumed_arms(
     models: Sequence[str], policies: Sequence[Policy], chip: Chip, tokens: int = TOKENS
 ) -> list[Arm]:
-    """Every model under every policy, at the assumed accuracy. Raises ``InputError`` for what does not fit."""
+    """Every model under every policy, as assumed. Raises ``InputError`` for what does not fit the chip."""
     whole = ACCURACY * (1 - ACCURACY)
     return [
         Arm(

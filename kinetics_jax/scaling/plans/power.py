@@ -68,7 +68,7 @@ def smallest_visible(contrast: Contrast, questions: int, power: float = 0.8) -> 
 def cheapest_design(
     contrast: Contrast, detect: float, *, most_questions: int | None = None, power: float = 0.8
 ) -> Design | None:
-    """The cheapest design that detects a difference (0…1); None where these questions cannot, at any price."""
+    """The cheapest design that detects a difference (0…1); None where these questions cannot do it."""
     trials, per_question, each = _grid(contrast)
     questions = np.maximum(np.ceil(each * (quantiles(power)[1] / detect) ** 2), LEAST_QUESTIONS)
     cost = np.where(questions <= (most_questions or np.inf), questions * per_question, np.inf)
