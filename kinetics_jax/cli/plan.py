@@ -5,6 +5,7 @@ that are printed, for ``--models`` and ``--policies``. Says when a benchmark can
 """
 
 import json
+import math
 import re
 
 from kinetics_jax import storage
@@ -60,14 +61,18 @@ _JSON = flags.DEFINE_string(
     "json", "", "File to write the plan to as JSON, with samples of every pilot question."
 )
 
+_OF_PILOT = ("datasets", "sources", "arms", "default_prompt_tokens")
+_ASSUMED = ("models", "policies", "tokens")
+
 
 def main(_: list[str]) -> None:
     """Plan, say it, and write it down where that was asked for."""
     file = storage.output_file(_JSON.value, "--json") if _JSON.value else None
+    _refuse_unread()
     chip = get_chip(_CHIP.value)
     usd = _PER_HOUR.value if _PER_HOUR.value is not None else chip.usd_per_hour
-    if usd is not None and not usd > 0:
-        raise InputError(f"--usd_per_hour={usd} must be above 0")
+    if usd is not None and not 0 < usd < math.inf:
+        raise InputError(f"--usd_per_hour={usd} must be a number above 0")
     detect, seconds = _detect(_DETECT.value), _seconds(chip, usd)
     if detect is None and seconds is None:
         raise InputError("give --detect=2points, a budget (--usd=100 or --chip_hours=30), or both")
@@ -79,6 +84,16 @@ def main(_: list[str]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"chip": chip.name, **plan_data(plan, usd_per_hour=usd)}, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_unread() -> None:
+    """An option that the other kind of plan reads would be set and not heard."""
+    traces = bool(_TRACES.value)
+    unread = _ASSUMED if traces else _OF_PILOT
+    for name in unread:
+        if flags.values[name].present:
+            why = "not read with --traces; choose arms with --arms" if traces else "read with --traces only"
+            raise InputError(f"--{name}: {why}")
 
 
 def _detect(text: str) -> float | None:
@@ -95,6 +110,9 @@ def _detect(text: str) -> float | None:
 def _seconds(chip: Chip, usd: float | None) -> float | None:
     if _USD.value is not None and _HOURS.value is not None:
         raise InputError("give --usd or --chip_hours, not both")
+    for name, value in (("usd", _USD.value), ("chip_hours", _HOURS.value)):
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name}={value} must be a number above 0")
     if _HOURS.value is not None:
         return _HOURS.value * 3600
     if _USD.value is None:
@@ -107,7 +125,7 @@ def _seconds(chip: Chip, usd: float | None) -> float | None:
 def _pilot(chip: Chip, detect: float | None) -> list[Contrast]:
     """Contrasts of the pilot's arms; answers are cut where that costs a tenth of the difference at most."""
     family = _family()
-    cells = [cell for cell in family.cells if re.search(_ARMS.value, f"{cell.model} {cell.policy.label}")]
+    cells = [cell for cell in family.cells if _matches("arms", f"{cell.model} {cell.policy.label}")]
     if not cells:
         raise InputError(f"--arms={_ARMS.value} leaves no arm of {family.dataset} ({family.source})")
     family = Family(family.source, family.dataset, tuple(cells), family.notes)
@@ -126,13 +144,20 @@ def _pilot(chip: Chip, detect: float | None) -> list[Contrast]:
     return pilot_contrasts(arms)
 
 
+def _matches(flag: str, text: str) -> bool:
+    try:
+        return re.search(flags[flag], text) is not None
+    except re.error as error:
+        raise InputError(f"--{flag}={flags[flag]} is no regular expression: {error}") from None
+
+
 def _family() -> Family:
     trials = read_trials(_TRACES.value).with_prompt_tokens(_PROMPT.value)
     families, skipped = comparable_families(trials)
     found = [
         family
         for family in families
-        if re.search(_DATASETS.value, family.dataset) and re.search(_SOURCES.value, family.source)
+        if _matches("datasets", family.dataset) and _matches("sources", family.source)
     ]
     if len(found) == 1:
         return found[0]

@@ -107,7 +107,7 @@ def weight_reads() -> Finding:
     sparse, dense = zip(*found, strict=True)
     return Finding(
         id="weight_reads",
-        claim="reading the weights costs nothing beside attention, since a large batch shares it",
+        claim="reading the weights may be left out, since a large batch shares it",
         where="§2, Fig. 3",
         unit="% of the sparse cost (most)",
         published=0.0,

@@ -87,6 +87,9 @@ is another one by the paper's own definitions, shapes or curves, or that the cla
 speaks of. *Needs traces* and *needs a chip* name what would answer it. What traces of your own say of the
 paper is in the report of `kinetics law`.
 
+Of Fig. 8d's dense frontier we hold seven points only, worked out from gaps and ratios that were read off the
+drawing: the four rows that use it compare the paper's text with its drawing.
+
 Curves of 30 questions carry no interval here: a row *reproduced* from a figure says that text and figure
 agree, not that another sample would.
 

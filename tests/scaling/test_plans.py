@@ -217,6 +217,7 @@ def test_words_say_when_a_benchmark_cannot_tell():
         ({}, "a difference to detect"),
         ({"detect": 2.0}, "2 points are 0.02"),
         ({"seconds": 0.0}, "above 0"),
+        ({"seconds": float("inf")}, "above 0"),
         ({"detect": 0.02, "questions": 1}, "at least 2"),
     ],
 )
@@ -293,11 +294,16 @@ def test_more_dollars_an_hour_buy_fewer_samples(tmp_path):
         (("--detect=two",), "--detect=two must be points"),
         (("--usd=1", "--chip_hours=1"), "not both"),
         (("--usd=1", "--chip=b300"), "has no public price: give --usd_per_hour"),
-        (("--detect=2", "--usd_per_hour=0"), "--usd_per_hour=0.0 must be above 0"),
+        (("--detect=2", "--usd_per_hour=0"), "--usd_per_hour=0.0 must be a number above 0"),
         (("--detect=2", "--models=qwen3-9b"), "qwen3-9b"),
         (("--detect=2", "--traces=nothing.csv"), "nothing.csv"),
         (("--detect=2", "--policies=;"), "must name at least one"),
         (("--detect=2", "--power=2"), "power=2.0"),
+        (("--detect=2", "--questions=1"), "questions=1 must be at least 2"),
+        (("--usd=0",), "--usd=0.0 must be a number above 0"),
+        (("--chip_hours=nan",), "--chip_hours=nan must be a number above 0"),
+        (("--detect=2", "--arms=x"), "--arms: read with --traces only"),
+        (("--detect=2", "--traces=x.csv", "--tokens=9"), "--tokens: not read with --traces"),
     ],
 )
 def test_a_mistake_is_one_line(flags, said, tmp_path):
@@ -316,3 +322,6 @@ def test_traces_of_two_data_sets_must_be_told_apart(traces, tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--datasets, --sources: d (" in done.stderr
     assert _command(tmp_path, f"--traces={both}", "--detect=2", "--sources=^t$").returncode == 0
+    wrong = _command(tmp_path, f"--traces={both}", "--detect=2", "--sources=(")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "--sources=( is no regular expression" in wrong.stderr

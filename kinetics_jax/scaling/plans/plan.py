@@ -1,6 +1,7 @@
 """From contrasts and a budget to what is run: which can be answered, at what price, in which order."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,8 +38,8 @@ class Question:
             raise InputError("a plan needs a difference to detect, a budget, or both")
         if self.detect is not None and not 0 < self.detect < 1:
             raise InputError(f"detect={self.detect} must lie between 0 and 1 (2 points are 0.02)")
-        if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"seconds={self.seconds} must be above 0")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"seconds={self.seconds} must be a number above 0")
         if self.questions is not None and self.questions < 2:
             raise InputError(f"questions={self.questions} must be at least 2")
 
