@@ -1,11 +1,6 @@
-"""Plans: variances that simulations bear out, designs that no other beats, replays, and the command."""
+"""Plans: variances that simulations bear out, designs that no other beats, a replay."""
 
 import itertools
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +30,6 @@ from kinetics_jax.scaling.plans.sentences import plan_text
 from kinetics_jax.shapes import presets
 from tests.scaling.replay_plan import replay
 
-ROOT = Path(__file__).resolve().parents[2]
 CHIP = get_chip("b200")
 
 
@@ -243,85 +237,3 @@ def test_a_replay_takes_less_than_a_grid_and_covers(make_cell):
     assert found.width_of_plan <= found.width_of_grid
     assert found.plan_covers >= 0.88
     assert found.reached == 1
-
-
-def _command(folder, *flags):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "kinetics_jax.cli.main", "plan", *flags]
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture(scope="module")
-def traces(tmp_path_factory):
-    """A file of 40 questions with three samples of two models."""
-    rng = np.random.default_rng(5)
-    lines = ["source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature"]
-    for q, p in enumerate(rng.beta(1, 1, 40)):
-        for model, gain in (("Qwen3-0.6B", 0.0), ("Qwen3-1.7B", 0.0)):
-            for trial in range(3):
-                right = int(rng.random() < min(p + gain, 1))
-                lines.append(f"s,{model},d,{q},{trial},{rng.integers(200, 4000)},{right},8192,0.6")
-    file = tmp_path_factory.mktemp("traces") / "traces.csv"
-    file.write_text("\n".join(lines) + "\n")
-    return file
-
-
-def test_the_command_plans_from_traces_and_writes_json(traces, tmp_path):
-    done = _command(tmp_path, f"--traces={traces}", "--usd=1", "--detect=2points", "--json=plan.json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "cannot tell 2 points: 40 questions" in done.stdout
-    plan = json.loads((tmp_path / "plan.json").read_text())
-    assert plan["detect"] == 0.02
-    assert plan["chip_seconds"] <= plan["budget_chip_seconds"] == pytest.approx(3600 / plan["usd_per_hour"])
-    (found,) = plan["contrasts"]
-    assert found["questions"] == 40
-    assert all(len(arm["more_trials_of_pilot_questions"]) in (0, 40) for arm in found["arms"])
-
-
-def test_more_dollars_an_hour_buy_fewer_samples(tmp_path):
-    bought = []
-    for price in ("2", "20"):
-        done = _command(tmp_path, "--usd=3", f"--usd_per_hour={price}", "--json=p.json", "--tokens=8000")
-        assert done.returncode == 0, done.stderr
-        bought.append(json.loads((tmp_path / "p.json").read_text())["contrasts"][0]["samples"])
-    assert bought[0] > 5 * bought[1]
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        ((), "give --detect=2points, a budget"),
-        (("--detect=two",), "--detect=two must be points"),
-        (("--usd=1", "--chip_hours=1"), "not both"),
-        (("--usd=1", "--chip=b300"), "has no public price: give --usd_per_hour"),
-        (("--detect=2", "--usd_per_hour=0"), "--usd_per_hour=0.0 must be a number above 0"),
-        (("--detect=2", "--models=qwen3-9b"), "qwen3-9b"),
-        (("--detect=2", "--traces=nothing.csv"), "nothing.csv"),
-        (("--detect=2", "--policies=;"), "must name at least one"),
-        (("--detect=2", "--power=2"), "power=2.0"),
-        (("--detect=2", "--questions=1"), "questions=1 must be at least 2"),
-        (("--usd=0",), "--usd=0.0 must be a number above 0"),
-        (("--chip_hours=nan",), "--chip_hours=nan must be a number above 0"),
-        (("--detect=2", "--arms=x"), "--arms: read with --traces only"),
-        (("--detect=2", "--traces=x.csv", "--tokens=9"), "--tokens: not read with --traces"),
-    ],
-)
-def test_a_mistake_is_one_line(flags, said, tmp_path):
-    done = _command(tmp_path, *flags)
-    assert done.returncode == 2, done.stdout
-    assert said in done.stderr
-    assert done.stderr.startswith("plan: ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_traces_of_two_data_sets_must_be_told_apart(traces, tmp_path):
-    both = tmp_path / "both.csv"
-    rows = traces.read_text().splitlines()
-    both.write_text("\n".join([*rows, *(row.replace("s,", "t,", 1) for row in rows[1:])]) + "\n")
-    done = _command(tmp_path, f"--traces={both}", "--detect=2")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--datasets, --sources: d (" in done.stderr
-    assert _command(tmp_path, f"--traces={both}", "--detect=2", "--sources=^t$").returncode == 0
-    wrong = _command(tmp_path, f"--traces={both}", "--detect=2", "--sources=(")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
-    assert "--sources=( is no regular expression" in wrong.stderr
