@@ -1,9 +1,9 @@
 """Test-time scaling laws that price compute and memory, and the JAX code to measure them.
 
 Importing this package is cheap: no JAX, no SciPy. ``dir(kinetics_jax)`` shows its rooms, and each is
-imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``, ``scaling``
-and ``report`` are NumPy only; ``attention``, ``models``, ``ahead_of_time``, ``engine``, ``fidelity``,
-``sweep`` and ``training`` need JAX. ``docs/design.md`` says what lives where.
+imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``, ``scaling``,
+``published`` and ``report`` need no JAX; ``attention``, ``models``, ``ahead_of_time``, ``engine``,
+``fidelity``, ``sweep`` and ``training`` do. ``docs/design.md`` says what lives where.
 """
 
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ _ROOMS = (
     "fidelity",
     "models",
     "policies",
+    "published",
     "records",
     "references",
     "report",

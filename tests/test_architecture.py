@@ -20,7 +20,7 @@ FLOORS = [
     {"chips", "commands", "policies", "shapes"},
     {"attention", "costs", "pallas_kernels.analysis", "records"},
     {"models", "scaling", "tasks"},
-    {"ahead_of_time", "engine", "fidelity", "training"},
+    {"ahead_of_time", "engine", "fidelity", "published", "training"},
     {"report"},
     {"sweep"},
     {"cli"},
@@ -35,6 +35,7 @@ ACCOUNTING = (
     "errors",
     "policies",
     "processes",
+    "published",
     "records",
     "references",
     "report",
@@ -201,7 +202,9 @@ def test_figures_of_chips_stand_in_the_table_only(module):
 
 def test_there_is_one_table_of_chips_and_tuning_holds_no_figures():
     stored = [path for top in rooms.TOPS for path in (ROOT / top).rglob("*.toml")]
-    assert stored == [ROOT / "kinetics_jax" / "chips" / "chips.toml"]
+    points = ROOT / "kinetics_jax" / "published" / "figures.toml"  # of the paper's curves
+    assert sorted(stored) == [ROOT / "kinetics_jax" / "chips" / "chips.toml", points]
+    assert not FIGURE_OF_A_CHIP.search(points.read_text("utf-8"))
     for path in (ROOT / "pallas_kernels").rglob("*.json"):
         assert path.parent.name == "tuning"
         assert not FIGURE_OF_A_CHIP.search(path.read_text()), path.name

@@ -57,7 +57,18 @@ def test_a_packaged_config_is_planned_in_an_empty_folder(config, unpacked, tmp_p
 def test_help_and_wrong_words_are_one_screen_and_one_line(unpacked, tmp_path):
     usage = kinetics(unpacked, tmp_path, "--help")
     assert (usage.returncode, usage.stderr) == (0, "")
-    for name in ("law", "sweep", "decode", "fidelity", "convert", "train", "fit-table", "doctor"):
+    for name in (
+        "law",
+        "paper",
+        "plan",
+        "sweep",
+        "decode",
+        "fidelity",
+        "convert",
+        "train",
+        "fit-table",
+        "doctor",
+    ):
         assert f"\n  {name} " in usage.stdout
     wrong = kinetics(unpacked, tmp_path, "swep")
     assert (wrong.returncode, wrong.stdout) == (2, "")

@@ -9,6 +9,8 @@ from kinetics_jax.errors import UnknownNameError
 
 COMMANDS = {
     "law": "From reasoning traces to the scaling law; without traces, of the built-in suite.",
+    "paper": "The paper claim by claim: what it says, and what comes out here.",
+    "plan": "What to run to answer a question with a given interval, and what it costs.",
     "sweep": "Decode, grade and price a whole experiment; resumable.",
     "decode": "Ask a model something.",
     "fidelity": "What sparse policies cost on real text.",

@@ -14,7 +14,7 @@ import traceback
 
 LIMIT_SECONDS = 60
 """Of CPU: what a command line of a table takes that is not refused, as it should be."""
-COMMANDS = ("scaling_law", "sweep", "decode", "convert", "train", "fidelity", "fit_table")
+COMMANDS = ("scaling_law", "sweep", "decode", "convert", "train", "fidelity", "fit_table", "plan")
 
 
 def load() -> dict[str, object]:
