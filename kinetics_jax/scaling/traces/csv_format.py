@@ -25,7 +25,7 @@ REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "co
 _WRITTEN = (
     "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
 )
-_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "shape")
+_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "answer", "shape")
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
@@ -61,6 +61,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             correct=fields.parse("correct", _boolean),
             max_tokens=fields.optional("max_tokens", _positive_count, UNKNOWN_CAP),
             temperature=fields.optional("temperature", _non_negative, math.nan),
+            answer=fields.get("answer") if "answer" in header else None,
             shape=fields.optional("shape", _object, None),
         )
         rows.add(lines, row)
@@ -71,6 +72,7 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
     policies = [to_cell(policy_text(policy)) for policy in trials.policies]
     shapes = {model: json.dumps(shape) for model, shape in trials.shapes.items()}
     names = (trials.source, trials.model, trials.dataset, trials.problem_id, trials.trial)
+    answers = any(answer is not None for answer in trials.answer)
     columns = (
         *([to_cell(text) for text in column] for column in names),
         trials.generated_tokens.tolist(),
@@ -79,9 +81,10 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
         ["" if math.isnan(value) else f"{value:g}" for value in trials.temperature],
         ["" if math.isnan(tokens) else int(tokens) for tokens in trials.prompt_tokens],
         [policies[i] for i in trials.policy],
+        *([[to_cell(answer or "") for answer in trials.answer]] if answers else []),
         *([[shapes.get(model, "") for model in trials.model]] if shapes else []),
     )
-    stream.write(f"{_WRITTEN},shape\n" if shapes else f"{_WRITTEN}\n")
+    stream.write(",".join([_WRITTEN, *["answer"] * answers, *["shape"] * bool(shapes)]) + "\n")
     csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
 
 
