@@ -26,6 +26,10 @@ OPTIONS = {
     "bootstrap": Option(1000, "Resamples of the questions."),
     "splits": Option(5, "Random halves of the held-out rule."),
     "seed": Option(0, "Seed of resamples and splits."),
+    "verifiers": Option(
+        ("perfect", "majority", "roc(0.9,0.1,cost=0.05)"),
+        "Who picks one of N answers: perfect, majority, roc(TPR,FPR,cost=SHARE or reader=MODEL).",
+    ),
     "project_policy": Option(
         "block_topk(16, 64)", "Sparse policy to project traces without sparse ones with; '' for none."
     ),

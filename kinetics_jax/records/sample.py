@@ -82,9 +82,7 @@ class Sample:
         """How many tokens were generated."""
         return len(self.tokens)
 
-    def graded(
-        self, run: str, correct: bool, *, answer: str | None = None, **extra: Any
-    ) -> SampleRecord:
+    def graded(self, run: str, correct: bool, *, answer: str | None = None, **extra: Any) -> SampleRecord:
         """The record that the accounting half reads. ``extra`` (reason …) is kept with it.
 
         ``answer`` as ``SampleRecord.answer``: empty where the grader found none.

@@ -69,7 +69,9 @@ class SampleRecord:
             raise InputError(f"correct={self.correct!r} must be true or false")
         check_finish_reason(self.finish_reason)
         if self.answer is not None and not isinstance(self.answer, str):
-            raise InputError(f"answer={self.answer!r} must be a text, empty where none was found, or left out")
+            raise InputError(
+                f"answer={self.answer!r} must be a text, empty where none was found, or left out"
+            )
         if not isinstance(self.shape or {}, Mapping):
             raise InputError(f"shape={self.shape!r} must be an object, or left out")
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from kinetics_jax.report import selection_tables
 from kinetics_jax.report.directory import FORMAT
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
@@ -178,6 +179,7 @@ def _law(law: Law) -> dict[str, Any]:
         "optimism": law.optimism,
         "threshold": law.threshold,
         "sparse": None if law.sparse is None else _sparse(law.sparse),
+        "without_oracle": None if law.without_oracle is None else selection_tables.plain(law.without_oracle),
         "notes": law.notes,
     }
 

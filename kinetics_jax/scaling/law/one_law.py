@@ -21,6 +21,7 @@ from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.result_parts import CellSummary
 from kinetics_jax.scaling.law.results import TERA, Law
+from kinetics_jax.scaling.law.without_oracle import without_oracle
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
@@ -55,6 +56,7 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
     best = options.flavours[-1]
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
     models = tuple(sorted(study.models, key=lambda name: (sizes[name], name)))
+    found = study, family, chip, options
     return Law(
         dataset=family.dataset,
         source=family.source,
@@ -78,6 +80,7 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
         optimism=estimates.optimism(frontiers, choice),
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
+        without_oracle=None if project else without_oracle(*found, resampled, frontiers[best]),
         notes=family.notes,
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.selection_results import WithoutOracle
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
@@ -84,6 +85,7 @@ class Law:
     """Model size (parameters) that the frontier climbs most with, or None with one model."""
     sparse: SparseGain | None = None
     """None without both dense and sparse traces of a model."""
+    without_oracle: WithoutOracle | None = None
     notes: tuple[str, ...]
     """What a reader must know about these traces before believing the law."""
 

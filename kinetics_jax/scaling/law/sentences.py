@@ -10,6 +10,7 @@ import numpy as np
 from kinetics_jax.scaling.law.choices import cost_to_reach, main_bands, seconds, settled, source_name
 from kinetics_jax.scaling.law.result_parts import Band
 from kinetics_jax.scaling.law.results import FrontierResult, Law
+from kinetics_jax.scaling.law.selection_sentences import oracle_sentences
 
 SETTLED = 0.5
 """Share of resamples that must agree on a model before it is named as the choice."""
@@ -34,6 +35,7 @@ def _family_answers(laws: Sequence[Law]) -> list[str]:
     if real[1:]:
         others = "; ".join(f"on {law.chip_label} {_choices(law)}" for law in real[1:])
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
+    said += [sentence for law in real[:1] for sentence in oracle_sentences(law)]
     said += [_sparse(law) for law in real[:1] if law.sparse is not None]
     said += [
         f"On {law.chip_label}, {where}: {_projection(law, real)}" for law in laws if law.projected_policy

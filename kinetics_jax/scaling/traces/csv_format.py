@@ -25,7 +25,16 @@ REQUIRED_COLUMNS = ("model", "dataset", "problem_id", "trial", "gen_tokens", "co
 _WRITTEN = (
     "source,model,dataset,problem_id,trial,gen_tokens,correct,max_tokens,temperature,prompt_tokens,policy"
 )
-_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", "answer", "shape")
+_COLUMNS = (
+    *REQUIRED_COLUMNS,
+    "source",
+    "max_tokens",
+    "temperature",
+    "prompt_tokens",
+    "policy",
+    "answer",
+    "shape",
+)
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)

@@ -1,0 +1,113 @@
+"""Frontiers for who picks the answer and for whom a configuration is chosen, side by side, for one law.
+
+Axes: G costs of the grid (tera-eFLOPs).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kinetics_jax.costs import Chip, price
+from kinetics_jax.errors import InputError
+from kinetics_jax.policies import Dense
+from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
+from kinetics_jax.scaling.frontier.choose_and_score import Sharing
+from kinetics_jax.scaling.frontier.frontiers import NOTHING
+from kinetics_jax.scaling.frontier.halves import FEWEST_FOR_SHARED
+from kinetics_jax.scaling.frontier.study import Study
+from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.selection_results import SelectionResult, WithoutOracle
+from kinetics_jax.scaling.selection.judged import ReaderPrice, judged_study
+from kinetics_jax.scaling.selection.verifiers import Perfect, Verifier, parse_verifiers
+from kinetics_jax.scaling.traces.comparable import Family
+from kinetics_jax.shapes import presets
+
+TERA = 1e12
+RESAMPLES = 200
+"""Of the questions, for each of these frontiers."""
+Resampled = Callable[..., FrontierBootstrap]
+"""A partial ``bootstrap_frontier`` with the law's grid, splits and seed."""
+
+
+def without_oracle(
+    study: Study,
+    family: Family,
+    chip: Chip,
+    options: LawOptions,
+    resampled: Resampled,
+    best: FrontierBootstrap,
+) -> WithoutOracle:
+    """Every verifier of the options with a configuration per question and with one for all.
+
+    Args:
+        study: of the family's cells.
+        family: its cells, which know answers.
+        chip: what a reader of samples runs on.
+        options: verifiers, rule of choosing, resamples.
+        resampled: the law's own bootstrap; its choice, flavour and resamples are replaced.
+        best: the law's own frontier, which assumes a perfect verifier.
+    """
+    found: list[SelectionResult] = []
+    left_out: list[str] = []
+    choices = _choices(study, left_out)
+    readers = _reader_price(family, chip, options)
+    for verifier in parse_verifiers(options.verifiers):
+        try:
+            judged = judged_study(study, family.cells, verifier, readers)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        for choice in choices:
+            own = isinstance(verifier, Perfect) and not (verifier.cost or verifier.reader)
+            if own and choice == choices[0]:  # what the law itself assumes
+                boot = best
+            else:
+                boot = resampled(
+                    judged,
+                    choice=choice,
+                    flavour=options.flavours[-1],
+                    resamples=min(options.bootstrap, RESAMPLES),
+                )
+            found.append(_selection(boot, verifier, choice))
+    return WithoutOracle(selections=tuple(found), stopping=(), left_out=tuple(left_out))
+
+
+def _choices(study: Study, left_out: list[str]) -> list[Sharing]:
+    found: list[Sharing] = []
+    if study.samples >= 2:
+        found.append("question")
+    else:
+        left_out.append("no configuration per question: some question has one sample only")
+    if len(study.questions) >= FEWEST_FOR_SHARED:
+        found.append("shared")
+    else:
+        left_out.append(f"no one configuration for all: fewer than {FEWEST_FOR_SHARED} questions")
+    return found
+
+
+def _selection(boot: FrontierBootstrap, verifier: Verifier, choice: Sharing) -> SelectionResult:
+    ends = boot.accuracy_interval()
+    frontier = boot.frontier
+    reached = frontier.accuracy > NOTHING * frontier.accuracy.max()
+    return SelectionResult(
+        verifier=verifier.label,
+        choice=choice,
+        flavour=frontier.flavour,
+        accuracy=frontier.accuracy,
+        low=ends.low,
+        high=ends.high,
+        model=tuple(str(name) if ok else "" for name, ok in zip(frontier.model, reached, strict=True)),
+        trials=frontier.optima["trials"],
+        length=frontier.optima["length"],
+    )
+
+
+def _reader_price(family: Family, chip: Chip, options: LawOptions) -> ReaderPrice:
+    """Reading prompt and sample and writing one token, in tera-eFLOPs on the law's chip."""
+
+    def cost(name: str, tokens: np.ndarray) -> np.ndarray:
+        model = family.shapes.get(name) or presets[name]
+        paid = price(model, Dense(), tokens, 1, chip=chip, mode=options.cost_mode, overlap=options.overlap)
+        return np.asarray(paid.eflops) / TERA
+
+    return cost
