@@ -4,6 +4,8 @@ from kinetics_jax.scaling.law.choices import source_name
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.selection_results import SelectionResult
 
+AS_GOOD = 0.01
+"""Accuracy that a rule may lose on fresh questions to be named."""
 _PICKS = {"perfect": "a perfect verifier", "majority": "a majority vote"}
 
 
@@ -30,7 +32,8 @@ def oracle_sentences(law: Law) -> list[str]:
     if parts:
         where = f"{law.dataset} ({source_name(law)})"
         said.append(f"Without an oracle, {where}, at the dearest cost: {'; '.join(parts)}.")
-    saving = max((rule for rule in found.stopping if rule.low > 0), key=lambda r: r.saved, default=None)
+    as_good = [rule for rule in found.stopping if rule.low > 0 and rule.solved > rule.fixed_solved - AS_GOOD]
+    saving = max(as_good, key=lambda rule: rule.saved, default=None)
     if saving is not None:
         said.append(
             f"Stopping early ({saving.rule}, at most {saving.trials} samples of {saving.model}) saves "

@@ -3,6 +3,7 @@
 Axes: G costs of the grid (tera-eFLOPs).
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -16,15 +17,20 @@ from kinetics_jax.scaling.frontier.frontiers import NOTHING
 from kinetics_jax.scaling.frontier.halves import FEWEST_FOR_SHARED
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.selection_results import SelectionResult, WithoutOracle
-from kinetics_jax.scaling.selection.judged import ReaderPrice, judged_study
+from kinetics_jax.scaling.law.selection_results import SelectionResult, StoppingResult, WithoutOracle
+from kinetics_jax.scaling.selection.adaptive import FEWEST, KINDS, compare_stopping
+from kinetics_jax.scaling.selection.judged import ReaderPrice, judged_study, why_no_vote
 from kinetics_jax.scaling.selection.verifiers import Perfect, Verifier, parse_verifiers
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.shapes import presets
 
 TERA = 1e12
+FEWEST_TRIALS = 4
+"""Of a number of samples that a rule is compared with."""
 RESAMPLES = 200
 """Of the questions, for each of these frontiers."""
+SPLITS = 3
+"""Random halves, each used in both directions."""
 Resampled = Callable[..., FrontierBootstrap]
 """A partial ``bootstrap_frontier`` with the law's grid, splits and seed."""
 
@@ -67,9 +73,11 @@ def without_oracle(
                     choice=choice,
                     flavour=options.flavours[-1],
                     resamples=min(options.bootstrap, RESAMPLES),
+                    splits=min(options.splits, SPLITS),
                 )
             found.append(_selection(boot, verifier, choice))
-    return WithoutOracle(selections=tuple(found), stopping=(), left_out=tuple(left_out))
+    stopping = _stopping(study, family, options) if len(study.questions) >= FEWEST else []
+    return WithoutOracle(selections=tuple(found), stopping=tuple(stopping), left_out=tuple(left_out))
 
 
 def _choices(study: Study, left_out: list[str]) -> list[Sharing]:
@@ -100,6 +108,28 @@ def _selection(boot: FrontierBootstrap, verifier: Verifier, choice: Sharing) -> 
         trials=frontier.optima["trials"],
         length=frontier.optima["length"],
     )
+
+
+def _stopping(study: Study, family: Family, options: LawOptions) -> list[StoppingResult]:
+    """Each cell's largest N against rules that draw at most so many; not of cells that solve nothing."""
+    found = []
+    for cell, priced in zip(family.cells, study.cells, strict=True):
+        at = {setting.trials: c for c, setting in enumerate(priced.settings) if setting.length is None}
+        trials = max(at, default=1)
+        if trials < FEWEST_TRIALS or not cell.correct.any():
+            continue
+        alone, together = priced.cost_qcs[:, at[1]], priced.cost_qcs[:, at[trials]]
+        for kind in KINDS:
+            if kind == "majority" and why_no_vote([cell]):
+                continue  # said once, where frontiers are made
+            rule = compare_stopping(cell, alone, together, trials, kind, seed=options.seed)
+            fields = dataclasses.asdict(rule) | {
+                name: getattr(rule, name) * TERA for name in ("fixed_cost", "cost")
+            }
+            found.append(
+                StoppingResult(model=cell.model, policy=cell.policy.label, rule=kind, trials=trials, **fields)
+            )
+    return found
 
 
 def _reader_price(family: Family, chip: Chip, options: LawOptions) -> ReaderPrice:

@@ -1,8 +1,16 @@
 """Without an oracle: votes, verifiers that err, and rules that stop drawing samples."""
 
+from kinetics_jax.scaling.selection.adaptive import Stopped, compare_stopping
 from kinetics_jax.scaling.selection.judged import JudgedCell, judged_study, why_no_vote
 from kinetics_jax.scaling.selection.majority import majority_accuracy
 from kinetics_jax.scaling.selection.noisy_verifier import best_of_n
+from kinetics_jax.scaling.selection.stopping import (
+    FirstAccepted,
+    LeadingAnswer,
+    SameInWindow,
+    StopRule,
+    stop_by,
+)
 from kinetics_jax.scaling.selection.verifiers import (
     Majority,
     Perfect,
@@ -13,15 +21,22 @@ from kinetics_jax.scaling.selection.verifiers import (
 )
 
 __all__ = [
+    "FirstAccepted",
     "JudgedCell",
+    "LeadingAnswer",
     "Majority",
     "Perfect",
     "Roc",
+    "SameInWindow",
+    "StopRule",
+    "Stopped",
     "Verifier",
     "best_of_n",
+    "compare_stopping",
     "judged_study",
     "majority_accuracy",
     "parse_verifier",
     "parse_verifiers",
+    "stop_by",
     "why_no_vote",
 ]

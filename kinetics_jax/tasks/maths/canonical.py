@@ -1,8 +1,8 @@
 """An answer as the text that equal answers share, so that samples can vote without knowing the right one.
 
 Equality of the grader is not transitive (.333 is 1/3, and so is .33333), so a text can only follow the
-clear cases: rational numbers exactly, other numbers to twelve digits, words and choices folded, expressions as
-sympy sorts their terms. What is larger than a person would write is taken as it stands.
+clear cases: rational numbers exactly, other numbers to twelve digits, words and choices folded, expressions
+as sympy sorts their terms. What is larger than a person would write is taken as it stands.
 """
 
 import fractions
