@@ -1,7 +1,7 @@
 """Rules that say after every sample of a question whether another is worth its price.
 
 A rule is plain data and knows nothing of files or engines: it is shown what was seen so far. ``stop_by``
-makes the callable that ``Engine.generate(stop=…)`` takes; ``adaptive`` says on stored samples what rules save.
+makes the callable that ``Engine.generate(stop=…)`` takes; ``adaptive`` says what rules save on stored ones.
 """
 
 import dataclasses
