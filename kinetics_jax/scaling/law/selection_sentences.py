@@ -44,4 +44,4 @@ def oracle_sentences(law: Law) -> list[str]:
 
 
 def _solved(one: SelectionResult) -> str:
-    return f"{one.accuracy[-1]:.0%} [{one.low[-1]:.0%}–{one.high[-1]:.0%}]"
+    return f"{one.accuracy[-1]:.0%} [{one.low[-1]:.0%}–{one.high[-1]:.0%}] at N = {one.trials[-1]:.2g}"

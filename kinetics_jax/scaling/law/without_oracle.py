@@ -14,7 +14,6 @@ from kinetics_jax.policies import Dense
 from kinetics_jax.scaling.frontier.bootstrap import FrontierBootstrap
 from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
-from kinetics_jax.scaling.frontier.halves import FEWEST_FOR_SHARED
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.selection_results import SelectionResult, StoppingResult, WithoutOracle
@@ -29,8 +28,6 @@ FEWEST_TRIALS = 4
 """Of a number of samples that a rule is compared with."""
 RESAMPLES = 200
 """Of the questions, for each of these frontiers."""
-SPLITS = 3
-"""Random halves, each used in both directions."""
 Resampled = Callable[..., FrontierBootstrap]
 """A partial ``bootstrap_frontier`` with the law's grid, splits and seed."""
 
@@ -43,7 +40,9 @@ def without_oracle(
     resampled: Resampled,
     best: FrontierBootstrap,
 ) -> WithoutOracle:
-    """Every verifier of the options with a configuration per question and with one for all.
+    """The law's own frontier, every verifier of the options with one configuration for all, stopping rules.
+
+    Only the first chooses a configuration per question: that takes graded samples of that very question.
 
     Args:
         study: of the family's cells.
@@ -55,42 +54,25 @@ def without_oracle(
     """
     found: list[SelectionResult] = []
     left_out: list[str] = []
-    choices = _choices(study, left_out)
+    if study.samples >= 2:
+        found.append(_selection(best, Perfect(), "question"))
+    else:
+        left_out.append("no configuration per question: some question has one sample only")
+    enough = len(study.questions) >= FEWEST
+    if not enough:
+        left_out.append(f"no one configuration for all, and no stopping rule: fewer than {FEWEST} questions")
     readers = _reader_price(family, chip, options)
-    for verifier in parse_verifiers(options.verifiers):
+    for verifier in parse_verifiers(options.verifiers) if enough else ():
         try:
             judged = judged_study(study, family.cells, verifier, readers)
         except InputError as error:
             left_out.append(str(error))
             continue
-        for choice in choices:
-            own = isinstance(verifier, Perfect) and not (verifier.cost or verifier.reader)
-            if own and choice == choices[0]:  # what the law itself assumes
-                boot = best
-            else:
-                boot = resampled(
-                    judged,
-                    choice=choice,
-                    flavour=options.flavours[-1],
-                    resamples=min(options.bootstrap, RESAMPLES),
-                    splits=min(options.splits, SPLITS),
-                )
-            found.append(_selection(boot, verifier, choice))
-    stopping = _stopping(study, family, options) if len(study.questions) >= FEWEST else []
+        resamples = min(options.bootstrap, RESAMPLES)
+        boot = resampled(judged, choice="shared", flavour=options.flavours[-1], resamples=resamples)
+        found.append(_selection(boot, verifier, "shared"))
+    stopping = _stopping(study, family, options) if enough else []
     return WithoutOracle(selections=tuple(found), stopping=tuple(stopping), left_out=tuple(left_out))
-
-
-def _choices(study: Study, left_out: list[str]) -> list[Sharing]:
-    found: list[Sharing] = []
-    if study.samples >= 2:
-        found.append("question")
-    else:
-        left_out.append("no configuration per question: some question has one sample only")
-    if len(study.questions) >= FEWEST_FOR_SHARED:
-        found.append("shared")
-    else:
-        left_out.append(f"no one configuration for all: fewer than {FEWEST_FOR_SHARED} questions")
-    return found
 
 
 def _selection(boot: FrontierBootstrap, verifier: Verifier, choice: Sharing) -> SelectionResult:

@@ -40,12 +40,13 @@ def law(tmp_path_factory):
     return law_of(with_answers(tmp_path_factory.mktemp("traces") / "sim.csv", questions=40))
 
 
-def test_every_verifier_stands_beside_every_choice(law):
+def test_who_picks_stands_beside_the_laws_own_frontier(law):
     found = law.without_oracle
     assert [(s.verifier, s.choice) for s in found.selections] == [
-        (verifier, choice)
-        for verifier in ("perfect", "majority", "roc(0.9,0.1,cost=0.05)")
-        for choice in ("question", "shared")
+        ("perfect", "question"),
+        ("perfect", "shared"),
+        ("majority", "shared"),
+        ("roc(0.9,0.1,cost=0.05)", "shared"),
     ]
     assert {s.flavour for s in found.selections} == {"held_out"}
     assert found.left_out == ()
@@ -57,10 +58,9 @@ def test_every_verifier_stands_beside_every_choice(law):
 def test_the_first_is_the_laws_own_frontier_and_nobody_beats_the_perfect_verifier(law):
     own = law.without_oracle.get("perfect", "question")
     np.testing.assert_array_equal(own.accuracy, law.best_frontier.accuracy)
-    for choice in ("question", "shared"):
-        perfect = law.without_oracle.get("perfect", choice)
-        for verifier in ("majority", "roc"):
-            assert law.without_oracle.get(verifier, choice).accuracy[-1] <= perfect.accuracy[-1] + 0.01
+    perfect = law.without_oracle.get("perfect", "shared")
+    for verifier in ("majority", "roc"):
+        assert law.without_oracle.get(verifier, "shared").accuracy[-1] <= perfect.accuracy[-1] + 1e-9
 
 
 def test_rules_are_compared_for_every_model(law):
