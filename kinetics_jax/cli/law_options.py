@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from kinetics_jax.commands.configs import Config
+from kinetics_jax.scaling.law.options import VERIFIERS
 
 
 class Option(NamedTuple):
@@ -27,8 +28,7 @@ OPTIONS = {
     "splits": Option(5, "Random halves of the held-out rule."),
     "seed": Option(0, "Seed of resamples and splits."),
     "verifiers": Option(
-        ("perfect", "majority", "roc(0.9,0.1,cost=0.05)"),
-        "Who picks one of N answers: perfect, majority, roc(TPR,FPR,cost=SHARE or reader=MODEL).",
+        VERIFIERS, "Who picks one of N answers: perfect, majority, roc(TPR,FPR,cost=SHARE or reader=MODEL)."
     ),
     "project_policy": Option(
         "block_topk(16, 64)", "Sparse policy to project traces without sparse ones with; '' for none."

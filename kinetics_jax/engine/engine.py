@@ -153,7 +153,7 @@ class Engine:
             raise InputError("stream=True takes one problem and n=1")
         if isinstance(done, Finished) and done:
             check_finished(done, self.identity, self.model.config.name, self.policy, requests)
-        return self._run(requests, stream, stop, at_once)
+        return self._run(requests, stream, EarlyStop(stop, at_once))
 
     @property
     def max_context(self) -> int:
@@ -174,9 +174,7 @@ class Engine:
         """Programs compiled so far: constant once every prompt length has been seen."""
         return self._device.compilations if self._device else 0
 
-    def _run(
-        self, requests: list[Request], stream: bool, stop: Stop | None, at_once: int | None
-    ) -> Iterator[Any]:
+    def _run(self, requests: list[Request], stream: bool, early: EarlyStop) -> Iterator[Any]:
         if self._busy:
             raise InputError("this engine is generating already; close that iterator first")
         try:
@@ -193,8 +191,7 @@ class Engine:
                     identity=self.identity,
                     observe=self._observe,
                     stream=stream,
-                    early=None if stop is None else EarlyStop(stop),
-                    at_once=at_once,
+                    early=early,
                 )
                 yield from run.samples()
         finally:

@@ -41,8 +41,7 @@ class Run:
         identity: Mapping[str, Any],
         observe: Callable[[Progress], None] | None,
         stream: bool,
-        early: EarlyStop | None = None,
-        at_once: int | None = None,
+        early: EarlyStop,
     ) -> None:
         self.device, self.requests, self.config, self.stream = device, requests, config, stream
         self.model, self.policy, self.observe = model.config.name, policy, observe
@@ -52,13 +51,13 @@ class Run:
             rows=config.prompt_rows,
             pool_pages=device.plan.pool_pages,
             page_size=device.plan.page_size,
-            at_once=at_once,
+            at_once=early.at_once,
         )
         self.early = early
         jobs = [
             Job(number, request.tokens, request.max_tokens, trials)
             for number, request in enumerate(requests)
-            if request.trials and not (early and early.begin(number))
+            if request.trials and not early.begin(number)
             for trials in ([request.trials] if config.share_prompts else [(t,) for t in request.trials])
         ]
         self.schedule.submit(jobs)
@@ -133,10 +132,9 @@ class Run:
                 if number in self.mine:
                     sample = self._sample(admission, int(drawn.finish_b[slot]), cut)
                     yield sample
-                    if self.early:
-                        self.early.note(admission.job.number, sample)
+                    self.early.note(admission.job.number, sample)
                 self.schedule.finish(number, admission.slot)
-        for number in self.early.newly_over() if self.early else ():
+        for number in self.early.newly_over():
             dropped += self._stop(number)
         if dropped:
             self.device.admit([], dropped)

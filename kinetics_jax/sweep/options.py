@@ -20,6 +20,7 @@ from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.records import RepetitionRule, SamplingParams
 from kinetics_jax.scaling import LawOptions
+from kinetics_jax.scaling.law.options import VERIFIERS
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
 
 
@@ -87,6 +88,9 @@ GROUPS: dict[str, dict[str, Option]] = {
         "search": Option("both", "best_of_n | long_cot | both | grid."),
         "bootstrap": Option(1000, "Resamples of the questions."),
         "splits": Option(5, "Random halves of the held-out rule."),
+        "verifiers": Option(
+            VERIFIERS, "Who picks one of N answers, side by side: see docs/without_an_oracle.md."
+        ),
         "min_questions": Option(10, "Families with fewer common questions are left out of the laws."),
     },
 }
@@ -157,7 +161,7 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
         get_chip(chip)
     if not given["name"]:
         raise InputError("name is empty: records need one")
-    law = ("cost_mode", "overlap", "frontier", "search", "bootstrap", "splits", "seed")
+    law = ("cost_mode", "overlap", "frontier", "search", "bootstrap", "splits", "verifiers", "seed")
     engine = ("chunk_steps", "prefill_chunk", "prompt_rows", "exact_masks", "dtype", "unroll")
     sampling = ("temperature", "top_p", "top_k", "min_p", "seed")
     same: tuple[str, ...] = (

@@ -10,6 +10,7 @@ from kinetics_jax.scaling.frontier.choose_and_score import Flavour
 from kinetics_jax.scaling.frontier.configurations import Search
 from kinetics_jax.scaling.selection.verifiers import parse_verifiers
 
+VERIFIERS = ("perfect", "majority", "roc(0.9,0.1,cost=0.05)")
 _MOST_RESAMPLES = 1_000_000
 """More say nothing more, and fill the memory."""
 
@@ -29,7 +30,7 @@ class LawOptions:
     grid_points: int = 100
     search: Search = "both"
     """Configurations searched; see ``build_study``."""
-    verifiers: tuple[str, ...] = ("perfect", "majority", "roc(0.9,0.1,cost=0.05)")
+    verifiers: tuple[str, ...] = VERIFIERS
     """Who may pick one of N answers, side by side; see ``selection.parse_verifiers``."""
     seed: int = 0
 
