@@ -91,11 +91,11 @@ def fit_censored_lengths(
     ended = (_moments(log_length[right], weight[right]), _moments(log_length[wrong], weight[wrong]))
     met_cap = float(weight[met].sum())
 
-    def loss(shape: Floats) -> float:
+    def loss(shape: Floats) -> tuple[float, Floats]:
         return _negative_log_likelihood(shape, ended, math.log(cap), met_cap)
 
     start = _start(ended)
-    found = minimize(loss, start, method="L-BFGS-B", bounds=_BOUNDS)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=_BOUNDS)
     logit, mean, log_dev, wrong_mean, wrong_log_dev = found.x
     return CensoredLengths(
         share=float(1.0 / (1.0 + np.exp(-logit))),
@@ -137,17 +137,32 @@ def _start(ended: tuple[_Moments, _Moments]) -> Floats:
 
 def _negative_log_likelihood(
     shape: Floats, ended: tuple[_Moments, _Moments], log_cap: float, met_cap: float
-) -> float:
+) -> tuple[float, Floats]:
+    """The loss and its gradient, [5]."""
     from scipy.special import log_ndtr
 
-    logs = (-np.logaddexp(0, -shape[0]), -np.logaddexp(0, shape[0]))
-    total, tails = 0.0, []
-    for part, log_part, mean, log_dev in zip(ended, logs, shape[1::2], shape[2::2], strict=True):
-        deviation = np.exp(log_dev)
+    share = 1.0 / (1.0 + math.exp(-shape[0]))
+    logs, slopes = (-np.logaddexp(0, -shape[0]), -np.logaddexp(0, shape[0])), (1.0 - share, -share)
+    total, gradient = 0.0, np.zeros(5)
+    tails, tail_gradients = [], []
+    for k, part in enumerate(ended):
+        mean, deviation = shape[1 + 2 * k], math.exp(shape[2 + 2 * k])
         squares = (part.second - 2 * mean * part.first + mean**2 * part.weight) / deviation**2
-        total += part.weight * (log_part - log_dev) - 0.5 * squares
-        tails.append(log_part + log_ndtr((mean - log_cap) / deviation))
-    return float(-total - met_cap * np.logaddexp(*tails))
+        total += part.weight * (logs[k] - math.log(deviation)) - 0.5 * squares
+        gradient[0] += part.weight * slopes[k]
+        gradient[1 + 2 * k] += (part.first - mean * part.weight) / deviation**2
+        gradient[2 + 2 * k] += squares - part.weight
+        z = (mean - log_cap) / deviation
+        log_tail = float(log_ndtr(z))
+        hazard = math.exp(-0.5 * z**2 - 0.5 * math.log(2 * math.pi) - log_tail)
+        tails.append(logs[k] + log_tail)
+        slope = np.zeros(5)
+        slope[0], slope[1 + 2 * k], slope[2 + 2 * k] = slopes[k], hazard / deviation, -z * hazard
+        tail_gradients.append(slope)
+    whole = float(np.logaddexp(*tails))
+    for tail, slope in zip(tails, tail_gradients, strict=True):
+        gradient += met_cap * math.exp(tail - whole) * slope
+    return -float(total + met_cap * whole), -gradient
 
 
 def _note(shape: Floats, met_cap: float) -> str:

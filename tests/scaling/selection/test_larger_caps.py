@@ -5,6 +5,7 @@ import pytest
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling import fit_censored_lengths, leave_out_caps, predict_larger_cap
+from kinetics_jax.scaling.statistics import censored_lengths
 
 
 def drawn(rng, count, share=0.7, right=(8.0, 0.6), wrong=(8.8, 0.8)):
@@ -36,6 +37,23 @@ def test_without_a_cap_it_is_the_plain_shares_and_moments():
     assert found.right.mean == pytest.approx(np.log(tokens[correct]).mean(), abs=1e-3)
 
 
+def test_the_gradient_is_that_of_the_loss():
+    from scipy.optimize import check_grad
+
+    tokens, correct = drawn(np.random.default_rng(3), 500)
+    ended = [
+        censored_lengths._moments(np.log(tokens[part]), np.full(part.sum(), 1 / 500))
+        for part in (correct & (tokens < 6000), ~correct & (tokens < 6000))
+    ]
+    met = float((tokens >= 6000).mean())
+
+    def loss(shape):
+        return censored_lengths._negative_log_likelihood(shape, tuple(ended), np.log(6000), met)
+
+    at = np.array([0.3, 8.2, -0.4, 8.7, 0.1])
+    assert check_grad(lambda x: loss(x)[0], lambda x: loss(x)[1], at) < 1e-5
+
+
 def test_weights_are_counts():
     tokens, correct = drawn(np.random.default_rng(2), 400)
     twice = fit_censored_lengths(np.repeat(tokens, 2), np.repeat(correct, 2), 5_000)
@@ -59,10 +77,10 @@ def test_the_interval_covers_what_a_larger_cap_solves(make_cell):
     tokens, correct = drawn(np.random.default_rng(99), 400_000)
     truth = (correct & (tokens <= 16_384)).mean()
     inside = 0
-    for seed in range(16):
-        found = predict_larger_cap(simulated(make_cell, seed), 8_192, 16_384, resamples=20)
+    for seed in range(20):
+        found = predict_larger_cap(simulated(make_cell, seed), 8_192, 16_384, resamples=15)
         inside += found.low <= truth <= found.high
-    assert inside >= 52  # of 60: at 95 % fewer come less than once in fifty times
+    assert inside >= 16, inside  # about nine in ten of 20: fewer come once in twenty-five such tests
 
 
 def test_left_out_caps_are_compared_with_what_was_run(make_cell):
