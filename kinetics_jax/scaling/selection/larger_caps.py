@@ -29,8 +29,8 @@ class CapPrediction:
     """Accuracy by the model of lengths and correctness together."""
     low: float
     high: float
-    """Interval of ``censored`` over questions, 95 % in name and about 90 % at 60 questions; without the model's own
-    error, which ``leave_out_caps`` measures."""
+    """Interval of ``censored`` over questions, 95 % in name and about 90 % at 60 questions; without the
+    model's own error, which ``leave_out_caps`` measures."""
     actual: float | None
     """Accuracy at ``cap`` where it was run, else None."""
     met: float

@@ -72,6 +72,7 @@ def simulated(make_cell, seed, questions=60, samples=8):
     )
 
 
+@pytest.mark.slow
 def test_the_interval_covers_what_a_larger_cap_solves(make_cell):
     """The truth is the model's own accuracy at 16,384, known from many samples."""
     tokens, correct = drawn(np.random.default_rng(99), 400_000)
