@@ -171,6 +171,7 @@ def _law(law: Law) -> dict[str, Any]:
         "sizes": _of("parameters", law.sizes),
         "cells": [dataclasses.asdict(cell) for cell in law.cells],
         "cell_units": CELL_UNITS,
+        "without_oracle": None if law.without_oracle is None else selection_tables.plain(law.without_oracle),
         "costs": _of("eFLOPs per question", law.costs),
         "seconds": _of("chip-seconds per question", law.seconds),
         "dollars": _of("US$ per question", law.dollars),
@@ -179,7 +180,6 @@ def _law(law: Law) -> dict[str, Any]:
         "optimism": law.optimism,
         "threshold": law.threshold,
         "sparse": None if law.sparse is None else _sparse(law.sparse),
-        "without_oracle": None if law.without_oracle is None else selection_tables.plain(law.without_oracle),
         "notes": law.notes,
     }
 

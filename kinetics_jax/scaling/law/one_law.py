@@ -67,6 +67,7 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
         cost_mode=options.cost_mode,
         overlap=options.overlap,
         projected_policy=project.label if project else "",
+        without_oracle=None if project else without_oracle(*found, resampled, frontiers[best]),
         questions=len(study.questions),
         dropped_questions=study.dropped_questions,
         models=models,
@@ -80,7 +81,6 @@ def find_law(family: Family, chip: Chip, options: LawOptions, *, project: Policy
         optimism=estimates.optimism(frontiers, choice),
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
-        without_oracle=None if project else without_oracle(*found, resampled, frontiers[best]),
         notes=family.notes,
     )
 

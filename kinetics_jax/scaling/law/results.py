@@ -72,6 +72,7 @@ class Law:
     models: tuple[str, ...]
     sizes: tuple[float, ...]
     """Total parameters of ``models``."""
+    without_oracle: WithoutOracle | None = None
     cells: tuple[CellSummary, ...]
     costs: Floats
     """Cost limits per question in eFLOPs, [G]."""
@@ -85,7 +86,6 @@ class Law:
     """Model size (parameters) that the frontier climbs most with, or None with one model."""
     sparse: SparseGain | None = None
     """None without both dense and sparse traces of a model."""
-    without_oracle: WithoutOracle | None = None
     notes: tuple[str, ...]
     """What a reader must know about these traces before believing the law."""
 
