@@ -152,24 +152,16 @@ def parse_verifiers(texts: Iterable[str]) -> tuple[Verifier, ...]:
     ``roc`` takes the rates of true and false positives and ``cost=SHARE`` or ``reader=MODEL``.
 
     Args:
-        texts: one a verifier; a call that was split at its commas is put together again.
+        texts: one a verifier.
 
     Raises:
         InputError: a text that is no such call, a rate outside [0, 1], or a verifier that is there twice.
     """
-    found: list[Verifier] = []
-    pending = ""
-    for text in texts:
-        pending = f"{pending},{text}" if pending else str(text)
-        if pending.count("(") <= pending.count(")"):
-            found.append(parse_verifier(pending))
-            pending = ""
-    if pending:
-        raise InputError(f"verifier {pending!r}: a bracket is not closed")
+    found = tuple(parse_verifier(str(text)) for text in texts)
     labels = [verifier.label for verifier in found]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise InputError(f"verifier {twice} is there twice: name each once")
-    return tuple(found)
+    return found
 
 
 def parse_verifier(text: str) -> Verifier:

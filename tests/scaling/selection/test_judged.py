@@ -113,8 +113,9 @@ def test_answers_that_are_not_there_or_do_not_decide_are_said(study_of, answered
 
 
 def test_verifiers_are_read_and_written_as_text():
-    text = "perfect,majority,roc(0.9, 0.1, cost=0.05),roc(1,0,reader=qwen3-1.7b)"
-    whole = parse_verifiers(text.split(","))
+    whole = parse_verifiers(
+        ["perfect", "majority", "roc(0.9, 0.1, cost=0.05)", " roc(1,0,reader=qwen3-1.7b)"]
+    )
     assert [v.label for v in whole] == [
         "perfect",
         "majority",
@@ -130,7 +131,7 @@ def test_verifiers_are_read_and_written_as_text():
     [
         ("oracle", "unknown verifier"),
         ("roc", "must be in"),
-        ("roc(0.9", "not closed"),
+        ("roc(0.9", "write it as"),
         ("roc(0.9,0.1,0.2)", "has no name"),
         ("roc(0.9,1.1)", "false_positive=1.1"),
         ("roc(0.9,0.1,cost=-1)", "cost=-1"),

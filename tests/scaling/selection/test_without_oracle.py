@@ -145,3 +145,11 @@ def test_options_refuse_verifiers_that_cannot_be():
         LawOptions(verifiers=("oracle",))
     with pytest.raises(InputError, match="only cost_mode=exact prices"):
         LawOptions(verifiers=("roc(1,0,reader=qwen3-8b)",), cost_mode="paper")
+
+
+def test_a_flag_of_verifiers_is_split_outside_brackets_only():
+    from kinetics_jax.cli.law import _split
+
+    text = "perfect, roc(0.9, 0.1, cost=0.05),majority,"
+    assert _split(text) == ("perfect", "roc(0.9, 0.1, cost=0.05)", "majority")
+    assert LawOptions(verifiers=_split(text)).verifiers == _split(text)
