@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from kinetics_jax.commands.configs import Config
 from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY, Option
+from kinetics_jax.scaling.law.options import VERIFIERS
 
 OPTIONS = {
     "traces": Option((), "Files of samples: sample records, trials CSV(.gz), or Kinetics generations."),
@@ -20,6 +21,9 @@ OPTIONS = {
     "bootstrap": Option(1000, "Resamples of the questions."),
     "splits": Option(5, "Random halves of the held-out rule."),
     "seed": Option(0, "Seed of resamples and splits."),
+    "verifiers": Option(
+        VERIFIERS, "Who picks one of N answers: perfect, majority, roc(TPR,FPR,cost=SHARE or reader=MODEL)."
+    ),
     "project_policy": Option(
         "block_topk(16, 64)", "Sparse policy to project traces without sparse ones with; '' for none."
     ),

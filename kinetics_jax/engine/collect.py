@@ -122,6 +122,11 @@ class Collector:
         self._forget()
         return tuple(tokens.tolist()), tuple(logprobs.tolist()), text, reason
 
+    def drop(self, slot: int) -> None:
+        """Forget the sample in ``slot``: nobody wants it any more."""
+        del self._running[slot]
+        self._forget()
+
     def _text(self, tokens: list[int]) -> str | None:
         """What a finished sample says; a tokenizer that fails costs the text, not the sample."""
         assert self._tokenizer is not None

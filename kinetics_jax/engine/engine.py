@@ -6,10 +6,11 @@ from typing import Any, Literal, overload
 
 import jax
 
-from kinetics_jax.checks import check_flag
+from kinetics_jax.checks import check_flag, check_whole, shown
 from kinetics_jax.engine.collect import Piece
 from kinetics_jax.engine.config import EngineConfig, with_fields
 from kinetics_jax.engine.device import Device
+from kinetics_jax.engine.early_stop import EarlyStop, Stop
 from kinetics_jax.engine.generation import Run
 from kinetics_jax.engine.identity import check_finished, engine_identity
 from kinetics_jax.engine.progress import Progress
@@ -97,6 +98,8 @@ class Engine:
         system: str = "",
         done: Iterable[SampleKey] = (),
         stream: bool = False,
+        stop: Stop | None = None,
+        at_once: int | None = None,
         **fields: Any,
     ) -> Iterator[Any]:
         """Finished ``Sample``s of every problem, in the order in which they finish.
@@ -115,6 +118,13 @@ class Engine:
           done: keys of samples not to make again. ``SampleLog.done`` also knows what made them, and
             refuses to go on with another model, tokenizer, policy, sampling or prompt.
           stream: yield ``Piece``s of a single sample as they come, its ``Sample`` last.
+          stop: called before a prompt's first sample and after each one that was handed over, with the place
+            of the prompt among ``problems`` and its samples finished in this call. Once it says True no
+            further sample of that prompt begins and those that run are dropped; one that had finished by
+            then is handed over. Samples that come are the same as without it.
+          at_once: most samples of a prompt that run at the same time, so that ``stop`` sees one before many
+            more have begun; None: as many as there are slots. Slots stay idle unless ``prompt_rows`` times
+            ``at_once`` fill them.
           **fields: those of ``Decoding`` (``sampling``, ``max_tokens``, ``stop_ids``, ``stop_strings``,
             ``thinking_budget``, ``logprobs``), in place of what ``decoding`` says.
 
@@ -122,6 +132,12 @@ class Engine:
         ``LogError`` (one of them) for a log of another experiment.
         """
         stream = check_flag("stream", stream)
+        if stop is not None and (stream or not callable(stop)):
+            raise InputError(f"stop={shown(stop)} must be a function, and not together with stream=True")
+        if stop is not None and jax.process_count() > 1:
+            raise InputError("stop needs every sample in one process; this run is spread over several")
+        if at_once is not None:
+            check_whole("at_once", at_once, 1)
         reader = RequestReader(
             self.model.config,
             self.tokenizer,
@@ -137,7 +153,7 @@ class Engine:
             raise InputError("stream=True takes one problem and n=1")
         if isinstance(done, Finished) and done:
             check_finished(done, self.identity, self.model.config.name, self.policy, requests)
-        return self._run(requests, stream)
+        return self._run(requests, stream, EarlyStop(stop, at_once))
 
     @property
     def max_context(self) -> int:
@@ -158,7 +174,7 @@ class Engine:
         """Programs compiled so far: constant once every prompt length has been seen."""
         return self._device.compilations if self._device else 0
 
-    def _run(self, requests: list[Request], stream: bool) -> Iterator[Any]:
+    def _run(self, requests: list[Request], stream: bool, early: EarlyStop) -> Iterator[Any]:
         if self._busy:
             raise InputError("this engine is generating already; close that iterator first")
         try:
@@ -175,6 +191,7 @@ class Engine:
                     identity=self.identity,
                     observe=self._observe,
                     stream=stream,
+                    early=early,
                 )
                 yield from run.samples()
         finally:

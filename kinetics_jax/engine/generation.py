@@ -12,6 +12,7 @@ from kinetics_jax.engine.admission import Start
 from kinetics_jax.engine.collect import Collector, Piece
 from kinetics_jax.engine.config import EngineConfig
 from kinetics_jax.engine.device import Device
+from kinetics_jax.engine.early_stop import EarlyStop
 from kinetics_jax.engine.identity import deployment_of, provenance_of
 from kinetics_jax.engine.programs import Drawn
 from kinetics_jax.engine.progress import Meter, Progress
@@ -41,6 +42,7 @@ class Run:
         identity: Mapping[str, Any],
         observe: Callable[[Progress], None] | None,
         stream: bool,
+        early: EarlyStop,
     ) -> None:
         self.device, self.requests, self.config, self.stream = device, requests, config, stream
         self.model, self.policy, self.observe = model.config.name, policy, observe
@@ -50,10 +52,13 @@ class Run:
             rows=config.prompt_rows,
             pool_pages=device.plan.pool_pages,
             page_size=device.plan.page_size,
+            at_once=early.at_once,
         )
+        self.early = early
         jobs = [
             Job(number, request.tokens, request.max_tokens, trials)
             for number, request in enumerate(requests)
+            if request.trials and not early.begin(number)
             for trials in ([request.trials] if config.share_prompts else [(t,) for t in request.trials])
         ]
         self.schedule.submit(jobs)
@@ -128,12 +133,24 @@ class Run:
                     dropped.append(slot)
                 self.meter.samples_done += 1
                 if number in self.mine:
-                    yield self._sample(admission, int(drawn.finish_b[slot]), cut)
+                    sample = self._sample(admission, int(drawn.finish_b[slot]), cut)
+                    yield sample
+                    self.early.note(admission.job.number, sample)
                 self.schedule.finish(number, admission.slot)
+        for number in self.early.newly_over():
+            dropped += self._stop(number)
         if dropped:
             self.device.admit([], dropped)
         if self.observe:
             self.observe(self._progress(drawn))
+
+    def _stop(self, number: int) -> list[int]:
+        """Drop what is left of a prompt; the slots in which samples of it ran."""
+        self.meter.samples_total -= self.schedule.left(number)
+        slots = [lane * self.device.slots + slot for lane, slot in self.schedule.stop(number)]
+        for slot in slots:
+            self.collector.drop(slot)
+        return slots
 
     def _sample(self, admission: Admission, finish: int, cut: tuple[int, str] | None) -> Sample:
         request = self.requests[admission.job.number]

@@ -83,13 +83,29 @@ class Lane:
         """Samples whose prompt is in the lane and that have no slot yet."""
         return sum(len(prompt.trials) for prompt in self.order)
 
+    def drop(self, prompt: Prompt) -> None:
+        """Give back the row and the pages of a prompt."""
+        self.pool.give_back(prompt.pages)
+        self.prompts[prompt.row] = None
+        self.order.remove(prompt)
+
 
 class Schedule:
     """The lanes and the queue of prompts. Slots and prompt rows are per lane."""
 
-    def __init__(self, *, lanes: int, slots: int, rows: int, pool_pages: int, page_size: int) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        slots: int,
+        rows: int,
+        pool_pages: int,
+        page_size: int,
+        at_once: int | None = None,
+    ) -> None:
+        """``at_once``: most samples of one prompt that run at the same time; None: no limit."""
         self.lanes = [Lane(slots, rows, pool_pages) for _ in range(lanes)]
-        self.page_size = page_size
+        self.page_size, self._at_once = page_size, at_once
         self._queue: collections.deque[tuple[Job, collections.deque[int]]] = collections.deque()
 
     def submit(self, jobs: Iterable[Job]) -> None:
@@ -128,7 +144,7 @@ class Schedule:
     def unread(self) -> list[Prompt]:
         """Prompts to read on, the oldest of each lane; takes new ones from the queue where there is room."""
         for lane_number, lane in enumerate(self.lanes):
-            while self._queue and lane.waiting < max(lane.free_slots, 1) and self._open(lane_number):
+            while self._queue and self._next(lane) < max(lane.free_slots, 1) and self._open(lane_number):
                 pass
         oldest = (next((prompt for prompt in lane.order if not prompt.ready), None) for lane in self.lanes)
         return [prompt for prompt in oldest if prompt is not None]
@@ -137,8 +153,7 @@ class Schedule:
     def starving(self) -> bool:
         """Whether some lane has free slots that only unread prompts could fill."""
         return any(
-            lane.free_slots > sum(len(p.trials) for p in lane.order if p.ready)
-            and any(not p.ready for p in lane.order)
+            lane.free_slots > self._next(lane, ready=True) and any(not p.ready for p in lane.order)
             for lane in self.lanes
         )
 
@@ -149,7 +164,7 @@ class Schedule:
         ]
         for lane in self.lanes:  # only now: a page copied from in this round must not be given out in it
             for prompt in [p for p in lane.order if not p.trials]:
-                self._close(lane, prompt)
+                lane.drop(prompt)
         return admitted
 
     def finish(self, lane: int, slot: int) -> None:
@@ -159,12 +174,44 @@ class Schedule:
         self.lanes[lane].pool.give_back(done.pages)
         self.lanes[lane].slots[slot] = None
 
+    def stop(self, number: int) -> list[tuple[int, int]]:
+        """Drop what a job has queued, waiting and running; the (lane, slot) of what ran."""
+        self._queue = collections.deque((job, t) for job, t in self._queue if job.number != number)
+        ran = []
+        for at, lane in enumerate(self.lanes):
+            for prompt in [p for p in lane.order if p.job.number == number]:
+                lane.drop(prompt)
+            for slot, held in enumerate(lane.slots):
+                if held is not None and held.job.number == number:
+                    self.finish(at, slot)
+                    ran.append((at, slot))
+        return ran
+
+    def left(self, number: int) -> int:
+        """Samples of a job that are queued, waiting or running."""
+        queued = sum(len(trials) for job, trials in self._queue if job.number == number)
+        waiting = sum(len(p.trials) for lane in self.lanes for p in lane.order if p.job.number == number)
+        return queued + waiting + self._running(number)
+
+    def _running(self, number: int) -> int:
+        return sum(a is not None and a.job.number == number for lane in self.lanes for a in lane.slots)
+
+    def _room(self, prompt: Prompt) -> int:
+        """Samples of a prompt that may be given slots now."""
+        if self._at_once is None:
+            return len(prompt.trials)
+        return min(len(prompt.trials), self._at_once - self._running(prompt.job.number))
+
+    def _next(self, lane: Lane, *, ready: bool = False) -> int:
+        """Samples that could take a slot of a lane now (with ``ready``, of prompts that are read)."""
+        return sum(self._room(prompt) for prompt in lane.order if prompt.ready or not ready)
+
     def abort(self) -> None:
         """Drop everything: queue, prompts and running samples."""
         self._queue.clear()
         for number, lane in enumerate(self.lanes):
             for prompt in list(lane.order):
-                self._close(lane, prompt)
+                lane.drop(prompt)
             for slot, admission in enumerate(lane.slots):
                 if admission is not None:
                     self.finish(number, slot)
@@ -197,7 +244,7 @@ class Schedule:
 
     def _fill(self, number: int, lane: Lane) -> Iterable[Admission]:
         for prompt in lane.order:
-            while prompt.ready and prompt.trials:
+            while prompt.ready and self._room(prompt) > 0:
                 slot = next((s for s, held in enumerate(lane.slots) if held is None), None)
                 if slot is None or self.own_pages(prompt.job) > lane.pool.free:
                     return
@@ -217,8 +264,3 @@ class Schedule:
                     copy_to=own[0] if partial else 0,
                 )
                 yield admission
-
-    def _close(self, lane: Lane, prompt: Prompt) -> None:
-        lane.pool.give_back(prompt.pages)
-        lane.prompts[prompt.row] = None
-        lane.order.remove(prompt)

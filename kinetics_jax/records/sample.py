@@ -86,8 +86,10 @@ class Sample:
         """How many tokens were generated."""
         return len(self.tokens)
 
-    def graded(self, run: str, correct: bool, **extra: Any) -> SampleRecord:
-        """The record that the accounting half reads. ``extra`` (answer, reason …) is kept with it.
+    def graded(self, run: str, correct: bool, *, answer: str | None = None, **extra: Any) -> SampleRecord:
+        """The record that the accounting half reads. ``extra`` (reason …) is kept with it.
+
+        ``answer`` as ``SampleRecord.answer``: empty where the grader found none.
 
         A model that is no preset takes its shape along, so that it can be priced.
         """
@@ -106,6 +108,7 @@ class Sample:
             seed=self.seed,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
+            answer=answer,
             shape=shape,
             deployment=self.deployment,
             extra=extra,

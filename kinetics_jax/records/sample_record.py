@@ -4,6 +4,7 @@ A record is whole or absent: a line that is cut, or lacks a field, is an error t
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,12 +49,15 @@ class SampleRecord:
     max_tokens: int | None = None
     """Generation cap; None where unknown."""
     temperature: float | None = None
+    answer: str | None = None
+    """What the grader read as the answer, in a form in which equal answers are equal texts; empty where it
+    found none, None where that was not recorded."""
     shape: Mapping[str, Any] | None = None
     """The model's shape as data (``ModelConfig.to_dict``), where its name is no preset's."""
     deployment: Mapping[str, Any] | None = dataclasses.field(default=None, compare=False)
     """What it ran on (``records.RecordedDeployment``); None where not recorded."""
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Everything else (text, answer, log-probs …), kept as it came."""
+    """Everything else (text, reason, log-probs …), kept as it came."""
 
     def __post_init__(self) -> None:
         for field in ("trial", "prompt_tokens", "generated_tokens"):
@@ -67,6 +71,10 @@ class SampleRecord:
         if not isinstance(self.correct, bool):
             raise InputError(f"correct={self.correct!r} must be true or false")
         check_finish_reason(self.finish_reason)
+        if self.answer is not None and not isinstance(self.answer, str):
+            raise InputError(
+                f"answer={self.answer!r} must be a text, empty where none was found, or left out"
+            )
         if not isinstance(self.shape or {}, Mapping):
             raise InputError(f"shape={self.shape!r} must be an object, or left out")
         check_deployment(self.deployment)
@@ -98,8 +106,10 @@ class SampleRecord:
     def from_dict(cls, fields: Mapping[str, Any]) -> "SampleRecord":
         """The record with these fields; those it does not know go to ``extra``.
 
-        An optional field that is null is as one left out, and so is an empty policy, as in a CSV. The
-        policy may be a text (``"dense"``); one that is not known here is kept as data.
+        An optional field that is null is as one left out, and so is an empty policy, as in a CSV; but a
+        null ``answer`` was looked for and not found, as earlier versions wrote it, and one that is no text
+        is taken as its JSON. The policy may be a text (``"dense"``); one that is not known here is kept as
+        data.
         """
         known = {f.name: f for f in dataclasses.fields(cls) if f.name != "extra"}
         required = [
@@ -119,9 +129,17 @@ class SampleRecord:
             del values["policy"]
         if "policy" in values:
             values["policy"] = policy_from_stored(values["policy"])
+        if "answer" in fields:
+            values["answer"] = _answer(fields["answer"])
         values["problem_id"] = name_of_problem(values["problem_id"])
         extra = {name: value for name, value in fields.items() if name not in known}
         return cls(**values, extra=extra)
+
+
+def _answer(stored: Any) -> str:
+    if stored is None:
+        return ""
+    return stored if isinstance(stored, str) else json.dumps(stored, sort_keys=True, separators=(",", ":"))
 
 
 __all__ = ["FINISH_REASONS", "MAX_COUNT", "SampleRecord"]

@@ -17,6 +17,7 @@ from kinetics_jax.report.figures import GLANCE, Drawing, frontier_stem, optima_s
 from kinetics_jax.report.figures.optima import constants
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.groups import Group, group_laws, law_label, rule
+from kinetics_jax.report.selection_tables import CHOICES, selection_table
 from kinetics_jax.scaling.law.results import Law, Results
 
 LINKED_LAWS = 6
@@ -94,6 +95,8 @@ def _law(group: Group, palette: Palette) -> dict[str, Any]:
         "levels": {words.percent(estimate.level, 0) for estimate in estimates},
         "rule_costs": _rule_costs(law),
         "sparse_costs": _sparse_costs(law),
+        "selections": selection_table(law),
+        "choices": CHOICES,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from kinetics_jax.report import selection_tables
 from kinetics_jax.report.deployments import DEPLOYMENT_UNITS, deployment_row
 from kinetics_jax.report.directory import FORMAT
 from kinetics_jax.scaling.frontier.growing import Growth
@@ -179,6 +180,7 @@ def _law(law: Law) -> dict[str, Any]:
         "sizes": _of("parameters", law.sizes),
         "cells": [dataclasses.asdict(cell) for cell in law.cells],
         "cell_units": CELL_UNITS,
+        "without_oracle": None if law.without_oracle is None else selection_tables.plain(law.without_oracle),
         "costs": _of("eFLOPs per question", law.costs),
         "seconds": _of("chip-seconds per question", law.seconds),
         "dollars": _of("US$ per question", law.dollars),

@@ -13,10 +13,11 @@ Which of these do I call?
 ``docs/reading/from_traces_to_a_law.md`` names the files in the order in which a trace meets them.
 """
 
-from kinetics_jax.scaling import frontier, law, statistics, traces
+from kinetics_jax.scaling import frontier, law, selection, statistics, traces
 from kinetics_jax.scaling.frontier import *  # noqa: F403
 from kinetics_jax.scaling.law import *  # noqa: F403
+from kinetics_jax.scaling.selection import *  # noqa: F403
 from kinetics_jax.scaling.statistics import *  # noqa: F403
 from kinetics_jax.scaling.traces import *  # noqa: F403
 
-__all__ = [*frontier.__all__, *law.__all__, *statistics.__all__, *traces.__all__]
+__all__ = [*frontier.__all__, *law.__all__, *selection.__all__, *statistics.__all__, *traces.__all__]

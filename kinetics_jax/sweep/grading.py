@@ -85,7 +85,7 @@ class CellGrader:
         by_text = dict(zip(texts, verdicts, strict=True))
         for sample in todo:
             verdict = by_text[sample.problem_id, sample.trial, sample.generated_tokens]
-            record = sample.graded(self._name, verdict.correct, answer=verdict.answer, reason=verdict.reason)
+            record = sample.graded(self._name, verdict.correct, answer=verdict.vote, reason=verdict.reason)
             self._log.append(record.to_json())
             self.done.add(grade_key(record))
 

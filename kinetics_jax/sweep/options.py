@@ -21,6 +21,7 @@ from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.records import RepetitionRule, SamplingParams
 from kinetics_jax.scaling import LawOptions
+from kinetics_jax.scaling.law.options import VERIFIERS
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
 
 SLICE = {"chip": "", "data": 1, "model": 1, "expert": 1, "slots": 0}
@@ -82,6 +83,9 @@ GROUPS: dict[str, dict[str, Option]] = {
         "search": Option("both", "best_of_n | long_cot | both | grid."),
         "bootstrap": Option(1000, "Resamples of the questions."),
         "splits": Option(5, "Random halves of the held-out rule."),
+        "verifiers": Option(
+            VERIFIERS, "Who picks one of N answers, side by side: see docs/without_an_oracle.md."
+        ),
         "min_questions": Option(10, "Families with fewer common questions are left out of the laws."),
     },
 }
@@ -158,6 +162,7 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
         "search",
         "bootstrap",
         "splits",
+        "verifiers",
         "seed",
         *DEPLOYMENT,
         *SENSITIVITY,

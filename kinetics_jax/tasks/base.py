@@ -22,6 +22,14 @@ class Grade:
     """What was read as the answer; None where nothing was found."""
     reason: str = ""
     """Why, in one line: what was compared, or what went wrong."""
+    canonical: str | None = None
+    """The answer as a text that all equal answers share, where ``answer`` itself is not that; empty where the
+    text has nothing that could be voted for."""
+
+    @property
+    def vote(self) -> str:
+        """What samples vote for when their answers are counted; empty where there is nothing."""
+        return (self.answer or "") if self.canonical is None else self.canonical
 
 
 class Grader(Protocol):

@@ -35,6 +35,7 @@ def make_trials(tokens, correct, **columns):
         "file": np.zeros(count, np.int64),
         "line": np.arange(count) + 2,
         "deployment": np.full(count, NOT_RECORDED),
+        "answer": np.full(count, None, dtype=object),
     }
     inputs = (InputFile("runs/a.csv", "0", "csv", count), InputFile("runs/b.csv", "1", "csv", count))
     return Trials(**{**fields, **columns}, policies=(Dense(), TopK(64)), inputs=inputs)

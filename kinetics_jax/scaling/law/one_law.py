@@ -15,9 +15,10 @@ from kinetics_jax.scaling.law.deployments import Deployed, deploy
 from kinetics_jax.scaling.law.evidence import evidence
 from kinetics_jax.scaling.law.frontier_results import frontier_result
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.priced_study import cell_summary, peak_of, priced_study
+from kinetics_jax.scaling.law.priced_study import cell_summary, peak_of, priced_study, reader_price
 from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.law.results import Law
+from kinetics_jax.scaling.law.without_oracle import without_oracle
 from kinetics_jax.scaling.traces.comparable import Family
 
 
@@ -69,6 +70,11 @@ def find_law(
         cost_mode=options.cost_mode,
         overlap=options.overlap,
         projected_policy=project.label if project else "",
+        without_oracle=None
+        if project
+        else without_oracle(
+            study, family, options, reader_price(family, chip, options, where), resampled, frontiers[best]
+        ),
         questions=len(study.questions),
         dropped_questions=study.dropped_questions,
         models=models,

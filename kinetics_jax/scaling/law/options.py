@@ -8,11 +8,13 @@ from kinetics_jax.costs import MODES, OVERLAPS, Serving
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour
 from kinetics_jax.scaling.frontier.configurations import Search
+from kinetics_jax.scaling.selection.verifiers import parse_verifiers
 
 RULES = ("cheapest", "as_run", "fewest_chips")
 """How a deployment is chosen; see ``LawOptions.deployment``."""
 _GIVEN = ("tensor_parallel", "batch", "occupancy", "page_size", "weight_dtype", "kv_dtype", "compute_dtype")
 """Fields of ``Serving`` that a user may give; None: not given."""
+VERIFIERS = ("perfect", "majority", "roc(0.9,0.1,cost=0.05)")
 _MOST_RESAMPLES = 1_000_000
 """More say nothing more, and fill the memory."""
 
@@ -32,6 +34,8 @@ class LawOptions:
     grid_points: int = 100
     search: Search = "both"
     """Configurations searched; see ``build_study``."""
+    verifiers: tuple[str, ...] = VERIFIERS
+    """Who may pick one of N answers, side by side; see ``selection.parse_verifiers``."""
     seed: int = 0
     deployment: str = "cheapest"
     """How what is not given below is chosen: ``cheapest`` that fits for each model's own traces, ``as_run``
@@ -54,6 +58,9 @@ class LawOptions:
         for field, words in (("cost_mode", MODES), ("overlap", OVERLAPS), ("search", get_args(Search))):
             if getattr(self, field) not in words:
                 raise InputError(f"{field}={getattr(self, field)!r} must be one of {', '.join(words)}")
+        readers = [verifier.label for verifier in parse_verifiers(self.verifiers) if verifier.reader]
+        if readers and self.cost_mode != "exact":
+            raise InputError(f"verifier {readers[0]}: only cost_mode=exact prices what a reader reads")
         for field, least in (("bootstrap", 1), ("splits", 1), ("grid_points", 2), ("seed", 0)):
             value = python_number(getattr(self, field))
             if not isinstance(value, int) or not least <= value <= MAX_SEED:

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from kinetics_jax.costs import Chip
-from kinetics_jax.policies import Policy
+from kinetics_jax.costs import Chip, price
+from kinetics_jax.policies import Dense, Policy
 from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_study
 from kinetics_jax.scaling.law.deployments import Deployed, cost_under
 from kinetics_jax.scaling.law.options import LawOptions
 from kinetics_jax.scaling.law.result_parts import TERA, CellSummary
+from kinetics_jax.scaling.selection.judged import ReaderPrice
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
+from kinetics_jax.shapes import presets
 
 SHORT_LENGTHS = (128, 256, 512, 1024)
 """Cuts below the paper's 2,048, for data sets whose answers are short."""
@@ -39,6 +41,24 @@ def priced_study(
 
     lengths = (*SHORT_LENGTHS, *LENGTHS)
     return build_study(cells, tera_price, trials=TRIALS, lengths=lengths, search=options.search)
+
+
+def reader_price(family: Family, chip: Chip, options: LawOptions, where: Deployed) -> ReaderPrice:
+    """What a model asks for reading tokens and writing one, in tera-eFLOPs against ``peak_of``.
+
+    A model of the family is deployed as in its law; another as ``price`` would deploy it.
+    """
+    deployed, peak = cost_under(family, chip, options, where), peak_of(chip, options)
+
+    def cost(name: str, tokens: np.ndarray) -> np.ndarray:
+        if name in family.shapes:
+            found = deployed(name, Dense(), tokens, 1, 1)
+        else:
+            how = {"chip": chip, "mode": options.cost_mode, "overlap": options.overlap}
+            found = price(presets[name], Dense(), tokens, 1, **how)
+        return np.asarray(found.seconds * (peak / TERA) if found.peak_flops != peak else found.eflops / TERA)
+
+    return cost
 
 
 def cell_summary(cell: Cell) -> CellSummary:

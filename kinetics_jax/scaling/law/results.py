@@ -11,6 +11,7 @@ from typing import Any
 from kinetics_jax.costs import Deployment
 from kinetics_jax.scaling.frontier.growing import Growth
 from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
+from kinetics_jax.scaling.law.selection_results import WithoutOracle
 from kinetics_jax.scaling.law.sensitivity_results import Sensitivity
 from kinetics_jax.scaling.law.shape_results import ShapeResults
 from kinetics_jax.scaling.statistics.intervals import Estimate
@@ -76,6 +77,7 @@ class Law:
     models: tuple[str, ...]
     sizes: tuple[float, ...]
     """Total parameters of ``models``."""
+    without_oracle: WithoutOracle | None = None
     cells: tuple[CellSummary, ...]
     costs: Floats
     """Cost limits per question in eFLOPs, [G]."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kinetics_jax.scaling.law.choices import seconds, settled, source_name
 from kinetics_jax.scaling.law.deployment_words import priced_for
 from kinetics_jax.scaling.law.results import FrontierResult, Law
+from kinetics_jax.scaling.law.selection_sentences import oracle_sentences
 from kinetics_jax.scaling.law.sparse_sentences import measured, projected
 from kinetics_jax.scaling.law.which_model import which_model
 
@@ -42,6 +43,7 @@ def _family_answers(laws: Sequence[Law]) -> list[str]:
     if real[1:]:
         others = "; ".join(f"on {law.chip_label} {which_model(law)}" for law in real[1:])
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
+    said += [sentence for law in real[:1] for sentence in oracle_sentences(law)]
     said += [measured(law) for law in real[:1] if law.sparse is not None]
     said += [f"On {law.chip_label}, {where}: {projected(law, real)}" for law in laws if law.projected_policy]
     return said

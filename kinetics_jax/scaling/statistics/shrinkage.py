@@ -27,7 +27,7 @@ def expected_pass_at_k(n_q: NDArray[np.int64], c_qc: Floats, k_c: NDArray[np.int
         1 − E[(1 − p)^k] with p ~ Beta(α + c, β + n − c), [Q, C], where Beta(α, β) has the mean and the
         spread over questions that the configuration's counts show (method of moments).
     """
-    alpha_c, beta_c = _prior(n_q, c_qc)
+    alpha_c, beta_c = solve_rate_prior(n_q, c_qc)
     total_qc = alpha_c + beta_c + n_q[:, None]
     wrong_qc = beta_c + n_q[:, None] - c_qc
     log_failure = np.zeros(c_qc.shape)
@@ -36,7 +36,7 @@ def expected_pass_at_k(n_q: NDArray[np.int64], c_qc: Floats, k_c: NDArray[np.int
     return -np.expm1(log_failure)
 
 
-def _prior(n_q: NDArray[np.int64], c_qc: Floats) -> tuple[Floats, Floats]:
+def solve_rate_prior(n_q: NDArray[np.int64], c_qc: Floats) -> tuple[Floats, Floats]:
     """Beta of solve rates over questions, one a configuration: α and β, [C] each."""
     # Never solved stays as good as never, so that hopeless configurations tie and the cheapest wins.
     mean = np.clip(c_qc.sum(axis=0) / n_q.sum(), NEVER, 1.0 - NEVER)

@@ -28,7 +28,8 @@ _WRITTEN = (
 )
 _OBJECTS = ("shape", "deployment")
 """Columns of JSON, written where some row has one."""
-_COLUMNS = (*REQUIRED_COLUMNS, "source", "max_tokens", "temperature", "prompt_tokens", "policy", *_OBJECTS)
+_OPTIONAL = ("source", "max_tokens", "temperature", "prompt_tokens", "policy", "answer")
+_COLUMNS = (*REQUIRED_COLUMNS, *_OPTIONAL, *_OBJECTS)
 _BOOLEANS = {"1": True, "0": False, "1.0": True, "0.0": False, "true": True, "false": False}
 """In any case: programs write True, spreadsheets TRUE, data frames with gaps 1.0."""
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf)", re.ASCII | re.IGNORECASE)
@@ -64,6 +65,7 @@ def read_csv(first: str, lines: Lines, rows: Rows) -> None:
             correct=fields.parse("correct", _boolean),
             max_tokens=fields.optional("max_tokens", _positive_count, UNKNOWN_CAP),
             temperature=fields.optional("temperature", _non_negative, math.nan),
+            answer=fields.get("answer") if "answer" in header else None,
             shape=fields.optional("shape", _object, None),
             deployment=fields.optional("deployment", _deployment, None),
         )
@@ -81,6 +83,7 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
     }
     there = [name for name in _OBJECTS if any(objects[name])]
     names = (trials.source, trials.model, trials.dataset, trials.problem_id, trials.trial)
+    answers = any(answer is not None for answer in trials.answer)
     columns = (
         *([to_cell(text) for text in column] for column in names),
         trials.generated_tokens.tolist(),
@@ -89,9 +92,10 @@ def write_csv(trials: Trials, stream: TextIO) -> None:
         ["" if math.isnan(value) else f"{value:g}" for value in trials.temperature],
         ["" if math.isnan(tokens) else int(tokens) for tokens in trials.prompt_tokens],
         [policies[i] for i in trials.policy],
+        *([[to_cell(answer or "") for answer in trials.answer]] if answers else []),
         *(objects[name] for name in there),
     )
-    stream.write(",".join((_WRITTEN, *there)) + "\n")
+    stream.write(",".join((_WRITTEN, *["answer"] * answers, *there)) + "\n")
     csv.writer(stream, lineterminator="\n").writerows(zip(*columns, strict=True))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy, UnknownPolicy
 from kinetics_jax.records import RecordedDeployment
+from kinetics_jax.scaling.traces.answers import answer_codes
 from kinetics_jax.scaling.traces.trials import NOT_RECORDED, UNKNOWN_CAP, Trials
 from kinetics_jax.shapes import ModelConfig
 
@@ -40,6 +41,9 @@ class Cell:
     """[Q, S]; which entries are samples and not padding."""
     prompt_tokens: NDArray[np.float64]
     """[Q]; NaN where not recorded."""
+    answers: NDArray[np.int64] | None = None
+    """Which of its question's answers each sample gave, [Q, S], ``answers.NO_ANSWER`` where none was found;
+    None where the answer of some sample is not recorded."""
     shape: ModelConfig | None = None
     """What the model is priced by; None where no shape is known."""
     deployments: tuple[RecordedDeployment | None, ...] = (None,)
@@ -83,8 +87,8 @@ class Cell:
         if missing := [question for question in questions if question not in at]:
             raise InputError(f"{self.label} has no question {missing[0]!r}")
         rows = np.array([at[question] for question in questions], dtype=np.int64)
-        arrays = ("generated_tokens", "correct", "present", "prompt_tokens")
-        picked = {name: getattr(self, name)[rows] for name in arrays}
+        arrays = ("generated_tokens", "correct", "present", "prompt_tokens", "answers")
+        picked = {name: getattr(self, name)[rows] for name in arrays if getattr(self, name) is not None}
         return dataclasses.replace(self, questions=questions, **picked)
 
 
@@ -139,6 +143,7 @@ def _cell(trials: Trials, key: tuple[Any, ...], rows: list[int]) -> Cell:
         trials.correct[index] & present,
         present,
         prompts,
+        answer_codes(trials.answer[index], present),
         trials.shape_of(model),
         deployments=tuple(None if index == NOT_RECORDED else trials.deployments[index] for index in ran),
     )

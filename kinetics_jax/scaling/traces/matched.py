@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from kinetics_jax.policies import Policy, UnknownPolicy
+from kinetics_jax.scaling.traces.answers import NO_ANSWER
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
 Side = tuple[str, Policy]
@@ -166,11 +167,13 @@ def _longest(cell: Cell) -> float:
 
 def _cut(cell: Cell, cap: int) -> Cell:
     """The cell as a run with this cap would have left it."""
+    ended = cell.generated_tokens <= cap
     return dataclasses.replace(
         cell,
         max_tokens=cap,
         generated_tokens=np.minimum(cell.generated_tokens, cap),
-        correct=cell.correct & (cell.generated_tokens <= cap),
+        correct=cell.correct & ended,
+        answers=None if cell.answers is None else np.where(ended, cell.answers, NO_ANSWER),
     )
 
 

@@ -32,7 +32,7 @@ def read_trials(
 
     Three formats, UTF-8, plain or gzipped: sample records (JSON Lines, ``records.SampleRecord``), a trials
     CSV (columns model, dataset, problem_id, trial, gen_tokens, correct; optionally source, max_tokens,
-    temperature, prompt_tokens, policy) and the published Kinetics generations (JSON Lines whose first
+    temperature, prompt_tokens, policy, answer) and the published Kinetics generations (JSON Lines whose first
     line is metadata). A byte-order mark, blank lines and either system's line ends do not matter.
 
     Args:

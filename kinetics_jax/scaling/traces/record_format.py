@@ -29,6 +29,7 @@ def read_records(first: str, lines: Lines, rows: Rows) -> None:
             correct=record.correct,
             max_tokens=UNKNOWN_CAP if record.max_tokens is None else record.max_tokens,
             temperature=math.nan if record.temperature is None else record.temperature,
+            answer=record.answer,
             shape=record.shape,
             deployment=record.deployment,
         )

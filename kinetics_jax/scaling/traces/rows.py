@@ -40,6 +40,7 @@ class Row(NamedTuple):
     correct: bool
     max_tokens: int = UNKNOWN_CAP
     temperature: float = math.nan
+    answer: str | None = None
     shape: Mapping[str, Any] | None = None
     """Of a model that is no preset."""
     deployment: Mapping[str, Any] | None = None
@@ -65,7 +66,9 @@ class Rows:
 
     def add(self, lines: Lines, row: Row) -> None:
         """Append one sample; ``lines`` says where it was read."""
-        for text in row[:5]:
+        if row.answer == "" and row.correct:  # a right sample had one: it was not kept
+            row = row._replace(answer=None)
+        for text in (*row[:5], row.answer or ""):
             if not is_text(text):  # JSON can spell what UTF-8 cannot
                 raise lines.error(f"{text!r} holds half of a character", lines.advice())
         if row.shape is not None and self._shapes.setdefault(row.model, row.shape) != row.shape:

@@ -11,6 +11,7 @@ from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.records import RecordedDeployment
+from kinetics_jax.scaling.traces.prompt_lengths import fill_with_group_mean
 from kinetics_jax.shapes import ModelConfig, presets
 
 UNKNOWN_CAP = -1
@@ -54,6 +55,8 @@ class Trials:
     """Generation cap; ``UNKNOWN_CAP`` where not recorded."""
     temperature: NDArray[np.float64]
     """NaN where not recorded."""
+    answer: NDArray[Any]
+    """What the grader read as the answer (text), empty where it found none; None where not recorded."""
     deployment: NDArray[np.int64]
     """Index into ``deployments``; ``NOT_RECORDED`` where the row does not say what it ran on."""
     file: NDArray[np.int64]
@@ -102,7 +105,7 @@ class Trials:
         filled = self.prompt_tokens.copy()
         keys = np.array([f"{d}\n{p}" for d, p in zip(self.dataset, self.problem_id, strict=True)])
         for groups in (keys, self.dataset.astype(str)):
-            filled = _fill_with_group_mean(filled, groups)
+            filled = fill_with_group_mean(filled, groups)
         filled = np.where(np.isnan(filled), tokens, np.rint(filled))
         return dataclasses.replace(self, prompt_tokens=filled)
 
@@ -110,13 +113,3 @@ class Trials:
 _TABLES = ("policies", "inputs", "shapes", "deployments")
 COLUMNS = tuple(f.name for f in dataclasses.fields(Trials) if f.name not in _TABLES)
 """Names of the arrays of ``Trials``."""
-
-
-def _fill_with_group_mean(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
-    """NaNs replaced by the mean of their group's known values, where it has any."""
-    _, code = np.unique(groups, return_inverse=True)
-    known = ~np.isnan(values)
-    count = np.bincount(code, weights=known)
-    total = np.bincount(code, weights=np.where(known, values, 0.0))
-    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    return np.where(known, values, mean[code])

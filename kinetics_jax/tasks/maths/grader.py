@@ -52,7 +52,12 @@ class MathGrader:
         )
         if isinstance(reply, Lost):
             return Grade(correct=False, reason=reply.reason + cut)
-        return Grade(correct=reply["correct"], answer=reply["answer"], reason=reply["reason"] + cut)
+        return Grade(
+            correct=reply["correct"],
+            answer=reply["answer"],
+            reason=reply["reason"] + cut,
+            canonical=reply.get("canonical"),
+        )
 
     def close(self) -> None:
         """Ends the processes."""

@@ -19,7 +19,7 @@ import math_verify
 import math_verify.grader
 import sympy
 
-from kinetics_jax.tasks.maths import answers, characters, numbers, qualifiers
+from kinetics_jax.tasks.maths import answers, canonical, characters, numbers, qualifiers
 
 MAX_ANSWER_CHARS = 200
 
@@ -44,7 +44,8 @@ def judge(gold: str, form: str, text: str) -> dict[str, Any]:
         correct = _equal_by_form(gold, box, answers.last_box(characters.fold(written)) or "")
     if correct is None:
         correct = _equal(gold, form, found)
-    return _verdict(correct, answer, f"{'equals' if correct else 'is not'} {gold}")
+    verdict = _verdict(correct, answer, f"{'equals' if correct else 'is not'} {gold}")
+    return verdict | {"canonical": canonical.canonical(verdict["answer"], found)}
 
 
 def _parse(text: str) -> list[Any]:

@@ -94,6 +94,7 @@ def as_trials(draws: list[Draw]) -> Trials:
             "file": np.zeros(count, np.int64),
             "line": np.arange(count) + 2,
             "deployment": np.full(count, NOT_RECORDED),
+            "answer": np.full(count, None, dtype=object),
         }
         for name, value in values.items():
             columns.setdefault(name, []).append(value)
