@@ -135,6 +135,21 @@ def choose(group: str, config: Mapping[str, Any], text: Any) -> dict[str, Any]:
     return found
 
 
+_LAW = (
+    "cost_mode",
+    "overlap",
+    "frontier",
+    "search",
+    "bootstrap",
+    "splits",
+    "verifiers",
+    "seed",
+    *DEPLOYMENT,
+    *SENSITIVITY,
+)
+"""Options that are fields of ``LawOptions``."""
+
+
 def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
     """The experiment that these options describe; what is not given has its default.
 
@@ -155,18 +170,6 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
     priced_chips(given["chip"], given["price_basis"], given["usd_per_hour"])
     if not given["name"]:
         raise InputError("name is empty: records need one")
-    law = (
-        "cost_mode",
-        "overlap",
-        "frontier",
-        "search",
-        "bootstrap",
-        "splits",
-        "verifiers",
-        "seed",
-        *DEPLOYMENT,
-        *SENSITIVITY,
-    )
     engine = ("chunk_steps", "prefill_chunk", "prompt_rows", "exact_masks", "dtype", "unroll")
     sampling = ("temperature", "top_p", "top_k", "min_p", "seed")
     same: tuple[str, ...] = (
@@ -193,7 +196,7 @@ def read(options: Mapping[str, Any] | ConfigDict) -> Experiment:
             quantize=given["quantize"] or None,
             **{name: given[name] for name in engine},
         ),
-        law=LawOptions(**{name: given[name] for name in law} | _weights_as_run(given)),
+        law=LawOptions(**{name: given[name] for name in _LAW} | _weights_as_run(given)),
         price_basis=given["price_basis"],
         usd_per_hour=given["usd_per_hour"] or None,
         max_tokens=given["max_tokens"] or None,

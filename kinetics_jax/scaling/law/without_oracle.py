@@ -42,8 +42,8 @@ def without_oracle(
     Args:
         study: of the family's cells.
         family: its cells, which know answers.
-        chip: what a reader of samples runs on.
         options: verifiers, rule of choosing, resamples.
+        readers: what a reader of samples asks for, in tera-eFLOPs.
         resampled: the law's own bootstrap; its choice, flavour and resamples are replaced.
         best: the law's own frontier, which assumes a perfect verifier.
     """

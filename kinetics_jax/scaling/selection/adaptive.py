@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.selection.majority import majority_table
 from kinetics_jax.scaling.selection.stopping import lead_certainty
-from kinetics_jax.scaling.statistics.intervals import bootstrap_weights, interval
+from kinetics_jax.scaling.statistics.intervals import interval
 from kinetics_jax.scaling.statistics.pass_at_k import fit_beta_binomial, pass_at_k
+from kinetics_jax.scaling.statistics.resampling import bootstrap_weights
 from kinetics_jax.scaling.traces.answers import NO_ANSWER
 from kinetics_jax.scaling.traces.independent_trials import Cell
 

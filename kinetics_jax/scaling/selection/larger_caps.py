@@ -11,7 +11,7 @@ import numpy as np
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.statistics.censored_lengths import fit_censored_lengths
-from kinetics_jax.scaling.statistics.intervals import bootstrap_weights
+from kinetics_jax.scaling.statistics.resampling import bootstrap_weights
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
 
