@@ -54,8 +54,8 @@ def reader_price(family: Family, chip: Chip, options: LawOptions, where: Deploye
         if name in family.shapes:
             found = deployed(name, Dense(), tokens, 1, 1)
         else:
-            how = {"chip": chip, "mode": options.cost_mode, "overlap": options.overlap}
-            found = price(presets[name], Dense(), tokens, 1, **how)
+            mode, overlap = options.cost_mode, options.overlap
+            found = price(presets[name], Dense(), tokens, 1, chip=chip, mode=mode, overlap=overlap)
         return np.asarray(found.seconds * (peak / TERA) if found.peak_flops != peak else found.eflops / TERA)
 
     return cost

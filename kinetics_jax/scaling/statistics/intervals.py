@@ -48,16 +48,15 @@ def interval(samples: ArrayLike, level: float = 0.95) -> Interval:
         raise InputError(f"an interval needs samples and a level in (0, 1), got level={level}")
     low, high = np.full((2, *values.shape[1:]), np.nan)
     known = ~np.isnan(values).all(axis=0)
-    edges = [50 * (1 - level), 50 * (1 + level)]
     # Between two infinities there is nothing to interpolate: there the outer resample is taken.
-    methods = ("linear", "linear") if np.isfinite(values[~np.isnan(values)]).all() else ("lower", "higher")
+    finite = np.isfinite(values[~np.isnan(values)]).all()
+    first, last = (50 * (1 - level), 50 * (1 + level))
+    chosen = values if values.ndim == 1 else values[:, known]
+    start = np.nanpercentile(chosen, first, axis=0, method="linear" if finite else "lower")
+    end = np.nanpercentile(chosen, last, axis=0, method="linear" if finite else "higher")
     if values.ndim == 1:
-        start, end = (
-            np.nanpercentile(values, edge, method=how) for edge, how in zip(edges, methods, strict=True)
-        )
         return Interval(float(start), float(end), level)
-    for ends, edge, how in zip((low, high), edges, methods, strict=True):
-        ends[known] = np.nanpercentile(values[:, known], edge, axis=0, method=how)
+    low[known], high[known] = start, end
     return Interval(low, high, level)
 
 
