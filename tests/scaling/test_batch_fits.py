@@ -34,3 +34,13 @@ def test_rows_that_determine_no_law_are_nan():
     x = np.arange(1.0, 6.0)
     rows = np.array([[np.nan] * 5, [1, 2, np.nan, np.nan, np.nan], [0.0] * 5])
     assert np.isnan(fit_power_laws(x, rows)).all()
+
+
+def test_a_row_without_a_law_leaves_the_others_theirs():
+    """All at the last point: the steeper the better, and no search ends."""
+    x = np.geomspace(1, 100, 5)
+    rows = np.array([3 * x**0.5, [0, 0, 0, 0, 1.0], 2 * x**0.7])
+    amplitude, exponent = fit_power_laws(x, rows)
+    assert exponent[[0, 2]] == pytest.approx([0.5, 0.7])
+    assert amplitude[[0, 2]] == pytest.approx([3, 2])
+    assert np.isnan(exponent[1])

@@ -47,7 +47,8 @@ def fit_power_laws(x: Floats, rows: Floats, offset: float = 0.0) -> tuple[Floats
     tolerance = {"xatol": 1e-6, "xrtol": 1e-6}  # far below any interval
     found = elementwise.find_minimum(loss, bracket.bracket, args=(index,), tolerances=tolerance)
     done = bracket.success & found.success
-    index, b[index[done]] = index[done], found.x[done]
+    index = index[done]
+    b[index] = found.x[done]
     power = np.exp(b[index, None] * u) * present[index]
     amplitude = (power * y[index]).sum(-1) / (power * power).sum(-1)
     a[index] = amplitude * scale[index] / np.exp(b[index] * np.log(x).mean())
