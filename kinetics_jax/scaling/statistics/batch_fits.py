@@ -43,9 +43,10 @@ def fit_power_laws(x: Floats, rows: Floats, offset: float = 0.0) -> tuple[Floats
     if not index.size:
         return a, b
     start = _slopes(u, y[index], present[index])
-    bracket = elementwise.bracket_minimum(loss, start, xl0=start - 0.1, xr0=start + 0.1, args=(index,))
     tolerance = {"xatol": 1e-6, "xrtol": 1e-6}  # far below any interval
-    found = elementwise.find_minimum(loss, bracket.bracket, args=(index,), tolerances=tolerance)
+    with np.errstate(over="ignore", invalid="ignore"):  # where no exponent is best, the search runs away
+        bracket = elementwise.bracket_minimum(loss, start, xl0=start - 0.1, xr0=start + 0.1, args=(index,))
+        found = elementwise.find_minimum(loss, bracket.bracket, args=(index,), tolerances=tolerance)
     done = bracket.success & found.success
     index = index[done]
     b[index] = found.x[done]
