@@ -9,9 +9,10 @@ import math
 import re
 
 from kinetics_jax import storage
+from kinetics_jax.chips import PRICE_BASES, priced_chips
 from kinetics_jax.commands.flags import Flags
 from kinetics_jax.commands.main import Command
-from kinetics_jax.costs import Chip, get_chip
+from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import parse_policy
 from kinetics_jax.scaling import Family, comparable_families, read_trials
@@ -38,7 +39,10 @@ _HOURS = flags.DEFINE_float("chip_hours", None, "Chip-hours to spend, instead.",
 _CHIP = flags.DEFINE_string(
     "chip", "b200", "Chip to price on: a name of kinetics_jax.chips, or a .toml file."
 )
-_PER_HOUR = flags.DEFINE_float("usd_per_hour", None, "Price of a chip-hour; the table's unless given.")
+_PER_HOUR = flags.DEFINE_float(
+    "usd_per_hour", None, "Your price of a chip-hour; that of price_basis unless given."
+)
+_BASIS = flags.DEFINE_enum("price_basis", "list", list(PRICE_BASES), "The market that dollars are of.")
 _QUESTIONS = flags.DEFINE_integer(
     "questions", 0, "Questions that the benchmark has; 0: those of the pilot, without a pilot any number."
 )
@@ -69,10 +73,11 @@ def main(_: list[str]) -> None:
     """Plan, say it, and write it down where that was asked for."""
     file = storage.output_file(_JSON.value, "--json") if _JSON.value else None
     _refuse_unread()
-    chip = get_chip(_CHIP.value)
-    usd = _PER_HOUR.value if _PER_HOUR.value is not None else chip.usd_per_hour
-    if usd is not None and not 0 < usd < math.inf:
-        raise InputError(f"--usd_per_hour={usd} must be a number above 0")
+    given = _PER_HOUR.value
+    if given is not None and not 0 < given < math.inf:
+        raise InputError(f"--usd_per_hour={given} must be a number above 0")
+    (chip,) = priced_chips([_CHIP.value], _BASIS.value, given)
+    usd = chip.usd_per_hour
     detect, seconds = _detect(_DETECT.value), _seconds(chip, usd)
     if detect is None and seconds is None:
         raise InputError("give --detect=2points, a budget (--usd=100 or --chip_hours=30), or both")
@@ -82,7 +87,8 @@ def main(_: list[str]) -> None:
     print(plan_text(plan, usd_per_hour=usd))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"chip": chip.name, **plan_data(plan, usd_per_hour=usd)}, indent=1)
+        priced = {"chip": chip.name, "price_basis": chip.price_basis, "price_date": chip.price_date}
+        text = json.dumps({**priced, **plan_data(plan, usd_per_hour=usd)}, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
 
 
@@ -118,7 +124,9 @@ def _seconds(chip: Chip, usd: float | None) -> float | None:
     if _USD.value is None:
         return None
     if usd is None:
-        raise InputError(f"--usd={_USD.value:g}: {chip.name} has no public price: give --usd_per_hour")
+        raise InputError(
+            f"--usd={_USD.value:g}: {chip.name} has no public {_BASIS.value} price: give --usd_per_hour"
+        )
     return _USD.value / usd * 3600
 
 

@@ -52,7 +52,7 @@ def test_more_dollars_an_hour_buy_fewer_samples(zygote, tmp_path):
         ((), "give --detect=2points, a budget"),
         (("--detect=two",), "--detect=two must be points"),
         (("--usd=1", "--chip_hours=1"), "not both"),
-        (("--usd=1", "--chip=b300"), "has no public price: give --usd_per_hour"),
+        (("--usd=1", "--chip=b300"), "has no public list price: give --usd_per_hour"),
         (("--detect=2", "--usd_per_hour=0"), "--usd_per_hour=0.0 must be a number above 0"),
         (("--detect=2", "--models=qwen3-9b"), "qwen3-9b"),
         (("--detect=2", "--traces=nothing.csv"), "nothing.csv"),
@@ -76,7 +76,13 @@ def test_a_mistake_is_one_line(flags, said, zygote, tmp_path):
 def test_traces_of_two_data_sets_must_be_told_apart(traces, zygote, tmp_path):
     both = tmp_path / "both.csv"
     rows = traces.read_text().splitlines()
-    both.write_text("\n".join([*rows, *(row.replace("s,", "t,", 1) for row in rows[1:])]) + "\n")
+    at = rows[0].split(",").index("gen_tokens")
+
+    def other(row):  # longer by seven tokens: copies would count once
+        cells = row.replace("s,", "t,", 1).split(",")
+        return ",".join([*cells[:at], str(int(cells[at]) + 7), *cells[at + 1 :]])
+
+    both.write_text("\n".join([*rows, *map(other, rows[1:])]) + "\n")
     done = zygote("plan", f"--traces={both}", "--detect=2", cwd=tmp_path)
     assert (done["code"], done["err"].count("\n")) == (2, 1)
     assert "--datasets, --sources: d (" in done["err"]
