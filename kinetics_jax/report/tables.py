@@ -192,6 +192,7 @@ def _law(law: Law) -> dict[str, Any]:
         "selection_bias": law.selection_bias,
         "growth": [_growth(step) for step in law.growth],
         "token_demand": law.token_demand,
+        "left_out": [{**dataclasses.asdict(one), "error_points": one.error} for one in law.left_out],
         "notes": law.notes,
         "warnings": law.warnings,
         "not_comparable": law.not_comparable,

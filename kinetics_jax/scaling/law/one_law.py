@@ -19,6 +19,7 @@ from kinetics_jax.scaling.law.priced_study import cell_summary, peak_of, priced_
 from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.without_oracle import without_oracle
+from kinetics_jax.scaling.prediction import leave_out
 from kinetics_jax.scaling.traces.comparable import Family
 
 
@@ -89,6 +90,7 @@ def find_law(
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
         **({} if project else evidence(study, sizes, frontiers, resampled, options)),
+        left_out=() if project else leave_out(family.cells),
         notes=(*family.notes, *where.notes),
         warnings=family.warnings,
         not_comparable=family.not_comparable,

@@ -14,6 +14,7 @@ from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floa
 from kinetics_jax.scaling.law.selection_results import WithoutOracle
 from kinetics_jax.scaling.law.sensitivity_results import Sensitivity
 from kinetics_jax.scaling.law.shape_results import ShapeResults
+from kinetics_jax.scaling.prediction import LeftOut
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 
@@ -96,6 +97,8 @@ class Law:
     halves offer half of the trials, which ``optimism`` counts in), in points, averaged over the grid."""
     growth: tuple[Growth, ...] = ()
     """What the sizes above each are worth at equal cost, for every size but the largest."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Sizes and KV budgets as the others say them."""
     token_demand: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
     """Exponent of the largest token demand, as in the paper's Fig. 7, by model."""
     notes: tuple[str, ...]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from kinetics_jax.scaling.law.choices import seconds, settled, source_name
 from kinetics_jax.scaling.law.deployment_words import priced_for
+from kinetics_jax.scaling.law.left_out_sentences import left_out_sentences
 from kinetics_jax.scaling.law.results import FrontierResult, Law
 from kinetics_jax.scaling.law.selection_sentences import oracle_sentences
 from kinetics_jax.scaling.law.sparse_sentences import measured, projected
@@ -45,6 +46,7 @@ def _family_answers(laws: Sequence[Law]) -> list[str]:
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
     said += [sentence for law in real[:1] for sentence in oracle_sentences(law)]
     said += [measured(law) for law in real[:1] if law.sparse is not None]
+    said += [sentence for law in real[:1] for sentence in left_out_sentences(law)]
     said += [f"On {law.chip_label}, {where}: {projected(law, real)}" for law in laws if law.projected_policy]
     return said
 

@@ -6,6 +6,7 @@ Axes: Q questions · S samples of a question.
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -69,10 +70,8 @@ def predict_larger_cap(
         raise InputError(
             f"{cell.label}: most resamples of its questions have too few ends within {run:g} tokens"
         )
-    from scipy.stats import t as student
-
-    # Few resamples say how wide, not where the 2.5 % are.
-    half = float(student.ppf(0.975, count - 1) * np.std(others) * np.sqrt(count / (count - 1)))
+    # Few resamples say how wide, not where the 2.5 % are; Student's t is in their weights.
+    half = NormalDist().inv_cdf(0.975) * float(np.std(others, ddof=1))
     guess = float(whole.accuracy(cap))
 
     def accuracy(at: float) -> float:
