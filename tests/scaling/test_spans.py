@@ -61,3 +61,8 @@ def test_a_mean_of_three_is_students():
     assert (ends.low, ends.high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
     with pytest.raises(InputError, match="at least two values"):
         mean_interval([[1.0]])
+
+
+def test_resamples_that_say_nothing_have_no_interval():
+    assert np.isnan([interval([np.nan] * 3).low, interval([np.nan] * 3).high]).all()
+    assert np.isnan(interval(np.full((3, 2), np.nan)).high).all()

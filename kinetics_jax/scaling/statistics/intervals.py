@@ -48,6 +48,8 @@ def interval(samples: ArrayLike, level: float = 0.95) -> Interval:
         raise InputError(f"an interval needs samples and a level in (0, 1), got level={level}")
     low, high = np.full((2, *values.shape[1:]), np.nan)
     known = ~np.isnan(values).all(axis=0)
+    if not known.any():
+        return Interval(float("nan"), float("nan"), level) if values.ndim == 1 else Interval(low, high, level)
     # Between two infinities there is nothing to interpolate: there the outer resample is taken.
     finite = np.isfinite(values[~np.isnan(values)]).all()
     first, last = (50 * (1 - level), 50 * (1 + level))
