@@ -36,6 +36,8 @@ class Comparison:
     """Dense's cost over sparse's for ``ENOUGH`` of dense's best; 0 where sparse never does, [1+R]."""
     step: float
     """Ratio of neighbouring costs of the grid."""
+    beyond: float
+    """Above ``cheaper`` where sparse does not get there within the grid: dense's cost over the dearest."""
 
 
 def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Comparison | None:
@@ -62,10 +64,18 @@ def compare(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> Co
     bought = inside(costs, *spans(costs, better))
     gain = 100 * np.mean(sparse - dense, axis=1, where=bought)
     target = ENOUGH * dense.max(axis=1)
-    cheaper = _cost(costs, dense, target) / _cost(costs, sparse, target)
+    paid = _cost(costs, dense, target)
+    cheaper = paid / _cost(costs, sparse, target)
     difference = difference_bands(sparse - dense, counts, len(study.questions))
     return Comparison(
-        first.frontier.flavour, dense, sparse, difference, gain, cheaper, float(costs[1] / costs[0])
+        flavour=first.frontier.flavour,
+        dense=dense,
+        sparse=sparse,
+        difference=difference,
+        gain=gain,
+        cheaper=cheaper,
+        step=float(costs[1] / costs[0]),
+        beyond=float(paid[0] / costs[-1]),
     )
 
 

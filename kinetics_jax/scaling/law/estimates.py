@@ -134,7 +134,7 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
         cheaper=_estimate(
             float(found.cheaper[0]),
             "× less cost",
-            _of_ratio(found.cheaper[1:], found.step),
+            _of_ratio(found.cheaper[1:], found.step, found.beyond),
             "for 95 % of the best that dense solves; 0: sparse never does",
         ),
     )
@@ -150,9 +150,14 @@ def _of_difference(points: np.ndarray, questions: int) -> Interval:
     return Interval(low, high, ends.level)
 
 
-def _of_ratio(ratios: np.ndarray, step: float) -> Interval:
-    """Interval of a ratio of costs; where no resample differs, as wide as the grid's step."""
+def _of_ratio(ratios: np.ndarray, step: float, beyond: float) -> Interval:
+    """Interval of a ratio of costs; where no resample differs, as wide as the grid's step.
+
+    0 says "not within the grid"; where all resamples say so, it may still happen beyond it.
+    """
     ends = interval(ratios)
+    if ends.high == 0:
+        return Interval(0.0, beyond, ends.level)
     known = ends.low < ends.high or not np.isfinite(ends.low)
     return ends if known else Interval(ends.low / step, ends.high * step, ends.level)
 
