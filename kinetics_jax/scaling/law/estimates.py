@@ -30,7 +30,7 @@ class Fits(NamedTuple):
     curves: Mapping[str, tuple[float, float, float]]
     """Quantity → a, b, c of y = a·x^b + c."""
     refused: Mapping[str, str]
-    """Quantity → why its optimum is no power law of cost, over which costs."""
+    """Quantity → why its optimum is no power law of cost where accuracy is bought."""
 
 
 def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
@@ -43,8 +43,9 @@ def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
             continue  # a constant has no exponent
         try:
             fit = fit_optimum(boot, quantity)
-        except InputError:
-            continue  # the points determine no law; nothing is reported for it
+        except InputError as error:  # the points determine no law
+            refused[quantity] = str(error)
+            continue
         if fit.refusal:
             refused[quantity] = fit.refusal
             continue
