@@ -31,6 +31,8 @@ from kinetics_jax.scaling.plans.assumed import TOKENS
 from kinetics_jax.scaling.plans.sentences import plan_data, plan_text
 
 flags = Flags()
+_UNASKED = 0.01
+"""Difference for which answers are cut, where none is asked about."""
 flags.group("what is asked")
 _DETECT = flags.DEFINE_string("detect", "", "Difference of accuracies to detect, in points: 2points.")
 _POWER = flags.DEFINE_float("power", 0.8, "Chance to detect it, with a 95 % interval.")
@@ -137,18 +139,19 @@ def _pilot(chip: Chip, detect: float | None) -> list[Contrast]:
     if not cells:
         raise InputError(f"--arms={_ARMS.value} leaves no arm of {family.dataset} ({family.source})")
     family = Family(family.source, family.dataset, tuple(cells), family.notes)
-    cap = shortest_cap(cells, (detect or 0.01) / 10, LENGTHS)
+    loss = (detect or _UNASKED) / 10
+    cap = shortest_cap(cells, loss, LENGTHS)
     arms, left_out = pilot_arms(family, chip, cap=cap)
     print(f"{family.dataset} ({family.source}): {family.num_samples:,} pilot samples of {len(arms)} arms")
     for line in left_out:
         print(f"left out: {line}")
     print(
-        f"answers: stop at {cap:,} tokens, which costs no arm more than a tenth of the difference"
+        f"answers: stop at {cap:,} tokens, which costs no arm more than {100 * loss:g} points"
         if cap
-        else "answers: at their caps; every shorter one costs accuracy"
+        else f"answers: at their caps; every shorter one costs an arm more than {100 * loss:g} points"
     )
     if not arms:
-        raise InputError(f"no arm of {family.dataset} fits {chip.name}")
+        raise InputError(f"no arm of {family.dataset} has a price on {chip.name}: {left_out[0]}")
     return pilot_contrasts(arms)
 
 

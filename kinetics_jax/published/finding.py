@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Literal
 
-REPRODUCED, REFUTED, NEEDS_TRACES, NEEDS_A_CHIP = "reproduced", "refuted", "needs traces", "needs a chip"
-VERDICTS = (REPRODUCED, REFUTED, NEEDS_TRACES, NEEDS_A_CHIP)
+REPRODUCED, REFUTED = "reproduced", "refuted"
+VERDICTS = (REPRODUCED, REFUTED, "needs traces", "needs a chip")
 Rule = Literal["equal", "at least", "at most"]
-Basis = Literal["computed", "chance", "figure", "read off", "none"]
+Basis = Literal["computed", "chance", "figure", "read off", "traces", "a chip"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,25 +21,25 @@ class Finding:
     unit: str
     published: float | str
     ours: float | str | None = None
-    """None: nothing that the package holds can say; ``needs`` says what could."""
+    """None: nothing that the package holds can say; ``basis`` says what could."""
     tolerance: float = 0.0
     """How far ours may lie off: the rounding of the published figure, or how well we can read."""
     rule: Rule = "equal"
     """Whether the published figure is a value, a lower bound or an upper bound."""
     basis: Basis = "computed"
-    """Shapes and prices alone; exact chances; curves of a figure; a span read off a drawing."""
-    needs: Literal["traces", "a chip", ""] = ""
+    """Shapes and prices alone; exact chances; curves of a figure; a span read off a drawing. Where ours is
+    None: what it would take."""
     note: str = ""
 
     def __post_init__(self) -> None:
-        if (self.ours is None) != bool(self.needs):
+        if (self.ours is None) != (self.basis in ("traces", "a chip")):
             raise ValueError(f"{self.id}: a row has a figure of ours, or says what is needed for one")
 
     @property
     def verdict(self) -> str:
         """One of ``VERDICTS``, from the two figures alone."""
-        if self.needs:
-            return NEEDS_TRACES if self.needs == "traces" else NEEDS_A_CHIP
+        if self.ours is None:
+            return f"needs {self.basis}"
         return REPRODUCED if self._agrees() else REFUTED
 
     def _agrees(self) -> bool:

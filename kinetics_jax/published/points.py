@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kinetics_jax.costs import chips
 from kinetics_jax.scaling import Frontier, paper_frontier
 
-TERA_PER_SECOND = 4500
+TERA_PER_SECOND = chips.b200.paper_peak / 1e12
 """Tera-eFLOPs that the paper calls a second of a B200."""
 
 

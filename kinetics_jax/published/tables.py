@@ -14,7 +14,6 @@ _BASIS = {
     "chance": "exact binomial chances",
     "figure": "points of the published curves",
     "read off": "a span read off the drawing",
-    "none": "nothing here",
 }
 
 
@@ -38,7 +37,8 @@ def as_markdown(found: Sequence[Finding]) -> str:
     ]
     for row in found:
         cells = (row.id, row.claim, row.where, row.unit, _published(row), _ours(row))
-        more = (f"{row.tolerance:g}", row.verdict, _BASIS[row.basis], row.note)
+        basis = "nothing here" if row.ours is None else _BASIS[row.basis]
+        more = (f"{row.tolerance:g}", row.verdict, basis, row.note)
         lines.append(f"| {' | '.join((*cells, *more))} |")
     return "\n".join([*lines, "", f"{len(found)} claims: {_counts(found)}."])
 

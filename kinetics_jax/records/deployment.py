@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kinetics_jax.checks import shown
 from kinetics_jax.errors import InputError
 from kinetics_jax.records.stored import check_count, check_text
 
@@ -33,6 +34,8 @@ class RecordedDeployment:
             check_count(f"deployment.{field}", getattr(self, field), 1)
         for field in ("weight_dtype", "kv_dtype", "compute_dtype"):
             check_text(f"deployment.{field}", getattr(self, field))
+        if not isinstance(self.device, str):
+            raise InputError(f"deployment.device={shown(self.device)} must be a text, or left out")
 
     @classmethod
     def from_stored(cls, fields: Mapping[str, Any]) -> "RecordedDeployment":
@@ -40,11 +43,11 @@ class RecordedDeployment:
 
         Raises ``InputError`` where one lacks or is of a wrong type.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        required = known[:-1]
+        known = dataclasses.fields(cls)
+        required = [field.name for field in known if field.default is dataclasses.MISSING]
         if missing := [name for name in required if name not in fields]:
             raise InputError(f"deployment lacks {', '.join(missing)}")
-        return cls(**{name: fields[name] for name in known if name in fields})
+        return cls(**{field.name: fields[field.name] for field in known if field.name in fields})
 
     def to_stored(self) -> dict[str, Any]:
         """As a record keeps it."""

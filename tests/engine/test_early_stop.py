@@ -14,6 +14,14 @@ from kinetics_jax.scaling import FirstAccepted, LeadingAnswer, stop_by
 from tests.engine.test_schedule import check
 
 SAMPLING = SamplingParams(temperature=1.0, top_k=0, top_p=0.97, seed=5)
+SIZES = {
+    "slots": 3,
+    "max_context": 96,
+    "page_size": 8,
+    "chunk_steps": 5,
+    "prefill_chunk": 16,
+    "prompt_rows": 3,
+}
 
 
 def problems(count=4) -> list[Problem]:
@@ -26,12 +34,15 @@ def problems(count=4) -> list[Problem]:
 
 @pytest.fixture(scope="module")
 def engine(model) -> Engine:
-    return Engine(model, slots=3, max_context=96, page_size=8, chunk_steps=5, prefill_chunk=16, prompt_rows=3)
+    return Engine(model, **SIZES)
+
+
+def generate(engine, count=4, **options):
+    return engine.generate(problems(count), **{"n": 6, "max_tokens": 30, "sampling": SAMPLING} | options)
 
 
 def decode(engine, **options):
-    options = {"n": 6, "max_tokens": 30, "sampling": SAMPLING} | options
-    return list(engine.generate(problems(), **options))
+    return list(generate(engine, **options))
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +57,7 @@ def by_problem(samples):
 @pytest.mark.parametrize("at_once", [None, 1, 2])
 @pytest.mark.parametrize("share", [True, False])
 def test_samples_that_come_are_those_without_it(model, everything, at_once, share):
-    mine = Engine(
-        model,
-        slots=3,
-        max_context=96,
-        page_size=8,
-        chunk_steps=5,
-        prefill_chunk=16,
-        prompt_rows=3,
-        share_prompts=share,
-    )
+    mine = Engine(model, **SIZES, share_prompts=share)
     found = decode(mine, stop=lambda prompt, finished: len(finished) >= 1 + prompt, at_once=at_once)
     assert all(everything[sample.key] == sample for sample in found)
     assert len({sample.key for sample in found}) == len(found) < len(everything)
@@ -72,19 +74,13 @@ def test_one_at_a_time_draws_exactly_what_is_needed(engine, everything):
 
 def test_at_once_is_a_limit_by_prompt_and_changes_no_sample(model, everything):
     running = []
-    mine = Engine(
-        model,
-        slots=3,
-        max_context=96,
-        page_size=8,
-        chunk_steps=5,
-        prefill_chunk=16,
-        prompt_rows=3,
-        observe=lambda progress: running.append(progress.running),
-    )
+    mine = Engine(model, **SIZES, observe=lambda progress: running.append(progress.running))
     found = decode(mine, at_once=1)
     assert {sample.key: sample for sample in found} == everything
-    assert max(running) <= 3  # of several prompts
+    assert max(running) > 1  # of several prompts
+    running.clear()
+    decode(mine, count=1, at_once=2)
+    assert max(running) == 2  # of three slots
 
 
 def test_what_had_finished_is_handed_over_and_what_runs_is_dropped(model):
@@ -136,28 +132,14 @@ def test_rules_of_the_scaling_room_are_carried_out_with_a_grader(engine, everyth
 def test_a_log_is_gone_on_with(engine, everything, tmp_path):
     """A stopped run leaves a log; the rule sees only new samples, so its caller counts the old ones."""
     with SampleLog(tmp_path) as log:
-        for sample in engine.generate(
-            problems(),
-            n=6,
-            max_tokens=30,
-            sampling=SAMPLING,
-            done=log.done,
-            at_once=1,
-            stop=lambda prompt, finished: len(finished) >= 2,
-        ):
+        stop = lambda prompt, finished: len(finished) >= 2  # noqa: E731
+        for sample in generate(engine, done=log.done, at_once=1, stop=stop):
             log.append(sample)
     with SampleLog(tmp_path) as log:
         assert len(log.done) == 8
         old = collections.Counter(key[1] for key in log.done)
-        for sample in engine.generate(
-            problems(),
-            n=6,
-            max_tokens=30,
-            sampling=SAMPLING,
-            done=log.done,
-            at_once=1,
-            stop=lambda prompt, finished: len(finished) + old[f"p{prompt}"] >= 3,
-        ):
+        stop = lambda prompt, finished: len(finished) + old[f"p{prompt}"] >= 3  # noqa: E731
+        for sample in generate(engine, done=log.done, at_once=1, stop=stop):
             assert everything[sample.key] == sample
             log.append(sample)
         assert len(log.done) == 12

@@ -124,6 +124,7 @@ def test_what_a_sample_ran_on_travels_and_makes_no_other_sample():
         ({"slots": 8}, "deployment lacks tensor_parallel, weight_dtype"),
         (RAN | {"slots": 0}, "deployment.slots=0 must be"),
         (RAN | {"kv_dtype": 16}, "deployment.kv_dtype=16 must be a text"),
+        (RAN | {"device": 16}, "deployment.device=16 must be a text"),
     ],
 )
 def test_a_deployment_that_is_not_whole_is_refused(ran, message):

@@ -153,6 +153,20 @@ def test_one_sample_of_a_question_says_what_was_assumed(pilot):
     assert not pilot(rates, 2).assumed
 
 
+def test_greedy_arms_have_no_luck_and_are_run_once(make_cell):
+    shape = presets["qwen3-0.6b"]
+    cells = [
+        make_cell("qwen3-0.6b", p, 1, seed=i, shape=shape, temperature=0.0) for i, p in enumerate(chances(60))
+    ]
+    arms, _ = pilot_arms(Family("", "", tuple(cells), ()), CHIP)
+    (asked,) = pilot_contrasts(arms)
+    assert not asked.assumed
+    (answer,) = make_plan([asked], Question(seconds=1e9, questions=60)).answers
+    assert (answer.run.trials, answer.new_seconds) == ((1, 1), 0.0)
+    differences = arms[0].cell.correct.astype(float) - arms[1].cell.correct
+    assert asked.between == pytest.approx(np.var(differences, ddof=1))
+
+
 def test_an_answer_cut_short_is_wrong_and_the_cap_that_costs_nothing_is_found(make_cell):
     cell = make_cell(rates=(1.0,) * 20, samples=4)
     short = cut(cell, 4_096)

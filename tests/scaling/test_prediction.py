@@ -69,3 +69,14 @@ def test_two_settings_say_nothing_of_a_third(sizes):
     assert leave_out(sizes[:2]) == ()
     with pytest.raises(InputError, match="predicting a size needs 3 settings"):
         predict(sizes[:2], "size", 1e9)
+
+
+def test_cells_without_a_shape_or_a_budget_are_no_settings(make_cell, sizes):
+    """They neither count towards three nor end in anything but one line."""
+    with pytest.raises(InputError, match="predicting a size needs 3 settings"):
+        predict([*sizes[:2], make_cell("unknown", shape=None)], "size", 1e9)
+    budgets = [
+        make_cell("qwen3-4b", policy=p, shape=presets["qwen3-4b"]) for p in (TopK(64), TopK(256), Dense())
+    ]
+    with pytest.raises(InputError, match="predicting a kv_budget needs 3 settings"):
+        predict(budgets, "kv_budget", 128)

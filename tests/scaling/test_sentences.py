@@ -97,7 +97,8 @@ def test_copies_and_what_was_not_compared_stand_with_the_answer(law):
         (2.0, 1.2, 2.5, "95 % of what dense solves costs 2.0× less [1.2–2.5]"),
         (0.5, 0.25, 0.8, "95 % of what dense solves costs 2.0× more [1.2–4.0]"),
         (2.0, 0.0, 2.5, "these traces cannot say (2.0× less [0.0–2.5; 0 is never])"),
-        (0.0, 0.0, 0.0, "sparse never solves 95 % of what dense does"),
+        (0.0, 0.0, 0.0, "sparse never solves 95 % of what dense does."),
+        (0.0, 0.0, 0.8, "sparse never solves 95 % of what dense does, or pays at least 1.2 times for it"),
         (0.0, 0.0, 1.5, "these traces cannot say"),
     ],
 )

@@ -44,6 +44,17 @@ def test_different_answers_are_different_texts(vote):
 
 def test_what_nobody_would_write_is_taken_as_it_stands(vote):
     assert vote("2^{100000000}") == "2^{100000000}"
+    assert vote("e^{10^{60}}") == "exp(10**60)"  # no float holds it
+
+
+def test_a_number_of_too_many_digits_costs_no_grade(vote):
+    """Each part is small, and Python refuses to write the whole as text."""
+    from kinetics_jax.tasks.maths.worker import judge
+
+    assert vote("(2^{8})^{8}") == str(2**64)
+    huge = "((2^{64})^{64})^{64}"
+    assert judge(huge, "latex", rf"so \boxed{{{huge}}}")["correct"]
+    assert vote(huge) != vote(huge.replace("2", "3"))
 
 
 def test_a_register_machines_answer_is_its_whole_trace():

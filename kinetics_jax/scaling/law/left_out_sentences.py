@@ -23,10 +23,8 @@ def _errors(found: list[LeftOut]) -> str:
     for inside, name in ((True, "between others"), (False, "beyond the others")):
         chosen = [one for one in found if one.inside == inside]
         if chosen:
-            nearest = [100 * (one.nearest - one.actual) for one in chosen]
-            beside = (sum(miss**2 for miss in nearest) / len(nearest)) ** 0.5
             parts.append(
-                f"{name} it misses the accuracy of one sample by {error_of(chosen):.1f} points "
-                f"(the nearest one: {beside:.1f}), root mean square of {len(chosen)}"
+                f"{name} it misses the accuracy of one sample by {error_of(chosen):.1f} points (the nearest "
+                f"one: {error_of(chosen, of_nearest=True):.1f}), root mean square of {len(chosen)}"
             )
     return "; ".join(parts)

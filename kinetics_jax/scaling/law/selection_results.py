@@ -6,6 +6,7 @@ Axis: G costs of the grid. NaN stands for "nothing fits this cost".
 import dataclasses
 
 from kinetics_jax.scaling.law.result_parts import Floats
+from kinetics_jax.scaling.selection.adaptive import Stopped
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -16,7 +17,7 @@ class SelectionResult:
     """As ``selection.parse_verifiers`` reads it."""
     choice: str
     """``question``: a configuration per question, chosen by its graded samples; ``shared``: one for all
-    questions, chosen on half of them and scored on the others."""
+    questions. On halves, and scored on the others, where ``flavour`` is ``held_out``."""
     flavour: str
     """Rule of choosing, as ``FrontierResult.flavour``."""
     accuracy: Floats
@@ -32,8 +33,8 @@ class SelectionResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StoppingResult:
-    """A rule that decides after every sample against as many samples for all, on questions kept aside."""
+class StoppingResult(Stopped):
+    """``Stopped`` of a cell: costs are eFLOPs per question."""
 
     model: str
     policy: str
@@ -41,22 +42,6 @@ class StoppingResult:
     """``accepted`` (a perfect verifier sees every sample) or ``majority`` (answers are counted)."""
     trials: int
     """N of the fixed number, and the most that the rule draws."""
-    fixed_solved: float
-    """Share of questions."""
-    fixed_cost: float
-    """eFLOPs per question."""
-    solved: float
-    cost: float
-    drawn: float
-    """Samples that the rule draws, mean over questions."""
-    saved: float
-    """Share of the fixed number's cost per solved question that the rule saves; negative: it costs more."""
-    low: float
-    high: float
-    """Interval of ``saved`` over questions, 95 %."""
-    setting: float
-    """Median over the halves of what was chosen on the other half: the worth of a solved question in prices
-    of a sample, or the certainty of the vote."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

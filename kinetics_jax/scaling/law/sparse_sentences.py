@@ -23,11 +23,9 @@ def measured(law: Law) -> str:
 def _cost(cheaper: Estimate) -> str:
     """Whether 95 % of what dense solves comes for less; 0 in ``cheaper`` is never."""
     low, high = cheaper.low or 0.0, cheaper.high or 0.0
-    if cheaper.value == low == 0 and 0 < high < 1:
-        return (
-            "within these costs sparse never solves 95 % of what dense does, or pays at least "
-            f"{1 / high:.1f} times for it"
-        )
+    if cheaper.value == low == 0 and high < 1:
+        dearer = f", or pays at least {1 / high:.1f} times for it" if high > 0 else ""
+        return f"within these costs sparse never solves 95 % of what dense does{dearer}"
     said = f"{cheaper.value:.1f}× less [{low:.1f}–{high:.1f}]"
     if low > 1:
         return f"95 % of what dense solves costs {said}"

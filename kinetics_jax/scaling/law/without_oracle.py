@@ -65,7 +65,7 @@ def without_oracle(
         resamples = min(options.bootstrap, RESAMPLES)
         boot = resampled(judged, choice="shared", flavour=options.flavours[-1], resamples=resamples)
         found.append(_selection(boot, verifier, "shared"))
-    stopping = _stopping(study, family, options) if enough else []
+    stopping = _stopping(study, family, options, left_out) if enough else []
     return WithoutOracle(selections=tuple(found), stopping=tuple(stopping), left_out=tuple(left_out))
 
 
@@ -86,8 +86,11 @@ def _selection(boot: FrontierBootstrap, verifier: Verifier, choice: Sharing) -> 
     )
 
 
-def _stopping(study: Study, family: Family, options: LawOptions) -> list[StoppingResult]:
-    """Each cell's largest N against rules that draw at most so many; not of cells that solve nothing."""
+def _stopping(study: Study, family: Family, options: LawOptions, left_out: list[str]) -> list[StoppingResult]:
+    """Each cell's largest N against rules that draw at most so many; not of cells that solve nothing.
+
+    ``left_out`` grows by what cannot be compared.
+    """
     found = []
     for cell, priced in zip(family.cells, study.cells, strict=True):
         at = {setting.trials: c for c, setting in enumerate(priced.settings) if setting.length is None}
@@ -98,7 +101,11 @@ def _stopping(study: Study, family: Family, options: LawOptions) -> list[Stoppin
         for kind in KINDS:
             if kind == "majority" and why_no_vote([cell]):
                 continue  # said once, where frontiers are made
-            rule = compare_stopping(cell, alone, together, trials, kind, seed=options.seed)
+            try:
+                rule = compare_stopping(cell, alone, together, trials, kind, seed=options.seed)
+            except InputError as error:  # no vote may be right where samples are
+                left_out.append(f"no stopping rule: {error}")
+                continue
             fields = dataclasses.asdict(rule) | {
                 name: getattr(rule, name) * TERA for name in ("fixed_cost", "cost")
             }

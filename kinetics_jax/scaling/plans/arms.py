@@ -21,6 +21,8 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
 
+CONFIDENCE = 0.95
+"""Of every interval of a plan."""
 LEAST_BETWEEN = 0.5
 """σ_b² is taken to be at least so many standard errors of its estimate, which can be 0 in a small pilot."""
 ASSUMED_WITHIN = 0.5
@@ -130,18 +132,23 @@ def _arm(cell: Cell, chip: Chip) -> Arm:
 
 
 def _within(cell: Cell) -> float:
-    """Unbiased E_q[p(1 − p)] from the questions with two samples or more; assumed where there are too few."""
+    """Unbiased E_q[p(1 − p)] from the questions with two samples or more; assumed where there are too few.
+
+    Greedy samples are copies of one another: no luck, and a second one buys nothing.
+    """
     samples = cell.samples
-    if not _says_within(cell):
+    if cell.temperature == 0:
+        return 0.0
+    if _luck_is_assumed(cell):
         return ASSUMED_WITHIN * cell.accuracy * (1 - cell.accuracy)
     many = samples >= 2
     p, n = cell.correct.sum(1)[many] / samples[many], samples[many]
     return float(np.mean(p * (1 - p) * n / (n - 1)))
 
 
-def _says_within(cell: Cell) -> bool:
-    """Greedy samples are copies of one another and say nothing of luck."""
-    return cell.temperature != 0 and int((cell.samples >= 2).sum()) >= 10
+def _luck_is_assumed(cell: Cell) -> bool:
+    """Whether fewer than ten questions have the two samples that show luck."""
+    return cell.temperature != 0 and int((cell.samples >= 2).sum()) < 10
 
 
 def pilot_contrasts(arms: Sequence[Arm]) -> list[Contrast]:
@@ -163,16 +170,15 @@ def _contrast(arms: tuple[Arm, ...]) -> Contrast:
     least = LEAST_BETWEEN * total * math.sqrt(2 / (count - 1))
     notes = [
         f"{arm.label}: one sample of a question cannot tell luck from difficulty, {ASSUMED_WITHIN:.0%} of "
-        f"p(1 − p) "
-        "is taken to be luck"
+        "p(1 − p) is taken to be luck"
         for arm, cell in zip(arms, cells, strict=True)
-        if not _says_within(cell)
+        if _luck_is_assumed(cell)
     ]
     return Contrast(
         arms,
         between=max(total - luck, least, 1e-6),
         difference=float(observed.mean()),
-        half_width=float(stats.t.ppf(0.975, count - 1)) * math.sqrt(total / count),
+        half_width=float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * math.sqrt(total / count),
         questions=count,
         assumed=tuple(notes),
     )

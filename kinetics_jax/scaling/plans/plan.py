@@ -106,12 +106,11 @@ def make_plan(contrasts: Sequence[Contrast], question: Question) -> Plan:
 
 def new_seconds(contrast: Contrast, design: Design) -> float:
     """Chip-seconds of a design, less those of the pilot's samples that it can use."""
-    saved = 0.0
+    seconds = 0.0
     for arm, trials in zip(contrast.arms, design.trials, strict=True):
-        if arm.cell is not None:
-            had = np.minimum(arm.cell.samples, trials)[: design.questions]
-            saved += float(had.sum()) * arm.seconds
-    return max(design.seconds - saved, 0.0)
+        had = 0 if arm.cell is None else int(np.minimum(arm.cell.samples, trials)[: design.questions].sum())
+        seconds += (design.questions * trials - had) * arm.seconds
+    return seconds
 
 
 def more_trials(arm: Arm, design: Design, trials: int) -> dict[str, int]:

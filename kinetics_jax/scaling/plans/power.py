@@ -13,12 +13,12 @@ from scipy import stats
 
 from kinetics_jax.checks import check_number
 from kinetics_jax.errors import InputError
-from kinetics_jax.scaling.plans.arms import Contrast
+from kinetics_jax.scaling.plans.arms import CONFIDENCE, Contrast
 
 MOST_TRIALS = 64
 """Samples of a question by one arm that are considered."""
-CONFIDENCE = 0.95
 NEARLY = 1.05
+"""An interval so many times the narrowest is as good, where it is cheaper."""
 LEAST_QUESTIONS = 10
 """A design has at least so many: fewer have no interval to speak of."""
 

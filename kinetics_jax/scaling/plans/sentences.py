@@ -44,8 +44,7 @@ def _paragraph(plan: Plan, answer: Answer, usd: float | None) -> str:
         if question.questions and answer.visible and answer.visible > question.detect:
             lines.append(
                 f"  cannot tell {wanted}: {question.questions} questions show {100 * answer.visible:.1f} "
-                f"points at "
-                f"best, however many trials; {wanted} need more than {answer.needed:,} questions"
+                f"points at best, however many trials; {wanted} need more than {answer.needed:,} questions"
             )
         elif answer.cheapest is None:
             lines.append(

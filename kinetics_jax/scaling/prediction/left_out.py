@@ -75,9 +75,9 @@ def predict(cells: Sequence[Cell], axis: Axis, x: float) -> tuple[float, float, 
         InputError: fewer than ``FEWEST`` cells, or cells of several kinds.
     """
     kinds = _kinds(cells, axis)
-    if len(kinds) != 1 or len({_x(cell, axis) for cell in cells}) < FEWEST:
+    kind, group = next(iter(kinds.items()), ("", []))
+    if len(kinds) != 1 or len({_x(cell, axis) for cell in group}) < FEWEST:
         raise InputError(f"predicting a {axis} needs {FEWEST} settings that differ in nothing else")
-    ((kind, group),) = kinds.items()
     trend = _trend(axis, group)
     return (
         float(trend.accuracy_at(x)),
@@ -86,9 +86,10 @@ def predict(cells: Sequence[Cell], axis: Axis, x: float) -> tuple[float, float, 
     )
 
 
-def error_of(found: Sequence[LeftOut]) -> float:
-    """Root mean square error in points of accuracy."""
-    return float(np.sqrt(np.mean([one.error**2 for one in found])))
+def error_of(found: Sequence[LeftOut], *, of_nearest: bool = False) -> float:
+    """Root mean square error in points of accuracy, of the line or of the nearest setting in its place."""
+    misses = [100 * (one.nearest - one.actual) if of_nearest else one.error for one in found]
+    return float(np.sqrt(np.mean(np.square(misses))))
 
 
 def _kinds(cells: Sequence[Cell], axis: Axis) -> dict[str, list[Cell]]:
@@ -107,8 +108,11 @@ def _kinds(cells: Sequence[Cell], axis: Axis) -> dict[str, list[Cell]]:
 
 
 def _x(cell: Cell, axis: Axis) -> float:
+    """Parameters or tokens; ``_kinds`` leaves out cells that have none."""
     assert cell.shape is not None
-    return float(cell.shape.total_params if axis == "size" else cell.policy.kv_budget or np.inf)
+    x = cell.shape.total_params if axis == "size" else cell.policy.kv_budget
+    assert x is not None
+    return float(x)
 
 
 def _trend(axis: Axis, cells: Sequence[Cell]) -> Trend:

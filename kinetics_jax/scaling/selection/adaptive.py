@@ -42,17 +42,22 @@ class Stopped:
     """A rule against a fixed number of samples, on questions that did not set it. Means over questions."""
 
     fixed_solved: float
+    """Share of questions."""
     fixed_cost: float
+    """Per question, in the unit of the prices, as ``cost``."""
     solved: float
     cost: float
     drawn: float
+    """Samples that the rule draws of a question."""
     saved: float
-    """Share of the fixed number's cost per solved question that the rule saves."""
+    """Share of the fixed number's cost per solved question that the rule saves; negative: it costs more; −∞
+    where the rule solves nothing, NaN where it draws nothing either."""
     low: float
     high: float
-    """95 % interval of ``saved`` over questions."""
+    """Interval of ``saved`` over questions, 95 %."""
     setting: float
-    """Median over the halves."""
+    """Median over the halves of what was chosen on the other half: the worth of a solved question in prices
+    of a sample, or the certainty of the vote."""
 
 
 def compare_stopping(
@@ -73,8 +78,8 @@ def compare_stopping(
         seed: of orders, halves and resamples.
 
     Raises:
-        InputError: fewer samples than N, fewer than 8 questions, answers that are not recorded, or nothing
-            solved by N samples.
+        InputError: fewer samples than N, fewer questions than ``FEWEST``, answers that are not recorded, or
+            nothing solved by N samples.
     """
     if not 2 <= trials <= cell.max_trials:
         raise InputError(f"trials={trials} must be 2…{cell.max_trials}, the samples that every question has")
@@ -88,7 +93,7 @@ def compare_stopping(
     fixed_solved, fixed_cost = _fixed(cell, fixed_cost_qs, trials, kind)
     if not fixed_solved.any():
         raise InputError(
-            f"{cell.label}: {trials} samples solve nothing, so there is no cost of a solved question"
+            f"{cell.label}: {trials} samples solve nothing ({kind}), so there is no cost of a solved question"
         )
     sums, settings = np.zeros((3, count)), []
     every = drawn.settings(np.ones(count, bool)) if kind == "majority" else None  # it has no prior
@@ -104,9 +109,8 @@ def compare_stopping(
     rows = np.stack([*(sums / SPLITS), fixed_solved, fixed_cost])
     weights = np.concatenate([np.full((1, count), 1 / count), bootstrap_weights(count, RESAMPLES, seed)])
     solved_r, cost_r, samples_r, fixed_solved_r, fixed_cost_r = rows @ weights.T
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold no solved question
+    with np.errstate(divide="ignore", invalid="ignore"):  # the rule may solve nothing
         saved_r = 1.0 - (cost_r / solved_r) / (fixed_cost_r / fixed_solved_r)
-    saved_r = np.where(np.isfinite(saved_r), saved_r, np.nan)
     ends = interval(saved_r[1:])
     return Stopped(
         fixed_solved=float(fixed_solved_r[0]),

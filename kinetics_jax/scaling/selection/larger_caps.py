@@ -3,13 +3,13 @@
 Axes: Q questions · S samples of a question.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
 
+from kinetics_jax.checks import check_whole
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.statistics.censored_lengths import fit_censored_lengths
 from kinetics_jax.scaling.statistics.resampling import bootstrap_weights
@@ -48,28 +48,27 @@ def predict_larger_cap(
         cell: samples, with the cap of their own run.
         run: at most the cell's own cap, where it is known.
         cap: larger than ``run``.
-        resamples: of the questions.
+        resamples: of the questions, at least 2.
         seed: of the resamples.
 
     Raises:
-        InputError: caps out of order, or as ``fit_censored_lengths`` and ``bootstrap_weights``.
+        InputError: caps out of order, fewer than two resamples, or as ``fit_censored_lengths`` and
+            ``bootstrap_weights``.
     """
     own = float(cell.max_tokens or cell.generated_tokens.max())
     if not 1 <= run < cap or run > own:
         raise InputError(f"run={run:g} must be below cap={cap:g} and at most {own:g}, the cap of the samples")
+    check_whole("resamples", resamples, 2)
     q, _ = there = np.nonzero(cell.present)
     tokens, correct = cell.generated_tokens[there], cell.correct[there]
     even = 1.0 / cell.samples[q]
     count = len(cell.questions)
     whole = fit_censored_lengths(tokens, correct, run, even)
-    others = []
-    for weight_q in bootstrap_weights(count, resamples, seed):
-        with contextlib.suppress(InputError):  # too few ends in this resample: it says nothing
-            others.append(float(fit_censored_lengths(tokens, correct, run, even * weight_q[q]).accuracy(cap)))
-    if len(others) < resamples / 2:
-        raise InputError(
-            f"{cell.label}: most resamples of its questions have too few ends within {run:g} tokens"
-        )
+    # No resample leaves a question out, so where the questions as they are can be fitted, each of them can.
+    others = [
+        float(fit_censored_lengths(tokens, correct, run, even * weight_q[q]).accuracy(cap))
+        for weight_q in bootstrap_weights(count, resamples, seed)
+    ]
     # Few resamples say how wide, not where the 2.5 % are; Student's t is in their weights.
     half = NormalDist().inv_cdf(0.975) * float(np.std(others, ddof=1))
     guess = float(whole.accuracy(cap))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from kinetics_jax.checks import check_number, check_whole
 from kinetics_jax.errors import InputError
-from kinetics_jax.records.sample import Sample, SampleKey
+from kinetics_jax.records.sample import Sample
 
 
 class StopRule(Protocol):
@@ -138,12 +138,12 @@ def stop_by(rule: StopRule, read: Callable[[int, Sample], Any]) -> Callable[[int
         read: place of the prompt among those given, and a finished sample → whether it is accepted, or its
             answer, as the rule wants it. Called once a sample.
     """
-    known: dict[SampleKey, Any] = {}
+    known: dict[Sample, Any] = {}  # not by key: another run's sample has the same
 
     def stop(prompt: int, finished: Sequence[Sample]) -> bool:
         for sample in finished:
-            if sample.key not in known:
-                known[sample.key] = read(prompt, sample)
-        return rule.should_stop([known[sample.key] for sample in finished])
+            if sample not in known:
+                known[sample] = read(prompt, sample)
+        return rule.should_stop([known[sample] for sample in finished])
 
     return stop

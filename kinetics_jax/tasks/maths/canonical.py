@@ -7,6 +7,7 @@ as sympy sorts their terms. What is larger than a person would write is taken as
 
 import fractions
 import itertools
+import math
 from typing import Any
 
 import sympy
@@ -18,6 +19,8 @@ MOST_PARTS = 64
 MOST_BITS = 256
 """Of a whole number in it."""
 MOST_EXPONENT = 64
+MOST_BITS_OF_VALUE = 4096
+"""Of a whole number that it comes to. Python writes no integer of 14,300 bits as text."""
 _DIGITS = 60
 """How far a number that is not rational is followed."""
 
@@ -57,8 +60,8 @@ def _of_expression(expression: sympy.Basic) -> str | None:
     if exact is not None:
         return str(exact)
     if isinstance(expression, sympy.Expr) and not expression.free_symbols:
-        value = numbers._value(numbers._exact(expression), {}, _DIGITS)
-        if value is not None:
+        value = numbers.value_at(numbers.as_fractions(expression), {}, _DIGITS)
+        if value is not None and all(math.isfinite(float(part)) for part in value):
             real, imaginary = (f"{float(part):.12g}" for part in value)
             return real if imaginary in ("0", "-0") else f"{real}+{imaginary}i"
     return str(expression)
@@ -74,7 +77,16 @@ def _is_small(node: sympy.Basic) -> bool:
 
 
 def _fraction(expression: sympy.Basic) -> fractions.Fraction | None:
-    """The exact value of a rational number, however it is written; None where it is no such number."""
+    """The exact value of a rational number, however it is written; None where it is none, or too large."""
+    value = _rational(expression)
+    return None if value is None or _bits(value) > MOST_BITS_OF_VALUE else value
+
+
+def _bits(value: fractions.Fraction) -> int:
+    return max(abs(value.numerator).bit_length(), value.denominator.bit_length())
+
+
+def _rational(expression: sympy.Basic) -> fractions.Fraction | None:
     if isinstance(expression, sympy.Float):
         return fractions.Fraction(str(expression))
     if isinstance(expression, sympy.Rational):

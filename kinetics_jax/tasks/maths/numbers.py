@@ -61,7 +61,7 @@ def same(one: sympy.Basic, other: sympy.Basic) -> bool | None:
     if any(e.has(sympy.oo, -sympy.oo, sympy.zoo, sympy.nan) for e in (one, other)):
         return None
     rounded = _is_decimal(one) or _is_decimal(other)
-    one, other = _exact(one), _exact(other)
+    one, other = as_fractions(one), as_fractions(other)
     known = [_digits(one), _digits(other)]
     digits = SLOW_DIGITS if None in known else min(d for d in known if d is not None)
     symbols = one.free_symbols | other.free_symbols
@@ -115,13 +115,13 @@ def _is_decimal(expression: sympy.Expr) -> bool:
     return expression.has(sympy.Float) and _residue(expression, _PRIMES[0]) is not None
 
 
-def _exact(expression: sympy.Expr) -> sympy.Expr:
+def as_fractions(expression: sympy.Expr) -> sympy.Expr:
     """Each decimal as the fraction it is written as; nothing else is evaluated."""
     if isinstance(expression, sympy.Float):
         return sympy.Rational(str(expression))
     if not expression.has(sympy.Float, sympy.UnevaluatedExpr):
         return expression
-    arguments = [_exact(argument) for argument in expression.args]
+    arguments = [as_fractions(argument) for argument in expression.args]
     if isinstance(expression, sympy.UnevaluatedExpr):
         return arguments[0]
     if isinstance(expression, (sympy.Add, sympy.Mul, sympy.Pow)):
@@ -142,15 +142,15 @@ def _round_alike(one: sympy.Expr, other: sympy.Expr, units: _Point) -> bool:
 def _apart(one: sympy.Expr, other: sympy.Expr, point: _Point, digits: int) -> bool | None:
     """Whether the difference at a point has a true digit; None where it has no value."""
     difference = sympy.Add(one, sympy.Mul(-1, other, evaluate=False), evaluate=False)
-    parts = _value(difference, point, digits)
-    sizes = [_value(e, point, digits) for e in (one, other)]
+    parts = value_at(difference, point, digits)
+    sizes = [value_at(e, point, digits) for e in (one, other)]
     if parts is None or None in sizes:
         return None
     size = max(abs(part) for pair in sizes if pair for part in pair)
     return any(abs(part) > size * sympy.Float(10) ** (10 - digits) for part in parts)
 
 
-def _value(expression: sympy.Expr, point: _Point, digits: int) -> tuple[sympy.Number, sympy.Number] | None:
+def value_at(expression: sympy.Expr, point: _Point, digits: int) -> tuple[sympy.Number, sympy.Number] | None:
     """The real and the imaginary part at a point, noise taken for zero; None: no finite value."""
     try:
         value = sympy.Add(0, expression, evaluate=False).evalf(15, subs=point, maxn=digits)
@@ -207,7 +207,7 @@ def _is_real(expression: sympy.Expr, point: _Point) -> bool:
     """Whether an expression, with all its roots and logarithms, is a real number at a point."""
     for node in sympy.preorder_traversal(expression):
         if node is expression or isinstance(node, (sympy.Pow, sympy.Function)):
-            parts = _value(node, point, SLOW_DIGITS)
+            parts = value_at(node, point, SLOW_DIGITS)
             if parts is None or parts[1] != 0:
                 return False
     return True

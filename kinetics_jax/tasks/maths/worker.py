@@ -1,7 +1,7 @@
 """The process that runs math-verify: ``python -m kinetics_jax.tasks.maths.worker SECONDS BYTES``.
 
-Reads one JSON line {gold, form, text} at a time and answers {correct, answer, reason}. It may hang or
-die on a hostile text; ``worker_pool`` then replaces it.
+Reads one JSON line {gold, form, text} at a time and answers {correct, answer, reason}, and {canonical} where
+there is an answer to vote for. It may hang or die on a hostile text; ``worker_pool`` then replaces it.
 """
 
 import faulthandler

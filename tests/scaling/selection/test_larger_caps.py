@@ -109,5 +109,7 @@ def test_what_says_nothing_is_refused_or_said(make_cell):
     cell = make_cell()
     with pytest.raises(InputError, match="must be below cap"):
         predict_larger_cap(cell, 8_192, 4_096)
+    with pytest.raises(InputError, match="resamples=1"):
+        predict_larger_cap(cell, 4_096, 8_192, resamples=1)
     with pytest.raises(InputError, match="give two or more"):
         leave_out_caps(cell, (4_096, 10**6))

@@ -106,6 +106,8 @@ def test_an_engine_is_given_a_rule_with_a_reader_that_looks_once():
     assert not stop(0, [sample(3, 1)])
     assert stop(0, [sample(3, 1), sample(0, 7)])
     assert looked == [(0, 3), (0, 0)]
+    assert not stop(0, [sample(0, 1)])  # of another run: the same key, another sample
+    assert looked[2:] == [(0, 0)]
 
 
 def answered_cell(make_cell, rates, samples=8, seed=0):
@@ -182,6 +184,17 @@ def test_where_nothing_can_be_saved_nothing_is_claimed(make_cell):
     found = compare_stopping(cell, 2 * cost, 2 * cost, 2, "accepted")
     assert found.saved == pytest.approx(0.0)
     assert found.drawn == pytest.approx(1.0)
+
+
+def test_a_rule_that_solves_nothing_saves_less_than_nothing(make_cell):
+    """The one question with right samples is given up by what its fellows teach."""
+    correct = np.zeros((12, 8), bool)
+    correct[3, :2] = True
+    cell = make_cell(rates=np.zeros(12), correct=correct)
+    cost = np.ones(correct.shape)
+    found = compare_stopping(cell, cost, 8 * cost, 8, "accepted")
+    assert (found.solved, found.cost > 0) == (0.0, True)
+    assert found.saved == found.low == found.high == -np.inf
 
 
 def test_the_prior_is_of_other_questions(make_cell):

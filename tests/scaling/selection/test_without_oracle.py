@@ -87,6 +87,28 @@ def test_answers_that_are_not_recorded_are_said_and_the_rest_stands(tmp_path):
     assert "does not record the answer" in why
 
 
+def test_votes_that_are_never_right_are_said_and_the_rest_stands(tmp_path):
+    """One sample of every question is right, and all others agree on what is wrong."""
+    path = table(tmp_path / "sim.csv")
+    head, *rows = path.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    said = [[*c[:6], str(int(c[4] == "0")), *c[7:], "42" if c[4] == "0" else "7"] for c in cells]
+    path.write_text("\n".join([f"{head},answer", *map(",".join, said)]) + "\n")
+    found = law_of(path).without_oracle
+    assert {rule.rule for rule in found.stopping} == {"accepted"}
+    assert "majority" in {one.verifier for one in found.selections}
+    assert len(found.left_out) == 3  # one a model
+    assert all("no stopping rule" in why and "solve nothing (majority)" in why for why in found.left_out)
+
+
+def test_where_choices_are_not_held_out_the_page_says_so(tmp_path):
+    trials = read_trials(with_answers(tmp_path / "sim.csv"))
+    options = dataclasses.replace(FAST, frontier="paper")
+    page = render_page(find_results(trials, [chips.b200], options), {})
+    assert "chosen and scored on the same samples" in page
+    assert "chosen on half of the questions and scored" not in page
+
+
 def test_one_sample_a_question_leaves_one_configuration_for_all(tmp_path):
     law = law_of(with_answers(tmp_path / "sim.csv", trials=1))
     found = law.without_oracle
@@ -126,7 +148,8 @@ def test_the_files_hold_it_all(tmp_path):
     assert stored["stopping"][0]["rule"] == "accepted"
     assert "fixed_cost" in stored["stopping_units"]
     page = render_page(results, {})
-    for text in ("Without an oracle", "one for all", "roc(0.9,0.1,cost=0.05)", "cost per solved saved"):
+    shown = ("Without an oracle", "one for all", "roc(0.9,0.1,cost=0.05)", "cost per solved saved")
+    for text in (*shown, "chosen on half of the questions and scored"):
         assert text in page
 
 
