@@ -11,11 +11,13 @@ from tests.fake_devices import pretend
 
 # Not in a folder's own conftest: modules of earlier folders are imported before it, and may start JAX.
 pretend()
+# Tests run side by side, one a core: threads of each would spend half of the time on waiting for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-QUICKLY_COMPILED = ("engine", "models")
+QUICKLY_COMPILED = ("attention", "engine", "fidelity", "models", "pallas_kernels", "policies", "training")
 """Packages whose tests compile far more than they compute: a third of the time without LLVM's passes."""
 
 

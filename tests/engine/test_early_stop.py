@@ -33,8 +33,14 @@ def problems(count=4) -> list[Problem]:
 
 
 @pytest.fixture(scope="module")
-def engine(model) -> Engine:
-    return Engine(model, **SIZES)
+def engines(model) -> dict[bool, Engine]:
+    """By whether they share prompts."""
+    return {share: Engine(model, **SIZES, share_prompts=share) for share in (True, False)}
+
+
+@pytest.fixture(scope="module")
+def engine(engines) -> Engine:
+    return engines[True]
 
 
 def generate(engine, count=4, **options):
@@ -56,9 +62,8 @@ def by_problem(samples):
 
 @pytest.mark.parametrize("at_once", [None, 1, 2])
 @pytest.mark.parametrize("share", [True, False])
-def test_samples_that_come_are_those_without_it(model, everything, at_once, share):
-    mine = Engine(model, **SIZES, share_prompts=share)
-    found = decode(mine, stop=lambda prompt, finished: len(finished) >= 1 + prompt, at_once=at_once)
+def test_samples_that_come_are_those_without_it(engines, everything, at_once, share):
+    found = decode(engines[share], stop=lambda prompt, finished: len(finished) >= 1 + prompt, at_once=at_once)
     assert all(everything[sample.key] == sample for sample in found)
     assert len({sample.key for sample in found}) == len(found) < len(everything)
     for place, name in enumerate(f"p{n}" for n in range(4)):

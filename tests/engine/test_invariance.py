@@ -65,7 +65,7 @@ def test_any_schedule_gives_the_same_samples(several):
     engines, expected = several
     assert len(expected) == 12
     assert len({sample.tokens for sample in expected.values()}) == 12
-    for seed in range(6):
+    for seed in range(3):
         assert random_schedule(engines, random.Random(seed)) == expected
 
 

@@ -68,7 +68,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=pytest.mark.slow if name == "chunked, flat" else ()) for name in CASES]
+)
 def test_draws_follow_the_closed_form(case):
     V, sharpness, params = CASES[case]
     params = OFF | params

@@ -20,12 +20,12 @@ def decode(engine: Engine, prompts) -> dict:
 @pytest.mark.parametrize(
     ("shape", "policy"),
     [
-        ({"data": 4}, BlockTopK(16, 1, dense_layers=0)),
-        ({"data": 2, "model": 2}, Dense()),
+        pytest.param({"data": 4}, BlockTopK(16, 1, dense_layers=0), marks=pytest.mark.slow),
+        pytest.param({"data": 2, "model": 2}, Dense(), marks=pytest.mark.slow),
         ({"data": 2, "model": 2}, Quest(16, 1)),
         # Two KV heads on four devices: those that share one must choose by the whole query group.
         ({"data": 2, "model": 4}, BlockTopK(16, 1, dense_layers=0)),
-        ({"model": 4}, TopK(6)),
+        pytest.param({"model": 4}, TopK(6), marks=pytest.mark.slow),
     ],
     ids=str,
 )

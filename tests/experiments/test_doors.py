@@ -72,13 +72,10 @@ def test_home_is_expanded_and_an_ascii_log_takes_the_summary(some_traces, tmp_pa
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        (b'{"prompt": "a"}\n\n{"prompt": "b"}\n\n', ["0", "1"]),
-        (b'\xef\xbb\xbf{"prompt": "a"}\n', ["0"]),
-        (b'{"prompt": "a"}\r\n\r\n{"prompt": "b"}\r\n', ["0", "1"]),
-        (b'{"prompt": "a"}\r{"prompt": "b"}\r', ["0", "1"]),
-        (b'   \n{"prompt": "a", "problem_id": "q"}', ["q"]),
-        ('{"prompt": "a\u2028b"}\n'.encode(), ["0"]),
+        (b'\xef\xbb\xbf{"prompt": "a"}\n\n{"prompt": "b"}\r\n\r\n{"prompt": "c"}\n\n', ["0", "1", "2"]),
+        (b'   \r{"prompt": "a\xe2\x80\xa8b"}\r{"prompt": "b", "problem_id": "q"}', ["0", "q"]),
     ],
+    ids=["BOM, LF, CRLF, empty lines", "CR, line separator, no end"],
 )
 def test_prompts_as_editors_save_them(text, names, tiny, tmp_path, zygote):
     (tmp_path / "p.jsonl").write_bytes(text)

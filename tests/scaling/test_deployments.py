@@ -314,6 +314,7 @@ def test_a_saving_survives_while_it_is_of_the_same_size():
     assert not same(Said("+1 points", "gains"), Said("-1 points", "loses"))
 
 
-def test_two_runs_of_one_law_say_the_same(family):
+def test_two_runs_of_one_law_say_the_same(tmp_path):
+    family = family_of(records(tmp_path / "r.jsonl", models=("qwen3-0.6b",), questions=10))
     one, two = (sensitivity([family], chips.b200, FAST, jobs=jobs) for jobs in (1, 2))
     assert one == two

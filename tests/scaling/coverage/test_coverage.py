@@ -9,7 +9,7 @@ from kinetics_jax.scaling import mean_interval
 from tests.scaling.coverage import measure
 from tests.scaling.coverage.populations import DESIGNS
 
-DRAWS = 20
+DRAWS = 10
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def found():
     designs = [
         dataclasses.replace(DESIGNS[name], questions=min(DESIGNS[name].questions, 60)) for name in names
     ]
-    yield dict(zip(names, (measure.coverage(d, DRAWS, resamples=150) for d in designs), strict=True))
+    yield dict(zip(names, (measure.coverage(d, DRAWS, resamples=100) for d in designs), strict=True))
     measure.true_law.cache_clear()
     patch.undo()
 

@@ -20,12 +20,12 @@ NAMES = (
     "temperatures 0.6 and 1, policies",
     "four copies",
 )
-REPEATS = 6
+REPEATS = 3
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """42 data sets of seven worlds, two of them of tiny size."""
+    """21 data sets of seven worlds, two of them of tiny size."""
     worlds = {world.name: world for world in WORLDS}
     designs = [Design(world=worlds[name]) for name in NAMES[:-2]]
     designs += [Design(world=worlds[name], questions=60) for name in NAMES[-2:]]
