@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -17,12 +17,14 @@ from typing import TypeVar
 
 from kinetics_jax.errors import InputError
 
+_THREADS = "OMP_NUM_THREADS"
+"""Read by OpenBLAS, MKL and BLIS."""
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -> Generator[R, None, None]:
-    """``map`` on up to ``jobs`` new processes, results in order.
+    """``map`` on up to ``jobs`` new processes, results in order. Each computes with one thread.
 
     Close the iterator where it is not read to its end: that and any exception end the processes at once.
 
@@ -32,7 +34,9 @@ def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -
     child_end, own_end = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(min(jobs, len(work)), context, initializer=_follow, initargs=(child_end,))
     try:
-        yield from pool.map(function, work)
+        with _one_thread_each():  # all processes are started by this call
+            results = pool.map(function, work)
+        yield from results
     except BrokenProcessPool:
         raise InputError(
             "a process that shared the work was killed, perhaps for lack of memory: use fewer (--jobs)"
@@ -44,6 +48,23 @@ def map_in_processes(function: Callable[[T], R], work: Sequence[T], jobs: int) -
         pool.shutdown(cancel_futures=True)
         own_end.close()
         child_end.close()
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """What processes that start meanwhile find in their environment; what the user has set stays.
+
+    Libraries of linear algebra take a thread for every core in every process, and those then wait for one
+    another: laws side by side took twice the time.
+    """
+    if _THREADS in os.environ:
+        yield
+        return
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_THREADS]
 
 
 def _follow(parent: Connection) -> None:

@@ -27,6 +27,14 @@ def test_results_come_in_order():
     assert list(map_in_processes(abs, [-3, 2, -1], 2)) == [3, 2, 1]
 
 
+def test_each_computes_with_one_thread_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert list(map_in_processes(os.getenv, ["OMP_NUM_THREADS"] * 3, 2)) == ["1"] * 3
+    assert "OMP_NUM_THREADS" not in os.environ
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert list(map_in_processes(os.getenv, ["OMP_NUM_THREADS"] * 3, 2)) == ["3"] * 3
+
+
 def test_what_a_task_raises_is_raised():
     results = map_in_processes(int, ["1", "x"], 2)
     assert next(results) == 1

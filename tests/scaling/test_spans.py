@@ -6,6 +6,8 @@ import pytest
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling import interval, mean_interval
 from kinetics_jax.scaling.frontier.spans import crossover_costs, inside, spans
+from kinetics_jax.scaling.law.estimates import _of_ratio
+from kinetics_jax.scaling.statistics.intervals import Interval, widened
 from kinetics_jax.scaling.statistics.resampling import bootstrap_weights, extended, pseudo_weight
 
 COSTS = np.geomspace(1, 10_000, 5)
@@ -38,6 +40,34 @@ def test_an_interval_ends_in_infinity_where_resamples_do():
     assert (interval(never).low, interval(never).high) == (1.0, np.inf)
     seldom = np.array([1.0] * 99 + [np.inf])
     assert interval(seldom).high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        (2.0, 1.0, 5.75),  # a quarter of the distance to each end further
+        (0.8, 1.2, 6.05),  # an end beyond the estimate stays
+    ],
+)
+def test_an_interval_reaches_further_from_its_estimate(value, low, high):
+    found = widened(Interval(1.2, 5.0, 0.95), value, 1.25)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "low", "high"),
+    [
+        (2.0, [1.0, 4.0], 2 / 2**1.2, 2 * 2**1.2),  # the same in factors
+        (2.0, [0.0, 4.0], 0.0, 2 * 2**1.2),  # never is never
+        (0.0, [0.0, 3.0], 0.0, 3.0),
+        (0.0, [0.0, 0.0], 0.0, 0.5),  # beyond the grid it may still be
+        (2.0, [2.0, 2.0], 2 / 1.1, 2 * 1.1),  # no less than a step of the grid
+    ],
+)
+def test_ratios_of_costs_reach_further_in_factors(value, others, low, high):
+    rows = np.array([value, *np.repeat(others, 100)])
+    found = _of_ratio(rows, step=1.1, beyond=0.5)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_where_all_questions_agree_the_interval_is_between_jeffreys_and_clopper_pearson():

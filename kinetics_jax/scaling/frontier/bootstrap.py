@@ -50,10 +50,15 @@ class FrontierBootstrap:
         return self.model_shares.argmax(axis=2)
 
     def accuracy_interval(self, level: float = 0.95) -> Interval:
-        """Pointwise interval of the accuracy, [G] each end; of some width also where all questions agree."""
-        rows = self.accuracy[1:]
-        low = interval(extended(rows, self.pseudo, 0.0), level).low
-        return Interval(low, interval(extended(rows, self.pseudo, 1.0), level).high, level)
+        """Pointwise interval of the accuracy, [G] each end; of some width also where all questions agree.
+
+        Where models tie, chance chooses among them, and what is reached lies below what the best one reaches.
+        So the interval reaches up to where the best model's own does.
+        """
+        low = interval(extended(self.accuracy[1:], self.pseudo, 0.0), level).low
+        each = np.concatenate([self.accuracy[:, None], self.curves], axis=1)[1:]
+        high = interval(extended(each, self.pseudo, 1.0), level).high.max(axis=0)
+        return Interval(low, high, level)
 
     def model_share(self) -> Floats:
         """Share of resamples in which each model holds the frontier, [G, M]."""

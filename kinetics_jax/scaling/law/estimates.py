@@ -15,7 +15,7 @@ from kinetics_jax.scaling.frontier.sparse_gain import compare
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.result_parts import TERA, SparseGain
 from kinetics_jax.scaling.statistics.fits import fit_exponentiated_power_law
-from kinetics_jax.scaling.statistics.intervals import Estimate, Interval, interval
+from kinetics_jax.scaling.statistics.intervals import Estimate, Interval, interval, widened
 from kinetics_jax.scaling.statistics.resampling import extended, pseudo_weight
 
 FITTED = ("tokens", "trials", "length", "kv_budget")
@@ -96,7 +96,7 @@ def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
         return None
     note = f"interval from {int(np.isfinite(others).sum())} resamples"
     unit, span = "exponent b of accuracy = exp(−a·cost^−b)", (float(low[0] * TERA), float(high[0] * TERA))
-    return _estimate(value, unit, exponent_interval(np.array(others)), note, span)
+    return _estimate(value, unit, exponent_interval(np.array(others), value), note, span)
 
 
 def optimism(frontiers: Mapping[Flavour, FrontierBootstrap], choice: Sharing) -> Estimate | None:
@@ -113,7 +113,7 @@ def optimism(frontiers: Mapping[Flavour, FrontierBootstrap], choice: Sharing) ->
     if choice == "shared":
         return Estimate(value=float(mean[0]), unit=unit, note=f"{note}; no interval (shared choice)")
     questions = frontiers["paper"].questions
-    return _estimate(float(mean[0]), unit, _of_difference(mean[1:], questions), note)
+    return _estimate(float(mean[0]), unit, _of_difference(mean, questions), note)
 
 
 def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -> SparseGain | None:
@@ -129,38 +129,45 @@ def sparse_gain(study: Study, resampled: Callable[[Study], FrontierBootstrap]) -
         gain=_estimate(
             float(found.gain[0]),
             "points of accuracy",
-            _of_difference(found.gain[1:], len(study.questions)),
+            _of_difference(found.gain, len(study.questions)),
             "sparse less dense, mean over the costs at which accuracy is bought",
         ),
         cheaper=_estimate(
             float(found.cheaper[0]),
             "× less cost",
-            _of_ratio(found.cheaper[1:], found.step, found.beyond),
+            _of_ratio(found.cheaper, found.step, found.beyond),
             "for 95 % of the best that dense solves; 0: sparse never does",
         ),
     )
 
 
 def _of_difference(points: np.ndarray, questions: int) -> Interval:
-    """Interval of a difference in points; where no question differs, one that was not asked may."""
-    ends = interval(points)
+    """Interval of a difference in points, row 0 of [1+R]; where no question differs, one not asked may."""
+    others = points[1:]
+    ends = interval(others)
     if ends.low < ends.high:
-        return ends
-    weight = pseudo_weight(questions, len(points))
-    low, high = interval(extended(points, weight, -100)).low, interval(extended(points, weight, 100)).high
+        return widened(ends, float(points[0]))
+    weight = pseudo_weight(questions, len(others))
+    low, high = interval(extended(others, weight, -100)).low, interval(extended(others, weight, 100)).high
     return Interval(low, high, ends.level)
 
 
 def _of_ratio(ratios: np.ndarray, step: float, beyond: float) -> Interval:
-    """Interval of a ratio of costs; where no resample differs, as wide as the grid's step.
+    """Interval of a ratio of costs, row 0 of [1+R]; where no resample differs, as wide as the grid's step.
 
     0 says "not within the grid"; where all resamples say so, it may still happen beyond it.
     """
-    ends = interval(ratios)
+    ends, value = interval(ratios[1:]), float(ratios[0])
     if ends.high == 0:
         return Interval(0.0, beyond, ends.level)
-    known = ends.low < ends.high or not np.isfinite(ends.low)
-    return ends if known else Interval(ends.low / step, ends.high * step, ends.level)
+    if ends.low == ends.high and np.isfinite(ends.low):
+        return Interval(ends.low / step, ends.high * step, ends.level)
+    if not (value > 0 and math.isfinite(value)):  # never, or at no cost: there is no distance from it
+        return ends
+    with np.errstate(divide="ignore"):  # an end may be 0 or infinity, and stays
+        low, high = np.log([ends.low, ends.high])
+    further = widened(Interval(low, high, ends.level), math.log(value))
+    return Interval(float(np.exp(further.low)), float(np.exp(further.high)), ends.level)
 
 
 def threshold(boot: FrontierBootstrap, sizes: Mapping[str, float]) -> Estimate | None:

@@ -9,6 +9,15 @@ from numpy.typing import ArrayLike
 
 from kinetics_jax.errors import InputError
 
+NOT_RESAMPLED = 1.2
+"""How much further from resamples' percentiles an interval reaches where choices are part of the number.
+
+Which configuration a question gets, from which half of its samples and with which prior, is found once and
+not anew in every resample, as that would cost as many laws. So numbers that hang on it differ more between
+data sets than between the resamples of one: in the median of twenty simulated populations 1.1 times, at most
+1.5. Percentiles alone covered 90 to 93 % of exponents, gains, savings and optimism (tests/scaling/coverage).
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -60,6 +69,21 @@ def interval(samples: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(float(start), float(end), level)
     low[known], high[known] = start, end
     return Interval(low, high, level)
+
+
+def widened(ends: Interval, value: float, factor: float = NOT_RESAMPLED) -> Interval:
+    """An interval that reaches further from its estimate, for numbers that hang on choices.
+
+    Args:
+        ends: of resamples; an end that lies on the other side of the estimate stays.
+        value: the estimate.
+        factor: of the distance between the estimate and each end.
+    """
+    return Interval(
+        value - factor * (value - ends.low) if ends.low < value else ends.low,
+        value + factor * (ends.high - value) if ends.high > value else ends.high,
+        ends.level,
+    )
 
 
 def mean_interval(groups: Sequence[ArrayLike], level: float = 0.95) -> Interval:

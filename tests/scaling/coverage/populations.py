@@ -97,5 +97,24 @@ DESIGNS = {
     "near ties": Population(
         questions=40, samples=16, skills={"qwen3-0.6b": -0.1, "qwen3-4b": 0.0, "qwen3-14b": 0.1}, own=1.0
     ),
+    # Those above were at hand when the intervals were made, these when they were widened, and the rest after.
+    "GSM shape": Population(questions=150, samples=6, hardness=-1.5, spread=1.5, length=600.0),
+    "many trials": Population(questions=50, samples=32, hardness=0.5, spread=2.0),
+    "few and hard": Population(questions=25, samples=8, hardness=2.0, spread=2.0),
+    "three trials": Population(questions=120, samples=3, own=0.7),
+    "long answers": Population(questions=40, samples=16, cap=10_000, length=7_000.0),
+    "tails and topics": Population(questions=80, samples=12, tail=1.1, topics=4, length=4_000.0),
+    "two sizes": Population(questions=100, samples=8, skills={"qwen3-1.7b": -0.3, "qwen3-8b": 0.5}),
+    "twelve questions": Population(questions=12, samples=64, spread=2.0),
+    "four trials": Population(questions=64, samples=4, hardness=1.5, spread=1.8, own=0.4),
+    "alike": Population(questions=100, samples=16, hardness=0.3, spread=1.2, tail=0.9),
+    "two trials of many": Population(questions=300, samples=2, spread=2.0),
+    "twenty questions": Population(questions=20, samples=24, hardness=0.5, spread=2.2),
+    "rather easy": Population(questions=80, samples=8, hardness=-3.0, spread=1.5),
+    "four sizes": Population(
+        questions=70,
+        samples=10,
+        skills={"qwen3-0.6b": -1.2, "qwen3-1.7b": -0.5, "qwen3-4b": 0.2, "qwen3-14b": 0.6},
+    ),
 }
-"""Name → population: questions 10 to 200, trials 1 to 64."""
+"""Name → population: questions 10 to 300, trials 1 to 64."""
