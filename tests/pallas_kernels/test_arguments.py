@@ -52,7 +52,7 @@ def allowed(op: str, name: str, dtype: str) -> bool:
     return dtype in ("bfloat16", "float32")
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_dtype_of_any_argument_crashes_or_means_something_else(x64: bool) -> None:
     command = [sys.executable, "-m", "tests.pallas_kernels.dtype_table", *(["x64"] if x64 else [])]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
