@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 QUICKLY_COMPILED = ("attention", "engine", "fidelity", "models", "pallas_kernels", "policies", "training")
-"""Packages whose tests compile far more than they compute: a third of the time without LLVM's passes."""
+"""Packages whose tests compile far more than they compute: without LLVM's passes a third to four fifths of
+the time. Tests of whole commands, of golden samples and of sweeps compile as users do."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,6 +20,7 @@ from kinetics_jax.scaling import (
     size_threshold,
     study_frontier,
 )
+from kinetics_jax.scaling.statistics.resampling import extended
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,18 @@ def test_interval_covers_the_point_and_has_the_width_of_the_question_spread(stud
     assert 0.02 < width < 0.5
     narrow = found.accuracy_interval(0.5)
     assert (narrow.high - narrow.low <= ends.high - ends.low + 1e-12).all()
+
+
+def test_the_interval_reaches_up_to_where_the_best_models_own_does(make_cell, price):
+    """Two models that are alike: chance chooses among them, and what is reached is not the better one's."""
+    rates = np.random.default_rng(0).beta(8, 1, 30)
+    cells = [make_cell(name, rates, 8, seed) for seed, name in enumerate(("4B", "8B"))]
+    study = build_study(cells, price, trials=(1,), lengths=())
+    found = bootstrap_frontier(study, [study.cost.max()], flavour="held_out", resamples=200, smoothing=1)
+    reached = interval(extended(found.accuracy[1:], found.pseudo, 1.0)).high
+    own = interval(extended(found.curves[1:], found.pseudo, 1.0)).high
+    assert reached[0] < own.max()
+    assert found.accuracy_interval().high[0] == own.max()
 
 
 def test_interval_covers_the_truth_as_often_as_it_says(make_cell, price, params):

@@ -162,7 +162,7 @@ def _of_ratio(ratios: np.ndarray, step: float, beyond: float) -> Interval:
         return Interval(0.0, beyond, ends.level)
     if ends.low == ends.high and np.isfinite(ends.low):
         return Interval(ends.low / step, ends.high * step, ends.level)
-    if not (value > 0 and math.isfinite(value)):  # never, or at no cost: there is no distance from it
+    if value == 0:  # never: there is no distance from it
         return ends
     with np.errstate(divide="ignore"):  # an end may be 0 or infinity, and stays
         low, high = np.log([ends.low, ends.high])

@@ -31,6 +31,7 @@ def found():
     ("kind", "least"),
     [
         ("accuracy", 0.9),
+        ("most solved", 0.9),
         ("crossover (decades)", 0.9),
         ("exponent of tokens", 0.85),
         ("gain", 0.9),
