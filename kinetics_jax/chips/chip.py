@@ -16,6 +16,7 @@ from typing import Any
 from kinetics_jax import references, storage
 from kinetics_jax.chips.device import Device
 from kinetics_jax.chips.dtypes import peak_name
+from kinetics_jax.chips.efficiency import SHARED, Efficiency, Table, found, measured, read_table
 from kinetics_jax.chips.prices import PRICE_BASES, USER, ChipPrice, check_basis, read_prices
 from kinetics_jax.errors import InputError, UnknownNameError
 
@@ -33,6 +34,8 @@ class Chip:
     """HBM bandwidth in byte/s."""
     link_bandwidth: float = math.inf
     """Scale-up interconnect in byte/s, one way, all links together."""
+    l2_bytes: float = 0.0
+    """Last-level cache that reads of HBM pass, in bytes by the data sheet; 0: not known."""
     scale_up_world: int = 1
     """Chips that one scale-up domain joins (NVLink island, TPU pod)."""
     usd_per_hour: float | None = None
@@ -50,6 +53,10 @@ class Chip:
     notes: str = ""
     device: Device | None = None
     """What the chip's compiler is told, where one compiles for it."""
+    efficiency: Table = dataclasses.field(default_factory=dict)
+    """What kernels were seen to reach of the figures above; see ``reached``."""
+    efficiency_like: str = ""
+    """Measured chip whose constants stand for what was not measured on this one; ``shared``: all of them."""
 
     def __post_init__(self) -> None:
         figures = {
@@ -124,6 +131,19 @@ class Chip:
         """The paper's I: FP8 peak over bandwidth while bytes are counted at BF16 (B200: 562.5)."""
         return self.paper_peak / self.hbm_bandwidth
 
+    def reached(self, op: str, form: str) -> Efficiency:
+        """What kernels of one kind and number format reach on this chip, with the evidence.
+
+        Raises ``InputError`` where nothing says it: what is not known is not guessed.
+        """
+        eff = found(self.efficiency, self.efficiency_like, op, form)
+        if eff is None:
+            raise InputError(
+                f"chip {self.name}: no {op} kernel ({form}) was measured on it; price with "
+                f'mode="exact", or give a chip file with [{self.name}.efficiency] like = "h100" (or "shared")'
+            )
+        return eff
+
     def calibrated(self, *, flops: float = 1.0, bandwidth: float = 1.0) -> "Chip":
         """The chip as it was seen to perform: shares of its peak FLOP/s and bandwidth, each in (0, 1]."""
         for name, share in (("flops", flops), ("bandwidth", bandwidth)):
@@ -159,6 +179,7 @@ class Chip:
 
 
 _FIGURES = {"hbm_gb": "hbm_bytes", "hbm_gbps": "hbm_bandwidth", "link_gbps": "link_bandwidth"}
+_CACHE = {"l2_mb": "l2_bytes"}
 _WORDS = {
     "label": "label",
     "source": "source",
@@ -166,7 +187,7 @@ _WORDS = {
     "usd_basis": "price_source",
     "usd_date": "price_date",
 }
-_KEYS = {*_FIGURES, *_WORDS, "tflops", "link", "scale_up_world", "usd", "usd_per_hour", "device"}
+_KEYS = {*_FIGURES, *_CACHE, *_WORDS, "tflops", "link", "scale_up_world", "usd", "usd_per_hour", "device", "efficiency"}
 
 
 def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
@@ -177,6 +198,7 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
         raise InputError(f"{where}: chip {name} {what}; known keys: {', '.join(sorted(_KEYS))}")
     try:
         values: dict[str, Any] = {to: float(table[key]) * 1e9 for key, to in _FIGURES.items() if key in table}
+        values |= {to: float(table[key]) * 1e6 for key, to in _CACHE.items() if key in table}
         values["flops"] = {dtype: float(x) * 1e12 for dtype, x in table["tflops"].items()}
         values["scale_up_world"] = int(table.get("scale_up_world", 1))
         if "usd_per_hour" in table:
@@ -194,10 +216,27 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
             values["prices"] = read_prices(table["usd"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: a price of chip {name} is wrong or not whole ({error})") from None
+    values |= _efficiency(name, table.get("efficiency", {}), where)
     values |= {to: str(table[key]) for key, to in _WORDS.items() if key in table}
     return Chip(name=name, **values).priced()
 
 
+def _efficiency(name: str, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``efficiency`` and ``efficiency_like`` of a chip's table, beside what was measured of a known chip."""
+    if not isinstance(table, dict):
+        raise InputError(f"{where}: chip {name}: efficiency must be a table, [{name}.efficiency]")
+    like = str(table.get("like", ""))
+    if like not in ("", *measured()):
+        raise UnknownNameError(f"{where}: chip {name}: efficiency.like", like, sorted({*measured(), SHARED}))
+    try:
+        own = read_table({op: formats for op, formats in table.items() if op != "like"})
+    except (InputError, AttributeError) as error:
+        raise InputError(f"{where}: chip {name}: {error}") from None
+    known = measured().get(name, {}) if where == TABLE else {}
+    return {"efficiency": {**known, **own}, "efficiency_like": like}
+
+
+TABLE = "chips.toml"
 _ALIASES = {"v4": "tpu_v4", "v5e": "tpu_v5e", "v5p": "tpu_v5p", "v6e": "tpu_v6e", "v7x": "tpu7x"}
 
 
@@ -206,9 +245,9 @@ class _Chips(Mapping[str, Chip]):
 
     @functools.cached_property
     def _chips(self) -> dict[str, Chip]:
-        text = resources.files(__package__).joinpath("chips.toml").read_text(encoding="utf-8")
+        text = resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
         tables = tomllib.loads(text)
-        return {name: _from_table(name, table, "chips.toml") for name, table in tables.items()}
+        return {name: _from_table(name, table, TABLE) for name, table in tables.items()}
 
     def __getitem__(self, name: str) -> Chip:
         key = str(name).lower().replace("-", "_")

@@ -1,25 +1,32 @@
 """What a sample costs: FLOPs, bytes, eFLOPs, chip-seconds and dollars. NumPy only."""
 
 from kinetics_jax.chips.chip import Chip, chips, get_chip
-from kinetics_jax.costs.cost import OVERLAPS, Cost, Term
+from kinetics_jax.costs.cost import OVERLAPS, CalibratedCost, Cost, Term, Timed
 from kinetics_jax.costs.deployment import Deployment, Requests, cheapest_deployment, deployed
+from kinetics_jax.costs.efficiency import kernel_efficiency, kernel_seconds
+from kinetics_jax.costs.evidence import Calibration
 from kinetics_jax.costs.price import MODES, price
 from kinetics_jax.costs.serving import Serving, chips_per_copy, feasible_batch
 
 __all__ = [
     "MODES",
     "OVERLAPS",
+    "CalibratedCost",
+    "Calibration",
     "Chip",
     "Cost",
     "Deployment",
     "Requests",
     "Serving",
     "Term",
+    "Timed",
     "cheapest_deployment",
     "chips",
     "chips_per_copy",
     "deployed",
     "feasible_batch",
     "get_chip",
+    "kernel_efficiency",
+    "kernel_seconds",
     "price",
 ]

@@ -1,11 +1,14 @@
 """What a price is: FLOPs and bytes by named term, and how they turn into eFLOPs, seconds and dollars."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from kinetics_jax.chips.chip import Chip
+from kinetics_jax.chips.efficiency import Efficiency
+from kinetics_jax.costs.evidence import LEVEL, Calibration, calibration, stretched
 from kinetics_jax.errors import InputError
 
 OVERLAPS = ("sum", "max", "roofline")
@@ -21,6 +24,35 @@ class Term:
     """Bytes read from and written to HBM."""
     wire_bytes: np.ndarray | float = 0.0
     """Bytes sent over the scale-up interconnect."""
+    calls: np.ndarray | float = 0.0
+    """Kernels launched on every chip, this request's part of its batch's; counted by calibrated prices only."""
+
+
+class Timed(NamedTuple):
+    """A part of a request on measured kernels: its time, and the constants that it comes from."""
+
+    seconds: np.ndarray | float
+    """Chip-seconds of the request; of one step on one chip where ``per_step``, by size of batch."""
+    efficiency: Efficiency
+    calls: np.ndarray | float = 0.0
+    """Launches on every chip of the copy, of the request or of one step."""
+    per_step: bool = False
+
+
+class Steps(NamedTuple):
+    """The decode steps of a request: what of them it is charged with."""
+
+    number: np.ndarray
+    """Steps, of each its part among the sequences of the batch."""
+    num_chips: int
+    size: np.ndarray | None
+    """Where each element's batch stands among the sizes that steps were timed for; None: there is but one."""
+
+    def spread(self, seconds: np.ndarray | float) -> np.ndarray:
+        """Chip-seconds of the request from those of one step on one chip, by size of batch."""
+        timed = np.asarray(seconds)
+        each = timed if self.size is None or not timed.ndim else timed[self.size]
+        return each * self.number * self.num_chips
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +121,28 @@ class Cost:
             raise InputError(f"chip {self.chip.name} has {self.chip.no_price}")
         return self.seconds * (self.chip.usd_per_hour / 3600)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What stands behind ``seconds`` and ``dollars``: how far this mode was off public deployments."""
+        mode = self.mode if self.overlap == "sum" else f"{self.mode}_{self.overlap}"
+        return calibration(mode, self.chip.name)
+
+    @property
+    def error(self) -> float:
+        """Mean of |predicted ÷ measured − 1| of time per token on public deployments; NaN: none compared."""
+        return self.calibration.error
+
+    def interval(self, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds that the request takes with this probability, as this mode was off so far.
+
+        Raises ``InputError`` for a mode that was held against nothing, or a level outside (0, 1).
+        """
+        known = self.calibration
+        if not known.rows:
+            raise InputError(f"mode={self.mode!r}, overlap={self.overlap!r} was held against no deployment")
+        low, high = stretched(known.low, known.high, level)
+        return self.seconds * low, self.seconds * high
+
     def share(self, term: str) -> np.ndarray:
         """The part of the summed eFLOPs that one term is, in [0, 1]: what dominates."""
         part = self.terms[term]
@@ -105,3 +159,53 @@ class Cost:
         weights = (1.0, self.intensity, self.peak_flops / self.chip.link_bandwidth)
         scaled = [weight * np.asarray(x, float) for weight, x in zip(weights, amounts, strict=True)]
         return np.stack(np.broadcast_arrays(*scaled))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CalibratedCost(Cost):
+    """A price whose seconds and dollars are of kernels as they were measured. eFLOPs stay the ideal ones."""
+
+    times: Mapping[str, tuple[Timed, ...]]
+    """Term → its time, with the constants of each part."""
+    steps: Steps
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Chip-seconds on kernels as they were measured, floors included (``costs.calibrated``)."""
+        return self._total([(part, 1.0) for parts in self.times.values() for part in parts])
+
+    def seconds_of(self, term: str) -> np.ndarray:
+        """Chip-seconds of one term."""
+        return self._total([(part, 1.0) for part in self.times[term]])
+
+    @property
+    def calibration(self) -> Calibration:
+        """How far calibrated prices were off, and which of this one's terms nobody measured."""
+        assumed = [
+            name
+            for name, parts in self.times.items()
+            if any(part.efficiency.basis == "assumed" and np.any(part.seconds) for part in parts)
+        ]
+        return calibration(self.mode, self.chip.name, tuple(assumed))
+
+    def interval(self, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds that the request takes with this probability, by how far each kernel was off.
+
+        All kernels are taken to be off together, since a framework that is slow at one is slow at others.
+        Raises ``InputError`` for a level outside (0, 1).
+        """
+        every = [part for parts in self.times.values() for part in parts]
+        factors = [stretched(part.efficiency.low, part.efficiency.high, level) for part in every]
+        low, high = (
+            self._total([(part, both[side]) for part, both in zip(every, factors, strict=True)])
+            for side in (0, 1)
+        )
+        return low, high
+
+    def _total(self, parts: Sequence[tuple[Timed, float]]) -> np.ndarray:
+        """Chip-seconds of parts, each times a factor; steps are added up before they are spread."""
+        once = [part.seconds * factor for part, factor in parts if not part.per_step]
+        steps = [part.seconds * factor for part, factor in parts if part.per_step]
+        if steps:
+            once.append(self.steps.spread(sum(steps)))
+        return np.asarray(sum(once), float)

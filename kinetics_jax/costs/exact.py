@@ -81,7 +81,7 @@ def _experts(work: Workload) -> Term:
     )
 
 
-def _dense_share(work: Workload) -> float:
+def dense_share(work: Workload) -> float:
     """Share of the layers that are kept dense whatever the policy."""
     layers = work.request.model.num_layers
     return min(work.request.policy.num_dense_layers, layers) / layers
@@ -89,7 +89,7 @@ def _dense_share(work: Workload) -> float:
 
 def _attention(work: Workload) -> Term:
     """Scores and values of the tokens that are read: 2·r·D FLOPs and D elements each."""
-    request, dense = work.request, _dense_share(work)
+    request, dense = work.request, dense_share(work)
     flops: np.ndarray | float = 0.0
     elements: np.ndarray | float = 0.0
     for share, policy in ((dense, Dense()), (1 - dense, request.policy)):
@@ -103,7 +103,7 @@ def _attention(work: Workload) -> Term:
 def _search(work: Workload) -> Term:
     """Scoring of key summaries, or of every key for a true top-k; the K side only, D/2 elements."""
     request, sums = work.request, StepSums(work.request.policy, work.request, work.serving.share_prefix)
-    share = 1 - _dense_share(work)
+    share = 1 - dense_share(work)
     if not request.policy.is_oracle:
         read_bytes = sums.distinct_summaries() * _SUMMARY_BYTES * work.kv_copies
         scored = request.trials * sums.summaries()

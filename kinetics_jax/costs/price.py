@@ -8,7 +8,8 @@ import numpy as np
 
 from kinetics_jax.checks import check_number, python_number, shown
 from kinetics_jax.chips.chip import Chip, get_chip
-from kinetics_jax.costs.cost import Cost
+from kinetics_jax.costs.calibrated import calibrated_times, calls_of
+from kinetics_jax.costs.cost import CalibratedCost, Cost, Term
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
 from kinetics_jax.costs.request import Request
@@ -17,7 +18,7 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
 from kinetics_jax.shapes import ModelConfig, presets
 
-MODES = ("exact", "paper", "reference")
+MODES = ("exact", "calibrated", "paper", "reference")
 TERMS = ("all", "paper")
 MAX_TOKENS = 1 << 24
 """Longest prompt or generation that is priced; sums over steps are tables of that length."""
@@ -51,8 +52,10 @@ def price(
       generated_tokens: L_out, whole numbers ≥ 0.
       trials: N samples that share the prompt, whole numbers ≥ 1.
       chip: a ``Chip``, a name of ``chips``, or a path to a chip file (.toml).
-      mode: ``exact`` charges what an engine does (``costs.exact``); ``paper`` is the paper's
-        equations as printed; ``reference`` its released scripts, bug for bug.
+      mode: ``exact`` charges what an engine does (``costs.exact``) at the data sheet's peaks; ``calibrated``
+        the same work in seconds of kernels as they were measured (``costs.calibrated``), with eFLOPs as in
+        ``exact``; ``paper`` is the paper's equations as printed; ``reference`` its released scripts, bug for
+        bug.
       overlap: ``sum``, ``max`` or ``roofline``; see ``Cost.eflops``.
       terms: with ``mode="exact"``: ``all``, or ``paper`` to sum only the paper's own terms, exactly,
         step by step, with the paper's params and I.
@@ -74,13 +77,17 @@ def price(
         raise InputError(f"mode={shown(mode)} must be one of {', '.join(MODES)}")
     if terms not in TERMS or (terms == "paper" and mode != "exact"):
         raise InputError(f"terms={shown(terms)} must be 'all', or 'paper' with mode='exact'")
-    full = mode == "exact" and terms == "all"
+    if mode == "calibrated" and (overlap != "sum" or intensity is not None):
+        raise InputError(
+            "mode='calibrated' times kernels one after another: overlap must be 'sum', and intensity left out"
+        )
+    full = mode in ("exact", "calibrated") and terms == "all"
     request = _request(model, policy, prompt_tokens, generated_tokens, trials)
     if not full and not policy.in_paper:
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
     chip = get_chip(chip)
     if full:
-        return _exact(request, chip, _serving(options), overlap, intensity)
+        return _engine(request, chip, _serving(options), mode, overlap, intensity)
     params = options.pop("params", None)
     if given := sorted(name for name, value in options.items() if value is not None):
         raise InputError(
@@ -124,20 +131,32 @@ def _request(
     return request
 
 
-def _exact(request: Request, chip: Chip, serving: Serving, overlap: str, intensity: float | None) -> Cost:
+def _engine(
+    request: Request, chip: Chip, serving: Serving, mode: str, overlap: str, intensity: float | None
+) -> Cost:
+    """Modes ``exact`` and ``calibrated``: one count of work, at the data sheet's pace or the kernels'."""
     longest = float(np.max(request.context, initial=1))
     num_chips = chips_per_copy(request.model, chip, longest, serving)
     batch = decode_batch(request.model, chip, request.context, num_chips, serving)
-    return Cost(
-        terms=exact_terms(Workload(request, serving, num_chips, batch)),
-        chip=chip,
-        mode="exact",
-        overlap=overlap,
-        peak_flops=chip.peak(serving.compute_dtype),
-        intensity=_intensity(intensity, chip.intensity(serving.compute_dtype)),
-        batch=batch,
-        num_chips=num_chips,
-    )
+    work = Workload(request, serving, num_chips, batch)
+    figures: dict[str, Any] = {
+        "terms": exact_terms(work),
+        "chip": chip,
+        "mode": mode,
+        "overlap": overlap,
+        "peak_flops": chip.peak(serving.compute_dtype),
+        "intensity": _intensity(intensity, chip.intensity(serving.compute_dtype)),
+        "batch": batch,
+        "num_chips": num_chips,
+    }
+    if mode == "exact":
+        return Cost(**figures)
+    times, steps = calibrated_times(work, figures["terms"], chip)
+    counted = {
+        name: dataclasses.replace(figures["terms"].get(name, Term()), calls=calls_of(parts, steps))
+        for name, parts in times.items()
+    }
+    return CalibratedCost(**{**figures, "terms": counted}, times=times, steps=steps)
 
 
 def _serving(options: dict[str, Any]) -> Serving:

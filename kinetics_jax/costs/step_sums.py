@@ -29,6 +29,12 @@ def _tables(policy: Policy, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return _running_sum(reads), _running_sum(summaries), lengths - reads
 
 
+@functools.lru_cache(maxsize=64)
+def _launch_table(policy: Policy, size: int) -> np.ndarray:
+    """Running sum of the launches that choose, for S = 0 … size."""
+    return _running_sum(np.broadcast_to(np.asarray(policy.launches(np.arange(size + 1))), size + 1))
+
+
 class StepSums:
     """Sums over the steps of a request's samples of what a policy reads, per KV head.
 
@@ -40,6 +46,7 @@ class StepSums:
         self._policy, self._ask, self._share = policy, request, share_prefix
         self._end = request.context
         size = max(_MIN_TABLE, 1 << int(np.max(self._end, initial=0)).bit_length())
+        self._size = size
         self._reads, self._summaries, self._skipped = _tables(policy, size)
 
     def reads(self) -> np.ndarray:
@@ -65,6 +72,11 @@ class StepSums:
         early = cross - start
         own = early * (early - 1) // 2 + self._reads[self._end] - self._reads[cross]
         return (self._ask.trials - 1) * own + self.reads()
+
+    def launches(self) -> np.ndarray:
+        """Σ of kernels launched to choose what a layer reads, for one sample."""
+        launched = _launch_table(self._policy, self._size)
+        return launched[self._end] - launched[self._ask.prompt]
 
     def summaries(self) -> np.ndarray:
         """Σ of key summaries read to choose, for one sample."""
