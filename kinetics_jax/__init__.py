@@ -1,9 +1,9 @@
 """Test-time scaling laws that price compute and memory, and the JAX code to measure them.
 
 Importing this package is cheap: no JAX, no SciPy. ``dir(kinetics_jax)`` shows its rooms, and each is
-imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``, ``scaling``,
-``published`` and ``report`` need no JAX; ``attention``, ``models``, ``ahead_of_time``, ``engine``,
-``fidelity``, ``sweep`` and ``training`` do. ``docs/design.md`` says what lives where.
+imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``,
+``scaling``, ``calibration``, ``published`` and ``report`` need no JAX; ``attention``, ``models``,
+``ahead_of_time``, ``engine``, ``fidelity``, ``sweep`` and ``training`` do. ``docs/design.md`` says what lives where.
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ROOMS = (
     "ahead_of_time",
     "attention",
+    "calibration",
     "chips",
     "commands",
     "costs",

@@ -14,15 +14,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from kinetics_jax.calibration.deployments import STATIC, Deployed, priced, read_deployments
-from kinetics_jax.calibration.tables import (
-    TABLES,
-    Columns,
-    KernelTable,
-    forms,
-    of_form,
-    read_kernels,
-    select,
-)
+from kinetics_jax.calibration.sparse_twins import choosing_floors
+from kinetics_jax.calibration.tables import TABLES, Columns, KernelTable, forms, of_form, read_kernels, select
 from kinetics_jax.chips import Chip, chips
 from kinetics_jax.chips.efficiency import ANY, SHARED, UNSEEN, Efficiency
 
@@ -45,7 +38,12 @@ _SECONDS = (1e-13, 1e-3)
 """Of floors, and of what is added for each token, row or peer."""
 _ASSUMED = {
     "search": Efficiency(
-        bandwidth=0.8, floor=5e-6, error=0.5, low=0.5, high=2.0, basis="assumed", source="to be replaced"
+        floor=5e-6,
+        error=0.5,
+        low=0.5,
+        high=2.0,
+        basis="assumed",
+        source="a launch that scores or selects, as the smallest of public indexers take",
     ),
     "pointwise": Efficiency(
         bandwidth=0.8,
@@ -183,6 +181,8 @@ def fit_all(folder: Path, source: str) -> dict[str, dict[str, dict[str, Efficien
                 _enter_shared(found, shared, source)
     if (folder / "end_to_end.csv.gz").exists():
         _enter_whole(found, read_deployments(folder), source)
+    if (folder / "sparse_parts.csv.gz").exists():
+        _enter_search(found, choosing_floors(folder), source)
     for op, eff in _ASSUMED.items():
         found.setdefault(SHARED, {})[op] = {ANY: eff}
     return found
@@ -220,12 +220,21 @@ def _enter_whole(found: dict[str, Any], rows: list[Deployed], source: str) -> No
         usual = max(sorted(set(names)), key=names.count)
         factor = 1.0 if static else float(np.median(ratio[np.array(names) == usual]))
         far = evidence(np.full(len(ratio), factor), ratio)
-        if not static:  # so few that their ends are the range
-            far |= {"low": float(ratio.min() / factor), "high": float(ratio.max() / factor)}
+        # So few rows that their ends are the range.
+        far |= {"low": float(ratio.min() / factor), "high": float(ratio.max() / factor)}
         what = "static decode, nothing fitted" if static else f"factor of {usual}"
         every = ", ".join(sorted(set(names)))
         eff = Efficiency(factor=factor, **far, source=f"{source} ({every}; {what})")
         found[name] = {"end_to_end": {ANY: eff}}
+
+
+def _enter_search(found: dict[str, Any], floors: Mapping[str, float], source: str) -> None:
+    """Floors of the launches that choose pages: assumed to be those of kernels that choose single tokens."""
+    for name, floor in floors.items():
+        eff = dataclasses.replace(
+            _ASSUMED["search"], floor=floor, source=f"{source}: score and top-k kernels of DSA, not ours"
+        )
+        found.setdefault(name, {})["search"] = {ANY: eff}
 
 
 def as_toml(found: Mapping[str, Mapping[str, Mapping[str, Efficiency]]], head: Sequence[str]) -> str:

@@ -8,6 +8,8 @@ microseconds a call in a loop.
 import csv
 import dataclasses
 import gzip
+import io
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -46,17 +48,8 @@ def _gemm(chip: Chip, c: Columns, form: str) -> np.ndarray:
 
 
 def _moe(chip: Chip, c: Columns, form: str) -> np.ndarray:
-    calls = [
-        efficiency.moe(
-            chip,
-            *(c[name] for name in ("tokens", "hidden", "inter", "topk", "experts")),
-            tp=c["tp"],
-            ep=c["ep"],
-            dtype=form,
-            balanced=balanced,
-        )
-        for balanced in (True, False)
-    ]
+    shape = efficiency.Experts(*(c[name] for name in ("hidden", "inter", "topk", "experts", "tp", "ep")))
+    calls = [efficiency.moe(chip, c["tokens"], shape, form, balanced) for balanced in (True, False)]
     return np.where(c["distribution"] == "balanced", *calls)
 
 
@@ -128,10 +121,10 @@ TABLES = (
 def read_columns(file: Path) -> Columns:
     """A CSV file, packed or not, as columns; raises ``InputError`` where it is none or has no rows."""
     try:
-        opened = gzip.open(file, "rt", newline="") if file.suffix == ".gz" else file.open(newline="")
-        with opened as lines:
-            rows = list(csv.reader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raw = file.read_bytes()
+        text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file}: cannot read the table ({error})") from None
     if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
         raise InputError(f"{file}: not a table of rows of equal length below one header")

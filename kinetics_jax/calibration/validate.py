@@ -7,15 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kinetics_jax.calibration.deployments import STATIC, Deployed, priced, read_deployments
-from kinetics_jax.calibration.tables import (
-    TABLES,
-    Columns,
-    KernelTable,
-    forms,
-    of_form,
-    read_kernels,
-    select,
-)
+from kinetics_jax.calibration.tables import TABLES, Columns, KernelTable, forms, of_form, read_kernels, select
 from kinetics_jax.chips import Chip, chips
 from kinetics_jax.chips.efficiency import Efficiency
 from kinetics_jax.costs import Cost
@@ -107,9 +99,7 @@ def kernel_pairs(folder: Path, table: KernelTable, mode: str) -> Pairs:
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("predicted", "measured", "low", "high")
     }
-    groups = {
-        name: np.concatenate([part.groups[name] for part in parts]) for name in (*GROUPS[:2], "format")
-    }
+    groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in (*GROUPS[:2], "format")}
     refused = tuple(dict.fromkeys(line for part in parts for line in part.refused))
     return Pairs(**joined, groups=groups, refused=refused)
 
@@ -170,7 +160,9 @@ def all_pairs(folder: Path, mode: str, overlap: str = "sum") -> dict[str, Pairs]
     found = {table.op: kernel_pairs(folder, table, mode) for table in tables}
     if (folder / "end_to_end.csv.gz").exists():
         rows = read_deployments(folder)
-        found |= {f"deployments/{kind}": pairs for kind, pairs in deployment_pairs(rows, mode, overlap).items()}
+        found |= {
+            f"deployments/{kind}": pairs for kind, pairs in deployment_pairs(rows, mode, overlap).items()
+        }
     if not found:
         names = ", ".join(f"{table.op}.csv.gz" for table in TABLES)
         raise InputError(f"{folder}: holds none of {names}, end_to_end.csv.gz")
@@ -178,7 +170,7 @@ def all_pairs(folder: Path, mode: str, overlap: str = "sum") -> dict[str, Pairs]
 
 
 def evidence_toml(folder: Path, source: str, head: Iterable[str]) -> str:
-    """The text of ``costs/validation.toml``: how far each mode was off serving, and static decodes of a chip."""
+    """The text of ``costs/validation.toml``: how far modes were off serving, and static decodes of a chip."""
     rows = read_deployments(folder)
     lines = [f"# {line}".rstrip() for line in head]
     modes = [("exact", overlap) for overlap in ("sum", "max", "roofline")] + [("calibrated", "sum")]
@@ -198,4 +190,3 @@ def evidence_toml(folder: Path, source: str, head: Iterable[str]) -> str:
             lines += ["", f"[{name}.{what}]", *(f"{key} = {value}" for key, value in figures.items())]
             lines.append(f'source = "{source}"')
     return "\n".join(lines) + "\n"
-

@@ -187,7 +187,18 @@ _WORDS = {
     "usd_basis": "price_source",
     "usd_date": "price_date",
 }
-_KEYS = {*_FIGURES, *_CACHE, *_WORDS, "tflops", "link", "scale_up_world", "usd", "usd_per_hour", "device", "efficiency"}
+_KEYS = {
+    *_FIGURES,
+    *_CACHE,
+    *_WORDS,
+    "tflops",
+    "link",
+    "scale_up_world",
+    "usd",
+    "usd_per_hour",
+    "device",
+    "efficiency",
+}
 
 
 def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:

@@ -87,7 +87,9 @@ class Efficiency:
             if not 0 <= getattr(self, field) < math.inf:
                 raise InputError(f"efficiency: {field}={getattr(self, field)!r} must be at least 0")
         if not 0 < self.low <= self.high < math.inf:
-            raise InputError(f"efficiency: low={self.low!r} and high={self.high!r} must be ordered and above 0")
+            raise InputError(
+                f"efficiency: low={self.low!r} and high={self.high!r} must be ordered and above 0"
+            )
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> "Efficiency":
@@ -152,7 +154,7 @@ def found(own: Table, like: str, op: str, form: str) -> Efficiency | None:
         return own[op][form]
     tables = measured()
     if op in ASSUMED:
-        return tables.get(SHARED, {}).get(op, {}).get(form)
+        return (tables.get(like, {}).get(op) or tables.get(SHARED, {}).get(op, {})).get(form)
     if like:
         there = tables.get(like, {}).get(op, {}).get(form)
         there = there or tables[SHARED].get(op, {}).get(form)

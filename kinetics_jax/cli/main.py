@@ -17,13 +17,15 @@ COMMANDS = {
     "convert": "Hugging Face, GGUF and Orbax checkpoints into one another.",
     "train": "Train a tiny model of the built-in suite.",
     "fit-table": "Which model fits which TPU slice, asked of the TPU compiler.",
+    "fit-efficiency": "Constants of calibrated prices from public kernel timings.",
+    "validate-prices": "How far prices are off public measurements.",
     "doctor": "What is installed here, and which kernels run.",
 }
 _USAGE = "\n".join(
     [
         "kinetics COMMAND [flags]; kinetics COMMAND --help lists a command's flags.",
         "",
-        *(f"  {name:10} {text}" for name, text in COMMANDS.items()),
+        *(f"  {name:15} {text}" for name, text in COMMANDS.items()),
         "",
         f"kinetics-jax {__version__}",
     ]

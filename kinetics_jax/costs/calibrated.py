@@ -48,6 +48,13 @@ class _Kernels(NamedTuple):
         """The chip's constants for a kernel; ``dtype`` where it has formats."""
         return self.chip.reached(op, efficiency.measured_format(dtype) if dtype else ANY)
 
+    def experts(self) -> efficiency.Experts:
+        """Routed experts of one layer, each cut over all chips of the copy."""
+        assert self.model.moe, "a model with experts"
+        moe = self.model.moe
+        dims = (self.model.model_dim, moe.expert_dim, moe.experts_per_token, moe.num_experts)
+        return efficiency.Experts(*dims, tp=self.chips)
+
     def matmuls(self) -> list[tuple[int, float, float]]:
         """Matmuls of one step that every decoded token passes: those of the layers, and the output."""
         return [*self.layer_matmuls(), (1, self.model.vocab_size / self.chips, float(self.model.model_dim))]
@@ -62,7 +69,10 @@ class _Kernels(NamedTuple):
             (model.num_layers, model.model_dim, heads * model.head_dim),
         ]
         if dense:
-            found += [(dense, 2 * model.ffn_dim / t, model.model_dim), (dense, model.model_dim, model.ffn_dim / t)]
+            found += [
+                (dense, 2 * model.ffn_dim / t, model.model_dim),
+                (dense, model.model_dim, model.ffn_dim / t),
+            ]
         if model.moe:
             found += [(model.num_moe_layers, model.moe.num_experts, model.model_dim)]
         return [(calls, float(n), float(k)) for calls, n, k in found]
@@ -150,25 +160,16 @@ def _step(kernels: _Kernels, b: np.ndarray) -> dict[str, Timed]:
     matmuls = kernels.matmuls()
     found = {
         "linear": Timed(
-            sum(calls * efficiency.gemm(chip, b, n, k, dtype, weights, warm=False) for calls, n, k in matmuls),
+            sum(
+                calls * efficiency.gemm(chip, b, n, k, dtype, weights, warm=False) for calls, n, k in matmuls
+            ),
             kernels.reached("gemm", dtype),
             float(sum(calls for calls, _, _ in matmuls)),
             True,
         )
     }
     if model.moe:
-        call = efficiency.moe(
-            chip,
-            b,
-            model.model_dim,
-            model.moe.expert_dim,
-            model.moe.experts_per_token,
-            model.moe.num_experts,
-            tp=t,
-            dtype=dtype,
-            weight_bytes=weights,
-            balanced=False,
-        )
+        call = efficiency.moe(chip, b, kernels.experts(), dtype, balanced=False, weight_bytes=weights)
         layers = model.num_moe_layers
         found["experts"] = Timed(layers * call, kernels.reached("moe", dtype), float(layers), True)
     attention = kernels.reached("decode_attention", kernels.serving.kv_dtype)
@@ -195,7 +196,9 @@ def _reads(
     bandwidth = attention.bandwidth * kernels.chip.hbm_bandwidth
     found = {
         name: (
-            Timed(np.asarray(terms[name].flops) / peak + np.asarray(terms[name].bytes) / bandwidth, attention),
+            Timed(
+                np.asarray(terms[name].flops) / peak + np.asarray(terms[name].bytes) / bandwidth, attention
+            ),
         )
         for name in ("attention", "search", "kv_write")
     }
@@ -218,22 +221,15 @@ def _prefill(work: Workload, kernels: _Kernels) -> dict[str, tuple[Timed, ...]]:
     flops = sum(calls * efficiency.gemm_flop_seconds(chip, 1.0, n, k, dtype) for calls, n, k in matmuls)
     found = [Timed(tokens * flops * t, kernels.reached("gemm", dtype))]
     if model.moe:
-        row = efficiency.moe_row_seconds(
-            chip,
-            1.0,
-            model.model_dim,
-            model.moe.expert_dim,
-            model.moe.experts_per_token,
-            tp=t,
-            dtype=dtype,
-            balanced=False,
-        )
+        row = efficiency.moe_row_seconds(chip, 1.0, kernels.experts(), dtype, balanced=False)
         found.append(Timed(tokens * model.num_moe_layers * sum(row) * t, kernels.reached("moe", dtype)))
     kv_dtype = kernels.serving.kv_dtype
     heads, kv = model.num_query_heads / t, max(model.num_kv_heads / t, 1)
     call = efficiency.prefill_attention(chip, heads, kv, 1, tokens, kv_dtype)
     there = np.where(tokens > 0, call * model.num_layers * t, 0.0)
-    found.append(Timed(there, kernels.reached("prefill_attention", kv_dtype), model.num_layers * (tokens > 0)))
+    found.append(
+        Timed(there, kernels.reached("prefill_attention", kv_dtype), model.num_layers * (tokens > 0))
+    )
     small = kernels.reached("pointwise")
     moved = tokens * kernels.small_bytes() / (small.bandwidth * chip.hbm_bandwidth)
     found.append(Timed(moved, small))

@@ -8,7 +8,7 @@ matmul · r query heads a KV head.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from kinetics_jax.errors import InputError
 HEAD_DIM = 128
 """H of every attention kernel that was measured."""
 _CACHE_STEEPNESS = 4
-_FORMATS = {"bfloat16": "bf16", "float16": "bf16", "fp8": "fp8", "int8": "fp8", "fp4": "fp8"}
+_FORMATS = {"bfloat16": "bf16", "float16": "bf16", "fp8": "fp8", "int8": "fp8"}
+_FORMATS |= dict.fromkeys(("fp4", "nvfp4", "mxfp4"), "fp8")
 """Compute format → the measured format whose shares it is taken to reach."""
 
 
@@ -109,34 +110,43 @@ def gemm_flop_seconds(chip: Chip, m: Any, n: Any, k: Any, dtype: str) -> np.ndar
     return 2.0 * np.asarray(m, float) * n * k / (peak(chip, dtype) * eff.compute)
 
 
+class Experts(NamedTuple):
+    """Routed experts of one layer, and how chips share them."""
+
+    hidden: Any
+    """D, which rows come and leave with."""
+    inter: Any
+    """F of one expert."""
+    topk: Any
+    """Experts a token."""
+    experts: Any
+    """E of the model."""
+    tp: Any = 1
+    """Chips that each expert is cut over."""
+    ep: Any = 1
+    """Chips that the experts are dealt out to, beside."""
+
+
 def moe(
     chip: Chip,
     tokens: Any,
-    hidden: Any,
-    inter: Any,
-    topk: Any,
-    experts: Any,
-    *,
-    tp: Any = 1,
-    ep: Any = 1,
+    shape: Experts,
     dtype: str = "bfloat16",
     balanced: bool = True,
     weight_bytes: float = 0.0,
 ) -> np.ndarray:
     """Routed experts of one layer on one chip: floor + (FLOPs^1.5 + bytes^1.5)^(1/1.5) + routed rows.
 
-    ``experts`` are the model's, of which a chip holds one in ``ep``, each cut in ``tp``. Expected distinct
-    experts are read: E(1 − (1 − k/E)^tokens).
+    Expected distinct experts are read: E(1 − (1 − k/E)^tokens).
     """
     eff = chip.reached("moe", measured_format(dtype))
-    tokens, experts = np.asarray(tokens, float), np.asarray(experts, float)
-    here = experts / ep
-    touched = here * (1 - (1 - topk / experts) ** tokens)
-    read = touched * 3 * hidden * (inter / np.asarray(tp)) * (weight_bytes or operand_bytes(dtype))
-    read = read * seconds_per_byte(chip, eff, read) * (1.0 if balanced else eff.skew_bytes)
-    flops, rows = moe_row_seconds(
-        chip, tokens, hidden, inter, topk, tp=tp, ep=ep, dtype=dtype, balanced=balanced
-    )
+    tokens, experts = np.asarray(tokens, float), np.asarray(shape.experts, float)
+    touched = experts / shape.ep * (1 - (1 - shape.topk / experts) ** tokens)
+    weights = 3 * shape.hidden * (shape.inter / np.asarray(shape.tp)) * (weight_bytes or operand_bytes(dtype))
+    # A skewed router touches fewer experts than expected, but no step beats the data sheet on those expected.
+    fewer = 1.0 if balanced else max(eff.skew_bytes, eff.bandwidth)
+    read = touched * weights * seconds_per_byte(chip, eff) * fewer
+    flops, rows = moe_row_seconds(chip, tokens, shape, dtype, balanced)
     return eff.floor + _norm(flops, read) + rows
 
 
@@ -146,23 +156,23 @@ def _norm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def moe_row_seconds(
-    chip: Chip,
-    tokens: Any,
-    hidden: Any,
-    inter: Any,
-    topk: Any,
-    *,
-    tp: Any = 1,
-    ep: Any = 1,
-    dtype: str = "bfloat16",
-    balanced: bool = True,
+    chip: Chip, tokens: Any, shape: Experts, dtype: str = "bfloat16", balanced: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """FLOPs and sorting of routed rows: what tokens cost that ride on a call that is made anyway."""
     eff = chip.reached("moe", measured_format(dtype))
-    routed = np.asarray(tokens, float) * topk / ep
-    flops = 6 * routed * hidden * (inter / np.asarray(tp)) / (peak(chip, dtype) * eff.compute)
-    rows = eff.per_row * routed * hidden * 2 / chip.hbm_bandwidth
+    routed = np.asarray(tokens, float) * shape.topk / shape.ep
+    flops = (
+        6 * routed * shape.hidden * (shape.inter / np.asarray(shape.tp)) / (peak(chip, dtype) * eff.compute)
+    )
+    rows = eff.per_row * routed * shape.hidden * 2 / chip.hbm_bandwidth
     return flops * (1.0 if balanced else eff.skew_flops), rows
+
+
+def _moe(
+    chip: Chip, tokens: Any, *, dtype: str = "bfloat16", balanced: bool = True, **shape: Any
+) -> np.ndarray:
+    """``moe`` by the words of ``kernel_seconds``."""
+    return moe(chip, tokens, Experts(**shape), dtype, balanced)
 
 
 def decode_attention(
@@ -187,7 +197,7 @@ def prefill_attention(
     return eff.floor + eff.per_token * tokens + flops + moved * seconds_per_byte(chip, eff)
 
 
-def all_reduce(chip: Chip, gpus: Any, bytes: Any) -> np.ndarray:  # noqa: A002 - the field's word
+def all_reduce(chip: Chip, gpus: Any, bytes: Any) -> np.ndarray:
     """Sum of a tensor of ``bytes`` over ``gpus`` chips: floor + t_p·(gpus − 1) + 2(gpus − 1)/gpus·bytes."""
     eff, gpus = chip.reached("all_reduce", ANY), np.asarray(gpus, float)
     sent = 2 * (gpus - 1) / gpus * bytes / (chip.link_bandwidth * eff.bandwidth)
@@ -196,7 +206,7 @@ def all_reduce(chip: Chip, gpus: Any, bytes: Any) -> np.ndarray:  # noqa: A002 -
 
 _KERNELS: dict[str, Callable[..., np.ndarray]] = {
     "gemm": gemm,
-    "moe": moe,
+    "moe": _moe,
     "decode_attention": decode_attention,
     "prefill_attention": prefill_attention,
     "all_reduce": all_reduce,

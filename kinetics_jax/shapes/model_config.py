@@ -65,6 +65,8 @@ class ModelConfig:
     moe: MoE | None = None
     eos_token_ids: tuple[int, ...] = (151_645, 151_643)
     pad_token_id: int | None = 151_643
+    not_computed: str | None = None
+    """What of the model this library does not compute: such a shape is priced, not run."""
     nominal_params: float | None = None
     """P as the paper's cost scripts have it, where they have it (facts: the 0.6B and 1.7B count the
     tied embedding twice). Used by the ``paper`` and ``reference`` cost modes only."""

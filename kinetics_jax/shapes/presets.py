@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kinetics_jax.errors import UnknownNameError
-from kinetics_jax.shapes.model_config import ModelConfig, MoE
+from kinetics_jax.shapes.model_config import ModelConfig
+from kinetics_jax.shapes.parts import Llama3Rope, MoE
 
 
 def _qwen3(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
@@ -52,6 +53,30 @@ def _r1(size: str, *shape: int, **more: Any) -> ModelConfig:
     """A DeepSeek-R1 distillation into a Qwen2.5 shape."""
     more = {"max_context": 131_072, "eos_token_ids": (151_643,), **more}
     return _qwen2(f"r1-distill-qwen-{size}", *shape, **more)
+
+
+def _llama3(
+    name: str, D: int, F: int, L: int, N: int, *, H: int = 128, factor: float = 8.0, **more: Any
+) -> ModelConfig:
+    """A Llama 3.1, 3.2 or 3.3 model: K = 8, no QK-norm, no biases."""
+    return ModelConfig(
+        name=f"llama-{name}",
+        vocab_size=128_256,
+        model_dim=D,
+        ffn_dim=F,
+        num_layers=L,
+        num_query_heads=N,
+        num_kv_heads=8,
+        head_dim=H,
+        qk_norm=False,
+        rope_theta=500_000.0,
+        llama3_rope=Llama3Rope(factor=factor, original_context=8192, low_turns=1.0, high_turns=4.0),
+        norm_eps=1e-5,
+        max_context=131_072,
+        eos_token_ids=(128_001, 128_008, 128_009),
+        pad_token_id=128_004,
+        **more,
+    )
 
 
 def _smollm2(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
@@ -124,6 +149,37 @@ _ALL = (
     _qwen3(
         "235b-a22b", 4096, 12_288, 94, 64, 4, moe=MoE(num_experts=128, experts_per_token=8, expert_dim=1536)
     ),
+    _qwen3(
+        "coder-480b-a35b",
+        6144,
+        8192,
+        62,
+        96,
+        8,
+        rope_theta=10_000_000.0,
+        max_context=262_144,
+        moe=MoE(num_experts=160, experts_per_token=8, expert_dim=2560),
+    ),
+    _llama3("3.1-8b", 4096, 14_336, 32, 32),
+    _llama3("3.1-70b", 8192, 28_672, 80, 64),
+    _llama3("3.3-70b", 8192, 28_672, 80, 64),
+    _llama3("3.2-1b", 2048, 8192, 16, 32, H=64, factor=32.0, tied_embeddings=True),
+    _llama3("3.2-3b", 3072, 8192, 28, 24, factor=32.0, tied_embeddings=True),
+    ModelConfig(
+        name="minimax-m2.5",
+        vocab_size=200_064,
+        model_dim=3072,
+        ffn_dim=1536,
+        num_layers=62,
+        num_query_heads=48,
+        num_kv_heads=8,
+        head_dim=128,
+        rope_theta=5_000_000.0,
+        max_context=196_608,
+        eos_token_ids=(200_020,),
+        moe=MoE(num_experts=256, experts_per_token=8, expert_dim=1536),
+        not_computed="rotary positions of half a head, QK-norm over all heads, and a router of sigmoids",
+    ),
     _qwen2("qwen2.5-0.5b", 896, 4864, 24, 14, 2, V=_SMALL_VOCAB, tied_embeddings=True),
     _qwen2("qwen2.5-1.5b", 1536, 8960, 28, 12, 2, V=_SMALL_VOCAB, tied_embeddings=True),
     _qwen2("qwen2.5-3b", 2048, 11_008, 36, 16, 2, V=_SMALL_VOCAB, tied_embeddings=True),
@@ -157,6 +213,9 @@ _FINE_TUNES = (
     (r"limo-(32b)", "qwen2.5-{0}"),
     (r"qwen2\.5-math-(1\.5b|7b)", "qwen2.5-{0}"),
     (r"openmath-nemotron-(1\.5b|7b|14b|32b)", "qwen2.5-{0}"),
+    (r"r1-distill-llama-(8b)", "llama-3.1-{0}"),
+    (r"r1-distill-llama-(70b)", "llama-3.3-{0}"),
+    (r"meta-llama-(3\.[123]-.*)", "llama-{0}"),
     (r"deepscaler-(1\.5b)", "r1-distill-qwen-{0}"),
 )
 

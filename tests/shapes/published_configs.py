@@ -200,6 +200,9 @@ _SMALL = {"max_window_layers": 21, "sliding_window": 32768}
 _SMALL_LLAMA = {"rope_scaling": _LLAMA3 | {"factor": 32.0}, "transformers_version": "4.45.0.dev0"}
 
 
+_CODER = {"max_position_embeddings": 262144, "rope_theta": 10000000, "qkv_bias": False}
+
+
 def _all() -> Iterator[Published]:
     q = "Qwen/Qwen3-"
     small, middle = (1024, 3072, 28, 16, 8), (2560, 9728, 36, 32, 8)
@@ -212,6 +215,8 @@ def _all() -> Iterator[Published]:
     a3b, a22b = (2048, 6144, 768, 48, 32), (4096, 12288, 1536, 94, 64)
     yield Published(q + "30B-A3B", _qwen3_moe(*a3b), 30_532_122_624, "qwen3-30b-a3b")
     yield Published(q + "235B-A22B", _qwen3_moe(*a22b), 235_093_634_560, "qwen3-235b-a22b")
+    coder = _qwen3_moe(6144, 8192, 2560, 62, 96, num_key_value_heads=8, num_experts=160, **_CODER)
+    yield Published(q + "Coder-480B-A35B-Instruct", coder, 480_154_875_392, "qwen3-coder-480b-a35b")
     for kind in ("Instruct-2507", "Thinking-2507"):
         five, ten = _LONG | {"rope_theta": 5000000}, _LONG | {"rope_theta": 10000000}
         yield Published(f"{q}4B-{kind}", _qwen3(*middle, tied=True, **five), 4_022_468_096)
@@ -263,9 +268,11 @@ def _of_qwen2() -> Iterator[Published]:
 
 def _of_llama() -> Iterator[Published]:
     eight, seventy = (4096, 14336, 32, 32), (8192, 28672, 80, 64)
-    yield Published("meta-llama/Llama-3.1-8B-Instruct", _llama3(*eight), 8_030_261_248)
-    yield Published("meta-llama/Llama-3.1-70B-Instruct", _llama3(*seventy), 70_553_706_496)
-    yield Published("meta-llama/Llama-3.3-70B-Instruct", _llama3(*seventy, head_dim=128), 70_553_706_496)
+    yield Published("meta-llama/Llama-3.1-8B-Instruct", _llama3(*eight), 8_030_261_248, "llama-3.1-8b")
+    yield Published("meta-llama/Llama-3.1-70B-Instruct", _llama3(*seventy), 70_553_706_496, "llama-3.1-70b")
+    yield Published(
+        "meta-llama/Llama-3.3-70B-Instruct", _llama3(*seventy, head_dim=128), 70_553_706_496, "llama-3.3-70b"
+    )
     yield Published(
         "deepseek-ai/DeepSeek-R1-Distill-Llama-8B", _llama3(*eight, eos_token_id=128001), 8_030_261_248
     )
@@ -274,8 +281,8 @@ def _of_llama() -> Iterator[Published]:
     )
     one = _llama3(2048, 8192, 16, 32, tied=True, head_dim=64, **_SMALL_LLAMA)
     three = _llama3(3072, 8192, 28, 24, tied=True, head_dim=128, **_SMALL_LLAMA)
-    yield Published("meta-llama/Llama-3.2-1B-Instruct", one, 1_235_814_400)
-    yield Published("meta-llama/Llama-3.2-3B-Instruct", three, 3_212_749_824)
+    yield Published("meta-llama/Llama-3.2-1B-Instruct", one, 1_235_814_400, "llama-3.2-1b")
+    yield Published("meta-llama/Llama-3.2-3B-Instruct", three, 3_212_749_824, "llama-3.2-3b")
     copy = one | {"pad_token_id": 128004, "eos_token_id": 128009, **_UNSLOTH}
     yield Published("unsloth/Llama-3.2-1B-Instruct", copy, 1_235_814_400)
     smol = "HuggingFaceTB/SmolLM2-"

@@ -44,7 +44,7 @@ def _same_shape(found: ModelConfig, preset: ModelConfig) -> None:
 
 def test_every_preset_has_its_published_config():
     built = re.compile("registers-|tiny-")
-    named = {name for name in presets if not built.match(name)}
+    named = {name for name, model in presets.items() if not (built.match(name) or model.not_computed)}
     assert named == {each.preset for each in PUBLISHED if each.preset}
 
 
