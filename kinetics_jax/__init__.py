@@ -3,7 +3,8 @@
 Importing this package is cheap: no JAX, no SciPy. ``dir(kinetics_jax)`` shows its rooms, and each is
 imported when it is first asked for. ``policies``, ``records``, ``shapes``, ``chips``, ``costs``,
 ``scaling``, ``calibration``, ``published`` and ``report`` need no JAX; ``attention``, ``models``,
-``ahead_of_time``, ``engine``, ``fidelity``, ``sweep`` and ``training`` do. ``docs/design.md`` says what lives where.
+``ahead_of_time``, ``engine``, ``fidelity``, ``sweep`` and ``training`` do. ``docs/design.md`` says
+what lives where.
 """
 
 from typing import TYPE_CHECKING

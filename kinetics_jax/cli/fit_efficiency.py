@@ -23,11 +23,11 @@ _HEAD = (
     "What kernels were seen to reach of the data sheets in chips.toml, made by",
     "python -m experiments.fit_efficiency --data=… and never by hand; docs/calibration.md says how.",
     "",
-    "Times in microseconds a call; compute and bandwidth are shares of the data sheet's figures (bandwidth of",
-    "the links' for all_reduce); cached is the share that a loop sees whose operands stay in the last cache.",
+    "Times in microseconds a call; compute and bandwidth are shares of the data sheet's figures (bandwidth",
+    "of the links' for all_reduce); cached is the share that a loop sees whose operands stay in the last cache.",
     "error is the mean of |predicted ÷ measured − 1| on shapes kept apart, low and high are measured ÷",
-    f"predicted that one in twenty is below and above. {SHARED}: all chips fitted together; {UNSEEN}: each chip",
-    "by the others.",
+    f"predicted that one in twenty is below and above. {SHARED}: all chips fitted together; {UNSEEN}: each",
+    "chip by the others.",
 )
 
 

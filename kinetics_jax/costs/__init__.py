@@ -7,6 +7,7 @@ from kinetics_jax.costs.efficiency import kernel_efficiency, kernel_seconds
 from kinetics_jax.costs.evidence import Calibration
 from kinetics_jax.costs.price import MODES, price
 from kinetics_jax.costs.serving import Serving, chips_per_copy, feasible_batch
+from kinetics_jax.costs.trajectory import Trajectory, continuous_batching, price_along
 
 __all__ = [
     "MODES",
@@ -20,13 +21,16 @@ __all__ = [
     "Serving",
     "Term",
     "Timed",
+    "Trajectory",
     "cheapest_deployment",
     "chips",
     "chips_per_copy",
+    "continuous_batching",
     "deployed",
     "feasible_batch",
     "get_chip",
     "kernel_efficiency",
     "kernel_seconds",
     "price",
+    "price_along",
 ]

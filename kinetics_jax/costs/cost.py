@@ -25,7 +25,7 @@ class Term:
     wire_bytes: np.ndarray | float = 0.0
     """Bytes sent over the scale-up interconnect."""
     calls: np.ndarray | float = 0.0
-    """Kernels launched on every chip: this request's part of its batch's. Counted by calibrated prices only."""
+    """Kernels launched on every chip, the request's part of its batch's; of calibrated prices only."""
 
 
 class Timed(NamedTuple):
@@ -177,6 +177,10 @@ class CalibratedCost(Cost):
     def seconds_of(self, term: str) -> np.ndarray:
         """Chip-seconds of one term."""
         return self._timed([(part, 1.0) for part in self.times[term]])
+
+    def seconds_of_part(self, part: Timed) -> np.ndarray:
+        """Chip-seconds of one of ``times``."""
+        return self._timed([(part, 1.0)])
 
     @property
     def calibration(self) -> Calibration:
