@@ -40,7 +40,7 @@ def test_formats_of_four_bit_floats_have_the_fp4_peak():
 
 
 def test_int4_is_stored_and_not_multiplied():
-    with pytest.raises(UnknownNameError, match="matmul dtype 'int4'.*weights and KV only") as caught:
+    with pytest.raises(UnknownNameError, match=r"matmul dtype 'int4'.*weights and KV only") as caught:
         price("qwen3-8b", Dense(), 300, 1000, chip="b200", compute_dtype="int4")
     assert "\n" not in str(caught.value)
     in_int4 = price("qwen3-8b", Dense(), 300, 1000, chip="b200", weight_dtype="int4", batch=1)
@@ -68,5 +68,5 @@ def test_fp4_is_refused_where_a_chip_lacks_it_and_shortens_compute_where_not():
 
 
 def test_unknown_formats_name_the_known():
-    with pytest.raises(UnknownNameError, match="did you mean.*mxfp4"):
+    with pytest.raises(UnknownNameError, match=r"did you mean.*mxfp4"):
         canonical("mxfp44")

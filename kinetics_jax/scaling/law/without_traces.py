@@ -4,6 +4,7 @@ Axes: M models. Everything follows from shapes (``kinetics_jax.shapes``) and chi
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,9 @@ QWEN3 = tuple(presets[f"qwen3-{size}"] for size in ("0.6b", "1.7b", "4b", "8b", 
 QWEN25 = tuple(presets[f"qwen2.5-{size}"] for size in ("0.5b", "1.5b", "3b", "7b", "14b", "32b", "72b"))
 
 CONTEXT, PROMPT = 32_768, 256
-_SHIPPED = tuple(model for model in presets.values() if model.max_context >= CONTEXT)
+_STUDIED = re.compile(r"qwen3-\d|qwen2\.5-|qwq-|r1-distill-qwen-")
+"""The paper's families. Presets that prices are held against (Llama, Qwen3-Coder …) are not of its study."""
+_SHIPPED = tuple(m for name, m in presets.items() if _STUDIED.match(name) and m.max_context >= CONTEXT)
 PHI_LENGTHS = np.geomspace(64, 131_072, 45)
 ISO_FLOPS = (1e13, 1e14, 5e14, 1e15)
 ISO_EFLOPS = (5e14, 5e15, 1e16, 2e16, 3e16)
