@@ -27,7 +27,7 @@ class Chip:
 
     name: str
     flops: Mapping[str, float]
-    """Dense peak FLOP/s by operand format: ``bf16``, ``fp8``, ``int8`` (those it has)."""
+    """Dense peak FLOP/s by operand format: ``bf16``, ``fp8``, ``int8``, ``fp4`` (those it has)."""
     hbm_bytes: float
     """HBM in bytes by the data sheet; what a compiler lets a program have is ``device.hbm_bytes``."""
     hbm_bandwidth: float
@@ -35,7 +35,7 @@ class Chip:
     link_bandwidth: float = math.inf
     """Scale-up interconnect in byte/s, one way, all links together."""
     l2_bytes: float = 0.0
-    """Last-level cache that reads of HBM pass, in bytes by the data sheet; 0: not known."""
+    """Last cache on the chip that HBM reads pass, in bytes by the data sheet; 0 where none is known."""
     scale_up_world: int = 1
     """Chips that one scale-up domain joins (NVLink island, TPU pod)."""
     usd_per_hour: float | None = None
@@ -69,6 +69,8 @@ class Chip:
         for field, value in figures.items():
             if not value > 0:
                 raise InputError(f"chip {self.name}: {field}={value!r} must be positive")
+        if not 0 <= self.l2_bytes < math.inf:
+            raise InputError(f"chip {self.name}: l2_bytes={self.l2_bytes!r} must be 0 or more")
         if not self.flops:
             raise InputError(f"chip {self.name}: flops is empty; give at least bf16")
         if self.usd_per_hour is not None and not 0 < self.usd_per_hour < math.inf:
@@ -178,8 +180,13 @@ class Chip:
         return _from_table(key, tables[key], where=str(path))
 
 
-_FIGURES = {"hbm_gb": "hbm_bytes", "hbm_gbps": "hbm_bandwidth", "link_gbps": "link_bandwidth"}
-_CACHE = {"l2_mb": "l2_bytes"}
+_FIGURES = {
+    "hbm_gb": ("hbm_bytes", 1e9),
+    "hbm_gbps": ("hbm_bandwidth", 1e9),
+    "link_gbps": ("link_bandwidth", 1e9),
+    "l2_mb": ("l2_bytes", 1e6),
+}
+"""Key of a table → field and its unit."""
 _WORDS = {
     "label": "label",
     "source": "source",
@@ -189,7 +196,6 @@ _WORDS = {
 }
 _KEYS = {
     *_FIGURES,
-    *_CACHE,
     *_WORDS,
     "tflops",
     "link",
@@ -208,8 +214,9 @@ def _from_table(name: str, table: Mapping[str, Any], where: str) -> Chip:
         what = f"unknown {', '.join(unknown)}" if unknown else f"lacks {', '.join(missing)}"
         raise InputError(f"{where}: chip {name} {what}; known keys: {', '.join(sorted(_KEYS))}")
     try:
-        values: dict[str, Any] = {to: float(table[key]) * 1e9 for key, to in _FIGURES.items() if key in table}
-        values |= {to: float(table[key]) * 1e6 for key, to in _CACHE.items() if key in table}
+        values: dict[str, Any] = {
+            to: float(table[key]) * unit for key, (to, unit) in _FIGURES.items() if key in table
+        }
         values["flops"] = {dtype: float(x) * 1e12 for dtype, x in table["tflops"].items()}
         values["scale_up_world"] = int(table.get("scale_up_world", 1))
         if "usd_per_hour" in table:
@@ -248,7 +255,15 @@ def _efficiency(name: str, table: Mapping[str, Any], where: str) -> dict[str, An
 
 
 TABLE = "chips.toml"
-_ALIASES = {"v4": "tpu_v4", "v5e": "tpu_v5e", "v5p": "tpu_v5p", "v6e": "tpu_v6e", "v7x": "tpu7x"}
+_ALIASES = {
+    "v4": "tpu_v4",
+    "v5e": "tpu_v5e",
+    "v5p": "tpu_v5p",
+    "v6e": "tpu_v6e",
+    "v7x": "tpu7x",
+    "tpu8i": "tpu_8i",
+    "tpu8t": "tpu_8t",
+}
 
 
 class _Chips(Mapping[str, Chip]):

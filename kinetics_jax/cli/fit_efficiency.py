@@ -24,7 +24,7 @@ _HEAD = (
     "python -m experiments.fit_efficiency --data=… and never by hand; docs/calibration.md says how.",
     "",
     "Times in microseconds a call; compute and bandwidth are shares of the data sheet's figures (bandwidth",
-    "of the links' for all_reduce); cached is the share that a loop sees whose operands stay in the last cache.",
+    "of the links' for all_reduce); cached is the share that a loop sees whose operands stay in a cache.",
     "error is the mean of |predicted ÷ measured − 1| on shapes kept apart, low and high are measured ÷",
     f"predicted that one in twenty is below and above. {SHARED}: all chips fitted together; {UNSEEN}: each",
     "chip by the others.",

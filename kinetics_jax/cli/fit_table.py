@@ -51,8 +51,9 @@ Record = dict[str, Any]
 
 
 def rows() -> list[Row]:
-    """The table's rows: every preset of a published model on every chip, then INT8."""
-    published = [name for name in presets if not name.startswith(("tiny-", "registers-"))]
+    """The table's rows: every preset of a published model that can be run on every chip, then INT8."""
+    ours = ("tiny-", "registers-")
+    published = [n for n, model in presets.items() if not n.startswith(ours) and not model.priced_only]
     wide = [(name, "bf16", chip) for name in published for chip in CHIPS]
     return wide + [(n, "int8", chip) for n in published for chip in CHIPS if (n, chip) in INT8]
 
@@ -190,9 +191,9 @@ minutes of compiling. **Compiled for** these slices, not run on them: each row i
 (dense attention over a contiguous BF16 cache with room for {context:,} tokens per sequence) given to the
 real TPU compiler on a machine without a TPU.
 
-Each preset of a published model is on the smallest slice of each chip that it fits with one such sequence
-per data-parallel group, arranged so that heads divide, with the largest batch that compiles. *Mesh* is data
-× expert × model; a batch is a multiple of data × expert. *HBM* and *temporary* are GiB per device (a TPU7x
+Each preset of a published model that runs is on the smallest slice of each chip that it fits with one such
+sequence per data-parallel group, arranged so that heads divide, with the largest batch that compiles. *Mesh* is
+data × expert × model; a batch is a multiple of data × expert. *HBM* and *temporary* are GiB per device (a TPU7x
 chip is two devices). *Collectives* are counted in the program, a layer's once; their bytes are per step and
 device, a layer's once per layer. *Refused* is the next batch: GiB the compiler says it needs > GiB it has.
 The slices of v5p and TPU7x begin at four chips. Heads of 64 (qwen2.5-0.5b) take the room of 128 in HBM.

@@ -41,8 +41,8 @@ _HEAD = (
     "How far prices were off public deployments' time per token, by mode: serving, static decodes of a chip.",
     "Made by python -m experiments.validate_prices --data=… --evidence=… and never by hand; see",
     "docs/calibration.md. error: mean of |predicted ÷ measured − 1|; bias: median of predicted ÷ measured,",
-    "less one; low and high: measured ÷ predicted that one in twenty was below and above; covered: share in the",
-    "price's own 90 % interval.",
+    "less one; low and high: measured ÷ predicted that one in twenty was below and above; covered: share in",
+    "the price's own 90 % interval.",
 )
 
 
@@ -98,8 +98,8 @@ def _twins(one: SignAccuracy) -> dict[str, Any]:
     """Whether sparse or dense was named the faster, printed as it is found."""
     print(
         f"{'sparse_twins':34} {one.right:6.1%} of {one.clear:,} clear pairs named right ({one.beyond:.1%} "
-        f"above 2,048 tokens; always dense: {one.dense_faster:.1%}), chips kept apart; {one.error_sparse:.0%} and "
-        f"{one.error_dense:.0%} off"
+        f"above 2,048 tokens; always dense: {one.dense_faster:.1%}), chips kept apart; "
+        f"{one.error_sparse:.0%} and {one.error_dense:.0%} off"
     )
     return dataclasses.asdict(one)
 

@@ -18,9 +18,13 @@ DEPLOYMENT = {
     "tensor_parallel": Option(0, "Chips of a copy of a model; 0: chosen."),
     "batch": Option(0.0, "Sequences decoded together; 0: what fits."),
     "occupancy": Option(0.0, "Share of the batch that fits that is decoded together; 0: all of it."),
-    "weight_dtype": Option("", "Of weights: bfloat16 | fp8 | int8 | int4; '': bfloat16, or as run."),
-    "kv_dtype": Option("", "Of keys and values; '': bfloat16, or as run."),
-    "compute_dtype": Option("", "Of the matmuls' operands; '': bfloat16, or as run."),
+    "weight_dtype": Option(
+        "", "Of weights: bfloat16 | fp8 | int8 | int4 | fp4 | nvfp4 | mxfp4; '': bfloat16, or as run."
+    ),
+    "kv_dtype": Option("", "Of keys and values, the same words; '': bfloat16, or as run."),
+    "compute_dtype": Option(
+        "", "Of the matmuls' operands, not int4, which is stored only; '': bfloat16, or as run."
+    ),
     "share_prefix": Option(True, "Samples of a prompt read its KV once."),
 }
 """By name; each is a field of ``scaling.LawOptions``."""

@@ -194,7 +194,7 @@ def _reads(
     attention = kernels.reached("decode_attention", kernels.serving.kv_dtype)
     peak = efficiency.peak(kernels.chip, "bfloat16")
     bandwidth = attention.bandwidth * kernels.chip.hbm_bandwidth
-    found = {
+    found: dict[str, tuple[Timed, ...]] = {
         name: (
             Timed(
                 np.asarray(terms[name].flops) / peak + np.asarray(terms[name].bytes) / bandwidth, attention

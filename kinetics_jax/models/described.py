@@ -8,22 +8,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from kinetics_jax.attention import CacheSharding
-from kinetics_jax.errors import InputError
 from kinetics_jax.models import weights
 from kinetics_jax.models.layers import Embedding
 from kinetics_jax.models.sharding import Layout, ShardingRules, lay_out
 from kinetics_jax.shapes import ModelConfig
 
 Array = jax.Array
-
-
-def check_computed(config: ModelConfig) -> None:
-    """Raise ``InputError`` for a shape of which something is not computed here."""
-    if config.not_computed:
-        raise InputError(
-            f"{config.name}: this library does not compute {config.not_computed}; its shape can be priced, "
-            "not run"
-        )
 
 
 class DescribedModel(nnx.Module):
@@ -51,7 +41,6 @@ class DescribedModel(nnx.Module):
         unroll: bool = False,
     ) -> Self:
         """A model with random weights (normal, standard deviation 0.02), made where they will live."""
-        check_computed(config)
         layout = lay_out(config, mesh, rules)
         table = weights.describe(config, dtype=dtype, unroll=unroll)
         return cls(config, weights.initialize(table, key, layout.shardings(table)), layout)
@@ -68,7 +57,6 @@ class DescribedModel(nnx.Module):
         unroll: bool = False,
     ) -> Self:
         """A model of ``ShapeDtypeStruct``s: for ``eval_shape``, restoring and ahead-of-time compilation."""
-        check_computed(config)
         layout = lay_out(config, mesh, rules)
         table = weights.describe(config, dtype=dtype, quantize=quantize, unroll=unroll)
         places = layout.shardings(table)

@@ -97,6 +97,8 @@ class _Table:
     def __init__(
         self, config: ModelConfig, dtype: jax.typing.DTypeLike, quantize: Quantization | None
     ) -> None:
+        if config.priced_only:
+            raise InputError(f"{config.name} can be priced but not run: {config.priced_only}")
         if quantize not in (None, "int8"):
             raise InputError(f"quantize={quantize!r} is not known; use 'int8' or None")
         self.dtype, self.quantize = np.dtype(dtype), quantize

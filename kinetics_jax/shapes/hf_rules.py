@@ -17,6 +17,8 @@ FAMILIES = {
 """``model_type`` → transformers' class."""
 
 RELATIVES = {
+    "minimax_m2": "its rotary positions are partial and its router a sigmoid with a bias; the preset "
+    "minimax-m2.5 can be priced",
     "smollm3": "some of its layers use no rotary positions",
     "qwen2_moe": "its layers have shared experts",
     "mistral": "its attention may slide; where it does not, the file can be saved as a llama",

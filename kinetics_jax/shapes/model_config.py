@@ -1,6 +1,7 @@
 """The shape of a decoder-only transformer: what models are built from and what costs are counted from.
 
-Covers Qwen3 (dense and MoE), Qwen2.5 and R1-Distill-Qwen, and Llama decoders. No JAX here.
+Covers Qwen3 (dense and MoE), Qwen2.5 and R1-Distill-Qwen, and Llama decoders; others that are near enough to
+be priced say what keeps them from being run (``priced_only``). No JAX here.
 Dims: D model · F ffn · E experts · L layers · N query heads · K KV heads · G = N/K · H head · V vocabulary.
 """
 
@@ -65,8 +66,9 @@ class ModelConfig:
     moe: MoE | None = None
     eos_token_ids: tuple[int, ...] = (151_645, 151_643)
     pad_token_id: int | None = 151_643
-    not_computed: str | None = None
-    """What of the model this library does not compute: such a shape is priced, not run."""
+    priced_only: str | None = None
+    """What of the model is not computed here, in words; None where it runs. Such a shape is for prices:
+    making or loading its weights is refused."""
     nominal_params: float | None = None
     """P as the paper's cost scripts have it, where they have it (facts: the 0.6B and 1.7B count the
     tied embedding twice). Used by the ``paper`` and ``reference`` cost modes only."""

@@ -1,8 +1,9 @@
-"""Every model the paper uses, and their relatives, by name. Shapes from the public config.json files.
+"""Every model the paper uses, their relatives, and others that prices are checked against, by name.
 
-``presets["qwen3-8b"]``, ``presets["Qwen/Qwen3-8B"]`` and ``presets["DeepSeek-R1-Distill-Qwen-7B"]`` all
-work: names are looked up without the organisation, in lower case. A known fine-tune (``s1.1-14B``) gives
-the shape of the model it was made from.
+Shapes are from the public config.json files. ``presets["qwen3-8b"]``, ``presets["Qwen/Qwen3-8B"]`` and
+``presets["DeepSeek-R1-Distill-Qwen-7B"]`` all work: names are looked up without the organisation, in lower
+case. A known fine-tune (``s1.1-14B``) or later training of a shape (``Llama-3.3-70B-Instruct``) gives the
+shape of the model it was made from.
 """
 
 import re
@@ -10,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kinetics_jax.errors import UnknownNameError
-from kinetics_jax.shapes.model_config import ModelConfig
-from kinetics_jax.shapes.parts import Llama3Rope, MoE
+from kinetics_jax.shapes.model_config import ModelConfig, MoE
+from kinetics_jax.shapes.parts import Llama3Rope
 
 
 def _qwen3(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
@@ -55,30 +56,6 @@ def _r1(size: str, *shape: int, **more: Any) -> ModelConfig:
     return _qwen2(f"r1-distill-qwen-{size}", *shape, **more)
 
 
-def _llama3(
-    name: str, D: int, F: int, L: int, N: int, *, H: int = 128, factor: float = 8.0, **more: Any
-) -> ModelConfig:
-    """A Llama 3.1, 3.2 or 3.3 model: K = 8, no QK-norm, no biases."""
-    return ModelConfig(
-        name=f"llama-{name}",
-        vocab_size=128_256,
-        model_dim=D,
-        ffn_dim=F,
-        num_layers=L,
-        num_query_heads=N,
-        num_kv_heads=8,
-        head_dim=H,
-        qk_norm=False,
-        rope_theta=500_000.0,
-        llama3_rope=Llama3Rope(factor=factor, original_context=8192, low_turns=1.0, high_turns=4.0),
-        norm_eps=1e-5,
-        max_context=131_072,
-        eos_token_ids=(128_001, 128_008, 128_009),
-        pad_token_id=128_004,
-        **more,
-    )
-
-
 def _smollm2(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> ModelConfig:
     """A SmolLM2 model, of Llama's architecture: no QK-norm, no biases, tied, H = 64."""
     return ModelConfig(
@@ -98,6 +75,59 @@ def _smollm2(size: str, D: int, F: int, L: int, N: int, K: int, **more: Any) -> 
         pad_token_id=2,
         **more,
     )
+
+
+def _llama3(name: str, D: int, F: int, L: int, N: int, *, factor: float = 8.0, **more: Any) -> ModelConfig:
+    """A Llama 3.1 or 3.2 model: no QK-norm, no biases, K = 8, a context of 8,192 stretched by ``factor``."""
+    return ModelConfig(
+        name=f"llama-{name}",
+        vocab_size=128_256,
+        model_dim=D,
+        ffn_dim=F,
+        num_layers=L,
+        num_query_heads=N,
+        num_kv_heads=8,
+        head_dim=D // N,
+        qk_norm=False,
+        rope_theta=500_000.0,
+        llama3_rope=Llama3Rope(factor=factor, original_context=8192, low_turns=1.0, high_turns=4.0),
+        norm_eps=1e-5,
+        max_context=131_072,
+        eos_token_ids=(128_001, 128_008, 128_009),
+        pad_token_id=None,
+        **more,
+    )
+
+
+_QWEN3_CODER_480B = _qwen3(
+    "coder-480b-a35b",
+    *(6144, 8192, 62, 96, 8),
+    moe=MoE(num_experts=160, experts_per_token=8, expert_dim=2560),
+    rope_theta=10_000_000.0,
+    max_context=262_144,
+    eos_token_ids=(151_645,),
+    pad_token_id=None,
+)
+
+# Counted as Qwen3's: 2·H for the q/k norms where it has (N + K)·H, no router biases and no layers of
+# multi-token prediction. The first two are 444,416 of its 228,689,764,864 parameters.
+_MINIMAX_M2_5 = ModelConfig(
+    name="minimax-m2.5",
+    vocab_size=200_064,
+    model_dim=3072,
+    ffn_dim=1536,
+    num_layers=62,
+    num_query_heads=48,
+    num_kv_heads=8,
+    head_dim=128,
+    rope_theta=5_000_000.0,
+    max_context=196_608,
+    moe=MoE(num_experts=256, experts_per_token=8, expert_dim=1536),
+    eos_token_ids=(),
+    pad_token_id=None,
+    priced_only="half of each head has rotary positions, its q/k norm spans all heads, and its router is a "
+    "sigmoid with a bias",
+)
 
 
 def _tiny(name: str, **more: Any) -> ModelConfig:
@@ -149,37 +179,6 @@ _ALL = (
     _qwen3(
         "235b-a22b", 4096, 12_288, 94, 64, 4, moe=MoE(num_experts=128, experts_per_token=8, expert_dim=1536)
     ),
-    _qwen3(
-        "coder-480b-a35b",
-        6144,
-        8192,
-        62,
-        96,
-        8,
-        rope_theta=10_000_000.0,
-        max_context=262_144,
-        moe=MoE(num_experts=160, experts_per_token=8, expert_dim=2560),
-    ),
-    _llama3("3.1-8b", 4096, 14_336, 32, 32),
-    _llama3("3.1-70b", 8192, 28_672, 80, 64),
-    _llama3("3.3-70b", 8192, 28_672, 80, 64),
-    _llama3("3.2-1b", 2048, 8192, 16, 32, H=64, factor=32.0, tied_embeddings=True),
-    _llama3("3.2-3b", 3072, 8192, 28, 24, factor=32.0, tied_embeddings=True),
-    ModelConfig(
-        name="minimax-m2.5",
-        vocab_size=200_064,
-        model_dim=3072,
-        ffn_dim=1536,
-        num_layers=62,
-        num_query_heads=48,
-        num_kv_heads=8,
-        head_dim=128,
-        rope_theta=5_000_000.0,
-        max_context=196_608,
-        eos_token_ids=(200_020,),
-        moe=MoE(num_experts=256, experts_per_token=8, expert_dim=1536),
-        not_computed="rotary positions of half a head, QK-norm over all heads, and a router of sigmoids",
-    ),
     _qwen2("qwen2.5-0.5b", 896, 4864, 24, 14, 2, V=_SMALL_VOCAB, tied_embeddings=True),
     _qwen2("qwen2.5-1.5b", 1536, 8960, 28, 12, 2, V=_SMALL_VOCAB, tied_embeddings=True),
     _qwen2("qwen2.5-3b", 2048, 11_008, 36, 16, 2, V=_SMALL_VOCAB, tied_embeddings=True),
@@ -195,6 +194,12 @@ _ALL = (
     _smollm2("135m", 576, 1536, 30, 9, 3, rope_theta=100_000.0),
     _smollm2("360m", 960, 2560, 32, 15, 5, rope_theta=100_000.0),
     _smollm2("1.7b", 2048, 8192, 24, 32, 32, rope_theta=130_000.0),
+    _QWEN3_CODER_480B,
+    _llama3("3.2-1b", 2048, 8192, 16, 32, factor=32.0, tied_embeddings=True),
+    _llama3("3.2-3b", 3072, 8192, 28, 24, factor=32.0, tied_embeddings=True),
+    _llama3("3.1-8b", 4096, 14_336, 32, 32),
+    _llama3("3.1-70b", 8192, 28_672, 80, 64),
+    _MINIMAX_M2_5,
     _registers("xs", 48, 96, 2, 1),
     _registers("s", 64, 128, 2, 1),
     _registers("m", 96, 256, 4, 2),
@@ -213,10 +218,9 @@ _FINE_TUNES = (
     (r"limo-(32b)", "qwen2.5-{0}"),
     (r"qwen2\.5-math-(1\.5b|7b)", "qwen2.5-{0}"),
     (r"openmath-nemotron-(1\.5b|7b|14b|32b)", "qwen2.5-{0}"),
-    (r"r1-distill-llama-(8b)", "llama-3.1-{0}"),
-    (r"r1-distill-llama-(70b)", "llama-3.3-{0}"),
-    (r"meta-llama-(3\.[123]-.*)", "llama-{0}"),
     (r"deepscaler-(1\.5b)", "r1-distill-qwen-{0}"),
+    (r"llama-3\.3-(70b)", "llama-3.1-{0}"),
+    (r"meta-llama-3\.1-(8b|70b)", "llama-3.1-{0}"),  # the same weights' first name
 )
 
 

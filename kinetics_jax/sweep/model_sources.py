@@ -78,8 +78,10 @@ def fingerprint(choice: ModelChoice, files: FileDigests | None = None, *, known:
 
 
 def check_source(choice: ModelChoice) -> None:
-    """Raise ``InputError`` where the weights are neither here nor to be had from the hub."""
+    """Raise ``InputError`` where weights are neither here nor to be had from the hub, or cannot be run."""
     source = choice.source
+    if choice.name in presets and (why := presets[choice.name].priced_only):
+        raise InputError(f"{choice.name} can be priced (--dry_run) but not run: {why}")
     if _is_random(source):
         _seed(choice)
         return

@@ -1,6 +1,7 @@
 """Chips as data: every entry whole, equal to the shared table, and a user's own chip."""
 
 import csv
+import math
 import re
 
 import pytest
@@ -20,7 +21,11 @@ NAMED_IN_THE_TABLE = {
     "b200": "b200_sxm",
     "gb200": "gb200_nvl72",
     "b300": "b300_sxm",
+    "tpu_8i": "tpu8i",
+    "tpu_8t": "tpu8t",
 }
+NOT_IN_THE_TABLE = {"gb300", "l40s", "l4", "rtx_pro_6000", "rtx_4090", "rtx_5090", "b60"}
+"""Chips that the shared table lacks; their figures are held to one another below."""
 
 
 def test_the_promised_names_are_there():
@@ -28,21 +33,90 @@ def test_the_promised_names_are_there():
         assert chips[name] is getattr(chips, name)
         assert chips[name].name == name
     assert chips["TPU-v6e"] is chips["v6e"] is chips.tpu_v6e
+    for name in ("gb300", "l40s", "rtx_pro_6000", "l4", "rtx_4090", "rtx_5090", "b60", "tpu_8i", "tpu_8t"):
+        assert chips[name].name == name
+    assert chips["RTX-PRO-6000"] is chips.rtx_pro_6000
+    assert chips["tpu8i"] is chips["TPU-8i"] is chips.tpu_8i
 
 
 def test_every_chip_equals_the_shared_table(shared):
     with open(shared / "data" / "accelerators.csv", newline="") as file:
         rows = {row["key"]: row for row in csv.DictReader(file)}
-    known = {name: row for name in chips if (row := rows.get(NAMED_IN_THE_TABLE.get(name, name)))}
-    assert len(known) == 14
-    for name, row in known.items():
-        chip = chips[name]
+    assert chips.keys() >= NOT_IN_THE_TABLE
+    for name in chips.keys() - NOT_IN_THE_TABLE:
+        chip, row = chips[name], rows[NAMED_IN_THE_TABLE.get(name, name)]
         assert chip.peak("bfloat16") == pytest.approx(float(row["bf16_dense_tflops"]) * 1e12)
         assert chip.hbm_bandwidth == pytest.approx(float(row["hbm_gbps"]) * 1e9)
         assert chip.hbm_bytes == pytest.approx(float(row["hbm_gb"]) * 1e9)
-        assert chip.link_bandwidth == pytest.approx(float(row["interconnect_unidir_gbps"]) * 1e9)
+        if row["interconnect_unidir_gbps"]:  # it has no links of TPU 8
+            assert chip.link_bandwidth == pytest.approx(float(row["interconnect_unidir_gbps"]) * 1e9)
         assert chip.intensity() == pytest.approx(float(row["intensity_bf16_flop_per_byte"]), rel=1e-4)
         assert chip.source
+
+
+def test_peaks_are_dense_and_those_of_one_tensor_core():
+    """A sparse figure among dense ones is twice too large: FP8 is 2 × BF16, FP4 2 × FP8 or 3 × on Ultra."""
+    for name, chip in chips.items():
+        peaks = chip.flops
+        if chip.label.startswith("TPU"):  # their ratios are their own; none has a peak of fp4 here
+            assert "fp4" not in peaks
+            continue
+        for narrow in {"fp8", "int8"} & peaks.keys():
+            if (name, narrow) == ("b60", "fp8"):  # which it computes as BF16
+                assert peaks["fp8"] == peaks["bf16"]
+                continue
+            times = 4 if (name, narrow) == ("rtx_4090", "int8") else 2  # FP16 sums are twice FP32's there
+            times = 4 if (name, narrow) == ("rtx_5090", "int8") else times
+            assert peaks[narrow] / peaks["bf16"] == pytest.approx(times, rel=0.02), (name, narrow)
+        if "fp4" in peaks:
+            times = {"b300": 3, "gb300": 3, "rtx_5090": 4}.get(name, 2)
+            assert peaks["fp4"] / peaks["fp8"] == pytest.approx(times, rel=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("name", "multiprocessors", "flops_a_cycle", "ghz"),
+    [
+        ("l40s", 142, 1024, 2.52),
+        ("l4", 58, 1024, 2.04),
+        ("rtx_pro_6000", 188, 1024, 2.43),
+        ("rtx_4090", 128, 512, 2.52),
+        ("rtx_5090", 170, 512, 2.407),
+    ],
+)
+def test_bf16_peaks_of_cards_follow_from_their_clocks(name, multiprocessors, flops_a_cycle, ghz):
+    assert chips[name].peak() == pytest.approx(multiprocessors * flops_a_cycle * ghz * 1e9, rel=0.015)
+
+
+def test_every_chip_has_a_fast_format_and_a_bound_to_its_links():
+    for name, chip in chips.items():
+        assert math.isfinite(chip.link_bandwidth), name
+        assert 100 < chip.intensity() < 600, name
+        assert chip.source, name
+
+
+def test_the_last_cache_is_the_one_that_compilers_are_told_of():
+    """A data sheet says MB for MiB: the same number, in units 4.9 % apart."""
+    told = [chip for chip in chips.values() if chip.device and chip.device.cuda]
+    assert [chip.name for chip in told] == ["a100", "h100", "b200"]
+    for chip in told:
+        assert chip.l2_bytes / 1e6 == chip.device.cuda.l2_bytes / 2**20, chip.name
+    known = {name: chip.l2_bytes / 1e6 for name, chip in chips.items() if chip.l2_bytes}
+    assert known == {
+        **{"a100": 40, "h100": 50, "h200": 50, "b200": 126, "gb200": 126, "b300": 126, "gb300": 126},
+        **{"l40s": 96, "l4": 48, "rtx_pro_6000": 128, "rtx_4090": 72, "rtx_5090": 96},
+        **{"mi300x": 256, "mi325x": 256, "mi355x": 256, "b60": 18},
+    }
+
+
+def test_a_users_chip_may_say_its_last_cache(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(FIGURES)
+    assert get_chip(path).l2_bytes == 0
+    path.write_text(f"{FIGURES}l2_mb = 96\n")
+    assert get_chip(path).l2_bytes == 96e6
+    path.write_text(f"{FIGURES}l2_mb = -1\n")
+    with pytest.raises(InputError, match="l2_bytes"):
+        get_chip(path)
 
 
 def test_a_users_own_chip_is_a_file_or_an_object(tmp_path):

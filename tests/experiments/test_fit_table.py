@@ -37,7 +37,7 @@ def _records() -> list[dict]:
 def test_the_stored_table_has_every_published_model_on_every_chip():
     found = [(record["model"], record["weights"], record["chip"]) for record in _records()]
     assert found == fit_table.rows()
-    published = {n for n in presets if not n.startswith(("tiny-", "registers-"))}
+    published = {n for n in presets if not n.startswith(("tiny-", "registers-", "minimax-"))}
     assert set(found) >= {
         (name, "bf16", chip) for name in published for chip in ("v5e", "v6e", "v5p", "tpu7x")
     }
@@ -61,7 +61,8 @@ def test_stored_rows_are_borders():
         least = record["kv_tokens"] * config.kv_bytes_per_token() / record["devices"]
         assert least < record["argument_bytes"] <= record["hbm_bytes"]
         if config.head_dim % 128 == 0:  # else XLA pads the contiguous cache to whole lanes, a copy of it
-            assert record["temporary_bytes"] < 0.65 * 2**30, record
+            layer = 2 * config.ffn_params_per_layer / record["devices"]  # of 62 here: Qwen3-Coder's are large
+            assert record["temporary_bytes"] < max(0.65 * 2**30, 1.1 * layer), record
 
 
 def test_the_markdown_is_the_json():

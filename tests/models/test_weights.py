@@ -12,7 +12,7 @@ from kinetics_jax.errors import InputError
 from kinetics_jax.shapes import presets
 
 
-@pytest.mark.parametrize("preset", presets)
+@pytest.mark.parametrize("preset", [name for name, model in presets.items() if not model.priced_only])
 def test_full_size_models_have_the_published_parameter_counts(preset):
     config = presets[preset]
     model = models.Qwen3.abstract(config)
@@ -45,6 +45,15 @@ def test_quantised_description_adds_scales_and_no_parameters():
     assert "layers.ffn_norm.scale" not in int8
     with pytest.raises(InputError, match="int4"):
         models.describe(config, quantize="int4")
+
+
+@pytest.mark.parametrize("make", [models.describe, lambda c: models.Transformer.init(c, jax.random.key(0))])
+def test_a_shape_for_prices_only_has_no_weights(make):
+    with pytest.raises(
+        InputError, match=r"minimax-m2\.5 can be priced but not run: half of each head"
+    ) as caught:
+        make(presets["minimax-m2.5"])
+    assert "\n" not in str(caught.value)
 
 
 def test_random_weights_do_not_depend_on_their_neighbours():

@@ -200,9 +200,6 @@ _SMALL = {"max_window_layers": 21, "sliding_window": 32768}
 _SMALL_LLAMA = {"rope_scaling": _LLAMA3 | {"factor": 32.0}, "transformers_version": "4.45.0.dev0"}
 
 
-_CODER = {"max_position_embeddings": 262144, "rope_theta": 10000000, "qkv_bias": False}
-
-
 def _all() -> Iterator[Published]:
     q = "Qwen/Qwen3-"
     small, middle = (1024, 3072, 28, 16, 8), (2560, 9728, 36, 32, 8)
@@ -215,8 +212,21 @@ def _all() -> Iterator[Published]:
     a3b, a22b = (2048, 6144, 768, 48, 32), (4096, 12288, 1536, 94, 64)
     yield Published(q + "30B-A3B", _qwen3_moe(*a3b), 30_532_122_624, "qwen3-30b-a3b")
     yield Published(q + "235B-A22B", _qwen3_moe(*a22b), 235_093_634_560, "qwen3-235b-a22b")
-    coder = _qwen3_moe(6144, 8192, 2560, 62, 96, num_key_value_heads=8, num_experts=160, **_CODER)
-    yield Published(q + "Coder-480B-A35B-Instruct", coder, 480_154_875_392, "qwen3-coder-480b-a35b")
+    coder = {
+        "num_experts": 160,
+        "num_key_value_heads": 8,
+        "rope_theta": 10000000,
+        "router_aux_loss_coef": 0.0,
+        "qkv_bias": False,
+        "shared_expert_intermediate_size": 0,
+        "use_qk_norm": True,
+        **_LONG,
+    }
+    coder = _qwen3_moe(6144, 8192, 2560, 62, 96, **coder)
+    for unsaid in ("attention_bias", "bos_token_id"):
+        del coder[unsaid]
+    name = q + "Coder-480B-A35B-Instruct"
+    yield Published(name, coder, 480_154_875_392, "qwen3-coder-480b-a35b")
     for kind in ("Instruct-2507", "Thinking-2507"):
         five, ten = _LONG | {"rope_theta": 5000000}, _LONG | {"rope_theta": 10000000}
         yield Published(f"{q}4B-{kind}", _qwen3(*middle, tied=True, **five), 4_022_468_096)
@@ -270,9 +280,8 @@ def _of_llama() -> Iterator[Published]:
     eight, seventy = (4096, 14336, 32, 32), (8192, 28672, 80, 64)
     yield Published("meta-llama/Llama-3.1-8B-Instruct", _llama3(*eight), 8_030_261_248, "llama-3.1-8b")
     yield Published("meta-llama/Llama-3.1-70B-Instruct", _llama3(*seventy), 70_553_706_496, "llama-3.1-70b")
-    yield Published(
-        "meta-llama/Llama-3.3-70B-Instruct", _llama3(*seventy, head_dim=128), 70_553_706_496, "llama-3.3-70b"
-    )
+    later = _llama3(*seventy, head_dim=128)
+    yield Published("meta-llama/Llama-3.3-70B-Instruct", later, 70_553_706_496, "llama-3.3-70b")
     yield Published(
         "deepseek-ai/DeepSeek-R1-Distill-Llama-8B", _llama3(*eight, eos_token_id=128001), 8_030_261_248
     )
@@ -284,7 +293,7 @@ def _of_llama() -> Iterator[Published]:
     yield Published("meta-llama/Llama-3.2-1B-Instruct", one, 1_235_814_400, "llama-3.2-1b")
     yield Published("meta-llama/Llama-3.2-3B-Instruct", three, 3_212_749_824, "llama-3.2-3b")
     copy = one | {"pad_token_id": 128004, "eos_token_id": 128009, **_UNSLOTH}
-    yield Published("unsloth/Llama-3.2-1B-Instruct", copy, 1_235_814_400)
+    yield Published("unsloth/Llama-3.2-1B-Instruct", copy, 1_235_814_400, "llama-3.2-1b")
     smol = "HuggingFaceTB/SmolLM2-"
     yield Published(smol + "135M-Instruct", _smollm2(576, 1536, 30, 9, 3), 134_515_008, "smollm2-135m")
     yield Published(smol + "360M-Instruct", _smollm2(960, 2560, 32, 15, 5), 361_821_120, "smollm2-360m")
@@ -319,3 +328,30 @@ SMOLLM3 = {
     "vocab_size": 128256,
 }
 """SmolLM3-3B's, which is refused: every fourth layer has no rotary positions."""
+MINIMAX_M2_5 = {
+    "architectures": ["MiniMaxM2ForCausalLM"],
+    "model_type": "minimax_m2",
+    "num_hidden_layers": 62,
+    "hidden_size": 3072,
+    "num_attention_heads": 48,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 1536,
+    "vocab_size": 200064,
+    "num_experts_per_tok": 8,
+    "num_local_experts": 256,
+    "max_position_embeddings": 196608,
+    "rope_theta": 5000000,
+    "rotary_dim": 64,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-06,
+    "tie_word_embeddings": False,
+    "use_qk_norm": True,
+    "qk_norm_type": "per_layer",
+    "use_routing_bias": True,
+    "scoring_func": "sigmoid",
+    "shared_intermediate_size": 0,
+    "use_mtp": True,
+    "num_mtp_modules": 3,
+}
+"""MiniMax-M2.5's, without its quantisation: refused, and the preset of its shape is for prices only."""

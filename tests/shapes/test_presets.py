@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from kinetics_jax.costs import price
 from kinetics_jax.errors import InputError, UnknownNameError
+from kinetics_jax.policies import Dense
 from kinetics_jax.shapes import ModelConfig, MoE, presets
 
 FIELDS = {
@@ -81,6 +83,13 @@ def test_matmul_params():
         ("Qwen2.5-Math-1.5B-Instruct", "qwen2.5-1.5b"),
         ("DeepScaleR-1.5B-Preview", "r1-distill-qwen-1.5b"),
         ("QwQ-32B", "qwq-32b"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("meta-llama/Meta-Llama-3.1-70B-Instruct", "llama-3.1-70b"),
+        ("Llama-3.3-70B-Instruct", "llama-3.1-70b"),
+        ("llama-3.3-70b", "llama-3.1-70b"),
+        ("meta-llama/Llama-3.2-1B", "llama-3.2-1b"),
+        ("MiniMaxAI/MiniMax-M2.5", "minimax-m2.5"),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", "qwen3-coder-480b-a35b"),
     ],
 )
 def test_names_are_forgiving(name, base):
@@ -88,7 +97,7 @@ def test_names_are_forgiving(name, base):
     assert presets[name].name == base
 
 
-@pytest.mark.parametrize("name", ["Llama-4-Scout-17B-16E", "", "qwen3", "s1.1-5b"])
+@pytest.mark.parametrize("name", ["Llama-3.3-8B-Instruct", "", "qwen3", "s1.1-5b", "MiniMax-M2"])
 def test_an_unknown_model_is_said_to_be(name):
     assert name not in presets
     with pytest.raises(UnknownNameError, match="unknown model"):
@@ -110,3 +119,33 @@ def test_shapes_that_cannot_be_are_refused():
 )
 def test_smollm2_has_its_published_number_of_parameters(name, published):
     assert presets[f"HuggingFaceTB/SmolLM2-{name}-Instruct"].total_params == published
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "active"),
+    [
+        ("llama-3.2-1b", 1_235_814_400, 1_235_814_400),
+        ("llama-3.2-3b", 3_212_749_824, 3_212_749_824),
+        ("llama-3.1-8b", 8_030_261_248, 8_030_261_248),
+        ("llama-3.3-70b", 70_553_706_496, 70_553_706_496),
+        ("qwen3-coder-480b-a35b", 480_154_875_392, 35_474_765_312),  # "480B in total and 35B activated"
+    ],
+)
+def test_parameters_of_other_published_models(name, total, active):
+    assert (presets[name].total_params, presets[name].active_params) == (total, active)
+
+
+@pytest.mark.parametrize(
+    ("name", "kib"), [("llama-3.1-8b", 128), ("llama-3.3-70b", 320), ("minimax-m2.5", 248)]
+)
+def test_kv_of_a_token_of_other_published_models(name, kib):
+    """2 (K and V) · L · K · H · 2 bytes."""
+    assert presets[name].kv_bytes_per_token() == kib * 2**10
+
+
+def test_a_shape_for_prices_has_prices_and_its_reason_in_a_record():
+    model = presets["minimax-m2.5"]
+    found = ModelConfig.from_dict(model.to_dict(), "mine")
+    assert (found.difference(model), found.priced_only) == ("", model.priced_only)
+    assert price(model, Dense(), 300, 1000, chip="h200").seconds > 0
+    assert "priced_only" not in presets["qwen3-8b"].to_dict()  # stored shapes are what they were

@@ -10,7 +10,7 @@ import pytest
 
 from kinetics_jax.shapes import ModelConfig, presets
 from kinetics_jax.shapes.hf_fields import ConfigError, ConfigWarning
-from tests.shapes.published_configs import PUBLISHED, SMOLLM3
+from tests.shapes.published_configs import MINIMAX_M2_5, PUBLISHED, SMOLLM3
 
 ROOT = pathlib.Path(__file__).parents[2]
 BY_NAME = {each.name: each for each in PUBLISHED}
@@ -44,8 +44,9 @@ def _same_shape(found: ModelConfig, preset: ModelConfig) -> None:
 
 def test_every_preset_has_its_published_config():
     built = re.compile("registers-|tiny-")
-    named = {name for name, model in presets.items() if not (built.match(name) or model.not_computed)}
-    assert named == {each.preset for each in PUBLISHED if each.preset}
+    named = {name for name, model in presets.items() if not built.match(name) and not model.priced_only}
+    assert named == {presets[each.preset].name for each in PUBLISHED if each.preset}
+    assert [name for name, model in presets.items() if model.priced_only] == ["minimax-m2.5"]
 
 
 def test_every_model_named_in_the_docs_has_its_published_config():
@@ -87,6 +88,45 @@ def test_as_transformers_5_saves_it(name):
     if old["model_type"] != "llama":
         new["layer_types"] = ["full_attention"] * old["num_hidden_layers"]
     assert ModelConfig.from_hf(new) == ModelConfig.from_hf(old)
+
+
+def test_every_published_name_of_a_preset_finds_it():
+    for each in PUBLISHED:
+        if each.preset and not each.name.startswith("unsloth/"):
+            assert presets[each.name] == presets[each.name.partition("/")[2]] == presets[each.preset]
+
+
+def test_minimax_is_priced_and_refused_in_one_line():
+    """Its file is no family's; the preset has its shape, and says what of it is not computed."""
+    with pytest.raises(
+        ConfigError, match=r"'minimax_m2' is not supported \(its rotary .*preset minimax-m2.5"
+    ):
+        ModelConfig.from_hf(MINIMAX_M2_5)
+    preset, published = presets["MiniMaxAI/MiniMax-M2.5"], MINIMAX_M2_5
+    fields = {
+        "vocab_size": preset.vocab_size,
+        "hidden_size": preset.model_dim,
+        "num_hidden_layers": preset.num_layers,
+        "num_attention_heads": preset.num_query_heads,
+        "num_key_value_heads": preset.num_kv_heads,
+        "head_dim": preset.head_dim,
+        "intermediate_size": preset.moe.expert_dim,
+        "num_local_experts": preset.moe.num_experts,
+        "num_experts_per_tok": preset.moe.experts_per_token,
+        "max_position_embeddings": preset.max_context,
+        "rope_theta": preset.rope_theta,
+        "rms_norm_eps": preset.norm_eps,
+        "tie_word_embeddings": preset.tied_embeddings,
+        "use_qk_norm": preset.qk_norm,
+    }
+    assert {name: published[name] for name in fields} == fields
+    # Its q/k norms span the heads, its routers have biases: (N + K)·H − 2·H + E a layer, by its own code.
+    N, K, H, E = 48, 8, 128, 256
+    whole = preset.total_params + 62 * ((N + K) * H - 2 * H + E)
+    assert whole == 228_689_764_864
+    assert preset.total_params == pytest.approx(whole, rel=2e-6)
+    assert preset.active_params == pytest.approx(11.03e9, rel=1e-3)  # "10B" without the two tables
+    assert preset.active_params - 2 * preset.embedding_params == pytest.approx(9.8e9, rel=1e-2)
 
 
 def test_smollm3_is_refused_in_one_line():

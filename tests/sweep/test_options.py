@@ -117,6 +117,8 @@ def test_numbers_may_be_of_another_library():
         ({"seed": -1}, "seed"),
         ({"dtype": "int4"}, "dtype"),
         ({"quantize": "int4"}, "quantize"),
+        ({"dtype": "fp4"}, "dtype"),
+        ({"quantize": "nvfp4"}, "quantize"),
         ({"grade": False}, "report"),
         ({"thinking": 1}, "thinking=1 must be true or false"),
         ({"search": "all"}, "search"),

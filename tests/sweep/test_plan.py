@@ -14,6 +14,7 @@ from kinetics_jax.sweep.decoding import CellStarted, decode_cells
 from kinetics_jax.sweep.engine_contexts import shared_contexts
 from kinetics_jax.sweep.engines import Engines
 from kinetics_jax.sweep.experiment import EngineChoice, Experiment, ModelChoice, Slice, TaskChoice
+from kinetics_jax.sweep.model_sources import check_source
 from kinetics_jax.sweep.options import read
 from kinetics_jax.sweep.plan import fit_on, make_plan, plan_table
 from kinetics_jax.sweep.shares import Share
@@ -119,6 +120,14 @@ def test_what_cannot_be_is_refused_in_one_line(change, word):
     with pytest.raises(InputError, match=word) as caught:
         plan_sweep(experiment(**change))
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_for_prices_is_planned_and_not_run():
+    asked = experiment(models="MiniMaxAI/MiniMax-M2.5=random", slice={"chip": "h200", "model": 8})
+    assert plan_sweep(asked)
+    (choice,) = asked.models
+    with pytest.raises(InputError, match=r"can be priced \(--dry_run\) but not run: half of each head"):
+        check_source(choice)
 
 
 LENGTHS = {
