@@ -127,9 +127,6 @@ class Policy:
         """Key summaries (H elements each) that one KV head reads to choose, same shape as lengths."""
         return lengths * 0
 
-    def launches(self, lengths: Array) -> Array:
-        return (self.summary_reads(lengths) > 0) * 2
-
     def keep_mask(self, logits_bns: np.ndarray, lengths_b: np.ndarray, num_kv_heads: int) -> np.ndarray:
         """The exact set of positions that the reference reads (docs/paper_facts.md, "Sparse attention").
 
