@@ -83,7 +83,7 @@ def price(
         )
     full = mode in ("exact", "calibrated") and terms == "all"
     request = _request(model, policy, prompt_tokens, generated_tokens, trials)
-    if not full and not policy.in_paper:
+    if not full and not policy.has_paper_cost:
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
     chip = get_chip(chip)
     if full:
