@@ -107,7 +107,7 @@ def switched(model, prompt: list[int], plain: Policy, context: int, count: int):
     step = jax.jit(models.decode_step)
     tokens, logprobs, last = [], [], prompt[-1]
     for n in range(count):
-        rule = Dense() if len(prompt) + n < context else plain
+        rule = Dense() if len(prompt) + n < context or n == 0 else plain
         logits, cache = step(model, SelectiveCache.of(held, rule), jnp.array([last]))
         held = cache.held
         last = int(logits[0].argmax())
