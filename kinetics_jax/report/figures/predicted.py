@@ -11,7 +11,7 @@ from kinetics_jax.report.figures.style import FAINT, INK, Drawing, canvas, finis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_POINTS = 1500
+_MOST_POINTS = 300
 """Drawn of each kind; a seed chooses them."""
 _COLUMNS = 3
 _PANEL = 2.7
