@@ -191,11 +191,12 @@ minutes of compiling. **Compiled for** these slices, not run on them: each row i
 (dense attention over a contiguous BF16 cache with room for {context:,} tokens per sequence) given to the
 real TPU compiler on a machine without a TPU.
 
-Each preset of a published model that runs is on the smallest slice of each chip that it fits with one such
-sequence per data-parallel group, arranged so that heads divide, with the largest batch that compiles. *Mesh*
-is data × expert × model; a batch is a multiple of data × expert. *HBM* and *temporary* are GiB per device (a
-TPU7x chip is two devices). *Collectives* are counted in the program, a layer's once; their bytes are per step
-and device, a layer's once per layer. *Refused* is the next batch: GiB the compiler says it needs > GiB it has.
+Each preset of a published model that can be run is on the smallest slice of each chip that it fits with
+one such sequence per data-parallel group, arranged so that heads divide, with the largest batch that
+compiles. *Mesh* is data × expert × model; a batch is a multiple of data × expert. *HBM* and *temporary*
+are GiB per device (a TPU7x chip is two devices). *Collectives* are counted in the program, a layer's
+once; their bytes are per step and device, a layer's once per layer. *Refused* is the next batch: GiB
+the compiler says it needs > GiB it has.
 The slices of v5p and TPU7x begin at four chips. Heads of 64 (qwen2.5-0.5b) take the room of 128 in HBM.
 
 """
