@@ -55,7 +55,7 @@ def dense(model, prompts, implementation=None, sampling=GREEDY) -> dict:
     "policy",
     [
         BlockTopK(16, 1, dense_layers=0, min_context=CONTEXT + 1),
-        Quest(16, 1, dense_layers=0, min_context=10_000),
+        pytest.param(Quest(16, 1, dense_layers=0, min_context=10_000), marks=pytest.mark.slow),
         SlidingWindow(8, sink=2, dense_layers=0, min_context=CONTEXT + 1),
         PerLayer((BlockTopK(16, 1, min_context=500), SlidingWindow(8, min_context=500))),
     ],
@@ -70,6 +70,7 @@ def test_no_context_as_long_is_dense_to_the_last_bit(model, prompts, policy, imp
     assert len({tokens for tokens, _ in expected.values()}) == 12
 
 
+@pytest.mark.slow
 def test_a_masked_policy_as_long_is_dense_but_for_rounding(model, prompts):
     """Single tokens are masked, not listed: another order of sums than the dense kernel's."""
     expected = dense(model, prompts)
@@ -79,7 +80,7 @@ def test_a_masked_policy_as_long_is_dense_but_for_rounding(model, prompts):
         np.testing.assert_allclose(found[key][1], logprobs, atol=ROUNDING)
 
 
-@pytest.mark.parametrize("implementation", ["cpu", "xla"])
+@pytest.mark.parametrize("implementation", ["cpu", pytest.param("xla", marks=pytest.mark.slow)])
 def test_samples_that_end_before_it_are_dense_though_others_search(model, prompts, implementation):
     """The longest prompt goes on beyond 80 tokens; the others' samples end at 73 and are read whole."""
     if implementation == "cpu":
@@ -120,9 +121,9 @@ def switched(model, prompt: list[int], plain: Policy, context: int, count: int):
     "policy",
     [
         BlockTopK(16, 1, sink=0, dense_layers=0, min_context=90),
-        Quest(16, 2, dense_layers=1, min_context=96),
+        pytest.param(Quest(16, 2, dense_layers=1, min_context=96), marks=pytest.mark.slow),
         SlidingWindow(20, sink=2, dense_layers=0, min_context=97),
-        TopK(7, dense_layers=0, min_context=85),
+        pytest.param(TopK(7, dense_layers=0, min_context=85), marks=pytest.mark.slow),
         BlockTopK(16, 1, sink=0, dense_layers=0, min_context=20),  # more pages to list than to read whole
     ],
     ids=str,
@@ -142,6 +143,7 @@ def test_a_sample_that_crosses_it_switches_its_mask_at_that_step(model, prompts,
     assert moved[:at].max(initial=0) < ROUNDING < 20 * ROUNDING < moved[at:].max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["cpu", "xla"])
 def test_neighbours_on_either_side_change_no_bit(model, prompts, implementation):
     """Alone, beside samples that never search, and beside ones that always do: log-probabilities too."""
