@@ -172,11 +172,11 @@ class CalibratedCost(Cost):
     @property
     def seconds(self) -> np.ndarray:
         """Chip-seconds on kernels as they were measured, floors included (``costs.calibrated``)."""
-        return self._total([(part, 1.0) for parts in self.times.values() for part in parts])
+        return self._timed([(part, 1.0) for parts in self.times.values() for part in parts])
 
     def seconds_of(self, term: str) -> np.ndarray:
         """Chip-seconds of one term."""
-        return self._total([(part, 1.0) for part in self.times[term]])
+        return self._timed([(part, 1.0) for part in self.times[term]])
 
     @property
     def calibration(self) -> Calibration:
@@ -197,12 +197,12 @@ class CalibratedCost(Cost):
         every = [part for parts in self.times.values() for part in parts]
         factors = [stretched(part.efficiency.low, part.efficiency.high, level) for part in every]
         low, high = (
-            self._total([(part, both[side]) for part, both in zip(every, factors, strict=True)])
+            self._timed([(part, both[side]) for part, both in zip(every, factors, strict=True)])
             for side in (0, 1)
         )
         return low, high
 
-    def _total(self, parts: Sequence[tuple[Timed, float]]) -> np.ndarray:
+    def _timed(self, parts: Sequence[tuple[Timed, float]]) -> np.ndarray:
         """Chip-seconds of parts, each times a factor; steps are added up before they are spread."""
         once = [part.seconds * factor for part, factor in parts if not part.per_step]
         steps = [part.seconds * factor for part, factor in parts if part.per_step]

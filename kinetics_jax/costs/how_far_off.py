@@ -9,10 +9,8 @@ import numpy as np
 from kinetics_jax.costs.cost import CalibratedCost, Cost
 from kinetics_jax.costs.evidence import Calibration
 
-NO_FLOORS = (
-    "they take every kernel to reach the data sheet and to start at once, so that sparse attention, which "
-    "reads little, looks cheaper than it is"
-)
+NO_FLOORS = "kernels have no floors there, so sparse attention looks cheaper than it is"
+_SEARCH = "sparse attention's search"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,13 +42,10 @@ class PriceEvidence:
     def _doubt(self) -> str:
         if self.mode != "calibrated":
             return f"; {NO_FLOORS}"
-        assumed = [term for term in self.calibration.assumed if term != "search"]
-        said = f"; constants of {', '.join(assumed)} are assumed" if assumed else ""
-        if self.sparse:
-            measured = "search" not in self.calibration.assumed
-            known = "measured on this chip" if measured else "assumed: measured on no chip of this kind"
-            said += f"; constants of sparse attention's search are {known}"
-        return said
+        known = self.calibration.assumed
+        names = [_SEARCH if term == "search" else term for term in known]
+        said = f"; assumed, not measured: constants of {', '.join(names)}" if names else ""
+        return f"{said}; measured: {_SEARCH}" if self.sparse and "search" not in known else said
 
     def to_data(self) -> dict[str, Any]:
         """As data for JSON; shares, not per cent."""

@@ -56,7 +56,8 @@ def cost_text(law: Law, cost: float) -> str:
     if law.measure == "dollars":
         return f"US$ {cost:.2g}" if cost >= 1e-4 else f"{cost * 1e6:.2g} millionths of a US$"
     if law.measure == "latency":
-        return f"{cost:.2g} seconds of waiting" if cost >= 0.1 else f"{cost * 1e3:.2g} ms of waiting"
+        size = f"{float(f'{cost:.2g}'):,.6g} seconds" if cost >= 0.1 else f"{cost * 1e3:.2g} ms"
+        return f"{size} of waiting"
     return seconds(cost / law.per_shown)
 
 

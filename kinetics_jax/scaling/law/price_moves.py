@@ -3,16 +3,17 @@
 Both laws are found from the same resamples, each on the deployment that is the cheapest by its own prices.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 
 from kinetics_jax.costs import Cost
-from kinetics_jax.scaling.law.choices import source_name
+from kinetics_jax.scaling.law.choices import cost_text, main_bands, source_name
 from kinetics_jax.scaling.law.judged_laws import params
 from kinetics_jax.scaling.law.paper_claims import AttentionShare, claims
 from kinetics_jax.scaling.law.price_move_results import Moved, PriceMove
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.sensitivity import NOTHING, Said, same, statements
-from kinetics_jax.scaling.law.which_model import which_model
 from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.comparable import Family
 
@@ -63,11 +64,7 @@ def _moved(ideal: Law, real: Law, share: Callable[[Law], AttentionShare | None])
 
 def _said(law: Law, share: AttentionShare | None) -> dict[str, Said]:
     """What a law says, with the numbers behind it."""
-    found = statements(law)
-    if "models from cheap to dear" in found:
-        found["which model from which cost on"] = Said(
-            which_model(law), found["models from cheap to dear"].key
-        )
+    found = statements(law) | _takeovers(law)
     end = law.best_frontier
     found["the most that is solved"] = Said(
         f"{end.accuracy[-1]:.0%} [{end.low[-1]:.0%}–{end.high[-1]:.0%}]", float(end.accuracy[-1])
@@ -90,6 +87,17 @@ def _said(law: Law, share: AttentionShare | None) -> dict[str, Said]:
     }
 
 
+def _takeovers(law: Law) -> dict[str, Said]:
+    """From which cost on each model takes over from the one before it; the first time."""
+    found: dict[str, Said] = {}
+    for before, band in itertools.pairwise(main_bands(law.best_frontier.bands)):
+        low, high = band.start_low, band.start_high
+        known = f"[{cost_text(law, low)}, {cost_text(law, high)}]" if math.isfinite(high) else "[not known]"
+        said = Said(f"{cost_text(law, band.start)} {known}", band.start)
+        found.setdefault(f"cost at which {band.model} takes over from {before.model}", said)
+    return found
+
+
 def _interval(found: Estimate, text: Callable[[float], str]) -> str:
     if found.low is None or found.high is None:
         return text(found.value)
@@ -102,11 +110,16 @@ def _sentence(law: Law, rows: Sequence[Moved]) -> str:
     where = f"{law.dataset} ({source_name(law)}) on {law.chip_label}"
     said = f"Under calibrated prices {stay} of {len(rows)} statements of {where} stay"
     moved = [
-        f"{row.statement}: {row.data_sheet} by the data sheet, {row.calibrated}"
+        f"{row.statement}: {_short(row, row.data_sheet)} by the data sheet, {_short(row, row.calibrated)}"
         for row in rows
         if not row.same
     ]
     return f"{said}; moved are {'; '.join(moved)}." if moved else f"{said}."
+
+
+def _short(row: Moved, text: str) -> str:
+    """Of a claim, its verdict."""
+    return text.partition(": ")[0] if row.statement.startswith("claim: ") else text
 
 
 def moves_sentence(found: Sequence[PriceMove]) -> tuple[str, ...]:
@@ -114,11 +127,11 @@ def moves_sentence(found: Sequence[PriceMove]) -> tuple[str, ...]:
     rows = [row for one in found for row in one.rows]
     if not rows:
         return ()
-    stay = sum(row.same for row in rows)
+    stay, laws = sum(row.same for row in rows), f"{len(found)} law{'s' * (len(found) != 1)}"
     names = [row.statement for row in rows if not row.same]
     counted = [f"{name} ({names.count(name)})" for name in dict.fromkeys(names)]
     moved = f"; moved: {', '.join(counted)}" if counted else ""
     return (
-        f"{stay} of {len(rows)} statements of {len(found)} laws are the same by the data sheet and by "
-        f"calibrated prices (both modelled){moved}.",
+        f"{stay} of {len(rows)} statements of {laws} are the same by the data sheet and by calibrated prices "
+        f"(both modelled){moved}.",
     )

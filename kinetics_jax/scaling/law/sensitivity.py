@@ -116,7 +116,7 @@ def variants(family: Family, chip: Chip, options: LawOptions) -> list[Variant]:
     """What is tried besides the law's own deployment, the nearest to it first."""
     overlaps = ("max", "roofline") if options.prices == "data_sheet" else ()  # kernels as measured just run
     one_change: list[tuple[str, dict[str, object]]] = [
-        *((f"overlap={name}", {"overlap": name}) for name in overlaps),
+        *((f"overlap={name}", dict[str, object](overlap=name)) for name in overlaps),
         ("prefixes not shared", {"share_prefix": False}),
         ("int8 weights", {"weight_dtype": "int8"}),
         ("int8 KV", {"kv_dtype": "int8"}),
