@@ -57,7 +57,7 @@ def find_law(
         seed=options.seed,
     )
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
-    best, waits = options.flavours[-1], options.measure == "latency"
+    best, waits = options.flavours[-1], options.counted.name == "latency"
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
     models = tuple(sorted(study.models, key=lambda name: (sizes[name], name)))
     return Law(
@@ -71,7 +71,7 @@ def find_law(
         peak_flops=peak_of(chip, options),
         cost_mode=options.cost_mode,
         overlap=options.overlap,
-        measure=options.measure,
+        measure=options.counted.name,
         prices=options.prices,
         price_evidence=law_evidence(family.cells, cost_under(family, chip, options, where), project),
         projected_policy=project.label if project else "",

@@ -85,8 +85,7 @@ class LawOptions:
         if self.prices not in PRICES:
             raise InputError(f"prices={shown(self.prices)} must be one of {', '.join(PRICES)}")
         ideal = self.prices == "data_sheet"
-        object.__setattr__(self, "measure", self.measure or ("eflops" if ideal else "seconds"))
-        if self.measure not in MEASURES:
+        if self.measure and self.measure not in MEASURES:
             raise InputError(f"measure={shown(self.measure)} must be one of {', '.join(MEASURES)}")
         if ideal and (self.measure != "latency" or self.cost_mode == "exact"):
             return
@@ -135,13 +134,13 @@ class LawOptions:
     @property
     def counted(self) -> Measure:
         """What costs are counted in."""
-        return MEASURES[self.measure]
+        return MEASURES[self.measure or ("eflops" if self.prices == "data_sheet" else "seconds")]
 
     @property
     def each(self) -> tuple["LawOptions", ...]:
         """These options once for each kind of prices."""
         kinds = PRICES[:2] if self.prices == "both" else (self.prices,)
-        return tuple(dataclasses.replace(self, prices=kind) for kind in kinds)
+        return tuple(dataclasses.replace(self, prices=kind, measure=self.counted.name) for kind in kinds)
 
     @property
     def given(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class PricedRun:
         """Of a law's own cells."""
         mine = [one for one in self.families if (one.dataset, one.source) == (law.dataset, law.source)]
         chip = next(chip for chip in self.chips if chip.name == law.chip)
-        options = dataclasses.replace(self.options, prices=law.prices)
+        options = next(one for one in self.options.each if one.prices == law.prices)
         return attention_share(priced_families(mine, chip, options), SHARES_OF[law.prices])
 
     def break_evens(self, project: Policy | None) -> tuple[tuple[BreakEven, ...], list[str]]:

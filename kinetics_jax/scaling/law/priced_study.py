@@ -35,7 +35,7 @@ def priced_study(
         dense = [cell for cell in cells if cell.policy.kv_budget is None]
         cells += [dataclasses.replace(cell, policy=project) for cell in dense]
     cost, peak = cost_under(family, chip, options, where), peak_of(chip, options)
-    waits = options.measure == "latency"
+    waits = options.counted.name == "latency"
 
     def counted(name: str, *request: Any) -> np.ndarray:
         *sample, trials = request
