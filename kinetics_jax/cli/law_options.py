@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from kinetics_jax.commands.configs import Config
-from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY, Option
+from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, PRICES, SENSITIVITY, Option
 from kinetics_jax.scaling.law.options import VERIFIERS
 
 OPTIONS = {
@@ -13,6 +13,7 @@ OPTIONS = {
     "out": Option("results/scaling_law", "Folder to write; an earlier result there is replaced as a whole."),
     "cost_mode": Option("exact", "exact | paper | reference: see kinetics_jax.costs.price."),
     "overlap": Option("sum", "sum | max | roofline: how compute and memory time combine."),
+    **PRICES,
     **DEPLOYMENT,
     **CHIP_PRICE,
     **SENSITIVITY,

@@ -15,8 +15,11 @@ from kinetics_jax.commands.main import Command
 from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import parse_policy
+from kinetics_jax.report.tables import plain
 from kinetics_jax.scaling import Family, comparable_families, read_trials
 from kinetics_jax.scaling.frontier import LENGTHS
+from kinetics_jax.scaling.law.price_evidence import shape_evidence
+from kinetics_jax.scaling.law.without_traces import QWEN3, SPARSE
 from kinetics_jax.scaling.plans import (
     Contrast,
     Question,
@@ -86,10 +89,13 @@ def main(_: list[str]) -> None:
     contrasts = _pilot(chip, detect) if _TRACES.value else _assumed(chip)
     questions = _QUESTIONS.value or contrasts[0].questions or None
     plan = make_plan(contrasts, Question(detect, seconds, questions, _POWER.value))
+    (evidence,) = shape_evidence(QWEN3[0], SPARSE, [chip])
     print(plan_text(plan, usd_per_hour=usd))
+    print(f"{evidence.sentence}.")
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         priced = {"chip": chip.name, "price_basis": chip.price_basis, "price_date": chip.price_date}
+        priced |= {"price_evidence": plain(evidence.to_data())}
         text = json.dumps({**priced, **plan_data(plan, usd_per_hour=usd)}, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
 

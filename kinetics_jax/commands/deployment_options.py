@@ -28,6 +28,15 @@ DEPLOYMENT = {
     "share_prefix": Option(True, "Samples of a prompt read its KV once."),
 }
 """By name; each is a field of ``scaling.LawOptions``."""
+PRICES = {
+    "measure": Option(
+        "", "eflops | seconds | dollars | latency: the law's x-axis; '': eflops, or seconds if calibrated."
+    ),
+    "prices": Option(
+        "data_sheet", "data_sheet | calibrated | both: whose seconds; both: a law of each, side by side."
+    ),
+}
+"""What a law counts costs in, and by whose prices; each is a field of ``scaling.LawOptions``."""
 CHIP_PRICE = {
     "price_basis": Option("list", "list | specialty | spot: the market that dollars are of."),
     "usd_per_hour": Option(0.0, "Your price of a chip-hour of the one chip; 0: that of price_basis."),

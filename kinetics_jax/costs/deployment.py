@@ -116,6 +116,7 @@ def cheapest_deployment(
     *,
     serving: Serving | None = None,
     overlap: str = "sum",
+    mode: str = "exact",
 ) -> Deployment:
     """The deployment that serves these requests in the fewest chip-seconds, of all that fit.
 
@@ -126,6 +127,7 @@ def cheapest_deployment(
       serving: what is given. Chips of a copy are chosen where it leaves them open; the batch is then what
         fits, which is never dearer than a smaller one.
       overlap: as ``price`` takes it.
+      mode: ``exact``, or ``calibrated`` for seconds of kernels as measured, which may favour another one.
 
     Of two that cost the same, the one of fewer chips. Since what fits in BF16 fits in INT8, and is priced no
     higher there, smaller weights are never dearer.
@@ -135,7 +137,9 @@ def cheapest_deployment(
     options = fitting(model, requests, chip, serving or Serving())
     if not options:
         raise InputError(_does_not_fit(model, requests, chip, serving or Serving()))
-    found = [deployed(model, requests, chip, one, rule="cheapest", overlap=overlap) for one in options]
+    found = [
+        deployed(model, requests, chip, one, rule="cheapest", overlap=overlap, mode=mode) for one in options
+    ]
     return min(found, key=lambda one: (one.chip_seconds, one.num_chips))
 
 
@@ -147,6 +151,7 @@ def deployed(
     *,
     rule: str,
     overlap: str = "sum",
+    mode: str = "exact",
 ) -> Deployment:
     """``serving`` as a deployment, with what it makes of ``requests``.
 
@@ -156,7 +161,7 @@ def deployed(
     """
     count = chips_per_copy(model, chip, float(_contexts(requests).max()), serving)
     serving = dataclasses.replace(serving, tensor_parallel=count)
-    costs = [cost_of(model, one, chip, serving, overlap) for one in requests]
+    costs = [cost_of(model, one, chip, serving, overlap, mode) for one in requests]
     batches = np.concatenate([np.ravel(np.broadcast_to(np.asarray(c.batch), c.seconds.shape)) for c in costs])
     tokens = np.concatenate(
         [
@@ -164,7 +169,9 @@ def deployed(
             for one, cost in zip(requests, costs, strict=True)
         ]
     )
-    eflops = sum(float(cost.eflops.sum()) for cost in costs)
+    seconds = sum(float(cost.seconds.sum()) for cost in costs)
+    ideal = sum(float(cost.eflops.sum()) for cost in costs)
+    whole = ideal if mode == "exact" else seconds * costs[0].peak_flops
     flops = sum(float(np.broadcast_to(cost.compute_flops, cost.seconds.shape).sum()) for cost in costs)
     reads = float((tokens / batches).sum())
     return Deployment(
@@ -175,17 +182,22 @@ def deployed(
         batch=float(np.clip(tokens.sum() / reads if reads else batches.mean(), batches.min(), batches.max())),
         least_batch=float(batches.min()),
         most_batch=float(batches.max()),
-        chip_seconds=sum(float(cost.seconds.sum()) for cost in costs),
-        peak_share=flops / eflops if eflops else 0.0,
+        chip_seconds=seconds,
+        peak_share=flops / whole if whole else 0.0,
     )
 
 
 def cost_of(
-    model: ModelConfig, requests: Requests, chip: Chip, serving: Serving, overlap: str = "sum"
+    model: ModelConfig,
+    requests: Requests,
+    chip: Chip,
+    serving: Serving,
+    overlap: str = "sum",
+    mode: str = "exact",
 ) -> Cost:
-    """``price`` of requests under a deployment, mode ``exact``."""
+    """``price`` of requests under a deployment, mode ``exact`` or ``calibrated``."""
     fields = {field.name: getattr(serving, field.name) for field in dataclasses.fields(serving)}
-    return price(model, *requests, chip=chip, overlap=overlap, **fields)
+    return price(model, *requests, chip=chip, mode=mode, overlap=overlap, **fields)
 
 
 def _contexts(requests: Sequence[Requests]) -> np.ndarray:

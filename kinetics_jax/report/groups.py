@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from kinetics_jax.report.words import printable
+from kinetics_jax.scaling.law.choices import priced_on
 from kinetics_jax.scaling.law.results import Law, Results
 
 RULES = {"held_out": "held-out rule", "paper": "paper’s rule"}
@@ -18,7 +19,7 @@ class Group:
     stem: str
     """Unique end of its file names and anchors: lower-case letters, digits and hyphens."""
     laws: tuple[Law, ...]
-    """As decoded, one per chip, in the order of the run."""
+    """As decoded, one per chip and kind of prices, in the order of the run."""
     projected: tuple[Law, ...]
     """The same traces priced as if another policy had decoded them."""
 
@@ -40,8 +41,8 @@ class Group:
 
 
 def law_label(law: Law) -> str:
-    """The chip of a law, and the policy it was projected with, if any."""
-    chip = printable(law.chip_label or law.chip)
+    """The chip of a law, whose prices, and the policy it was projected with, if any."""
+    chip = printable(priced_on(law) or law.chip)
     return f"{chip}, if {printable(law.projected_policy)}" if law.projected_policy else chip
 
 
@@ -50,7 +51,7 @@ def group_laws(results: Results) -> tuple[Group, ...]:
     found: dict[tuple[str, str], list[Law]] = {}
     for law in results.laws:
         found.setdefault((law.dataset, law.source), []).append(law)
-    stems = _unique(_slug("-".join(part for part in key if part)) for key in found)
+    stems = _unique(slug("-".join(part for part in key if part)) for key in found)
     return tuple(
         Group(
             stem,
@@ -66,7 +67,7 @@ def rule(flavour: str) -> str:
     return RULES.get(flavour, printable(flavour))
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """A file name's stem: what is not a plain letter or digit becomes a hyphen."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or "traces"
 

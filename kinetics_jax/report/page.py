@@ -13,11 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kinetics_jax.report import words
-from kinetics_jax.report.figures import GLANCE, Drawing, frontier_stem, optima_stem
+from kinetics_jax.report.figures import BREAK_EVEN, GLANCE, Drawing, frontier_stem, optima_stem
 from kinetics_jax.report.figures.optima import constants
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.groups import Group, group_laws, law_label, rule
+from kinetics_jax.report.prices import shown_columns
 from kinetics_jax.report.selection_tables import CHOICES, selection_table
+from kinetics_jax.scaling.law.measures import NAMES
 from kinetics_jax.scaling.law.results import Law, Results
 
 LINKED_LAWS = 6
@@ -53,6 +55,7 @@ def render_page(results: Results, drawings: Mapping[str, Drawing]) -> str:
         section("glance", "The law on every chip, at a glance", "glance.html"),
         *(section(_LAW + group.stem, group.title, "law.html", **_law(group, palette)) for group in groups),
         section("claims", "The paper’s claims against these traces", "claims.html"),
+        section("prices", "Data sheet against calibrated prices", "prices.html"),
         section("sensitivity", "What survives other deployments", "sensitivity.html"),
         section("shapes", "What follows from shapes and chips alone", "shapes.html"),
         section("pricing", "How it was priced", "pricing.html"),
@@ -77,6 +80,7 @@ def _templates(**shown: Any) -> Environment:
     templates.filters["base64"] = lambda data: base64.b64encode(data).decode("ascii")
     templates.filters["chip_title"] = lambda law: law.chip_label or law.chip
     templates.globals.update(shown, words=words, rule=rule, law_label=law_label, glance=GLANCE)
+    templates.globals.update(break_even=BREAK_EVEN, shown_columns=shown_columns, price_names=NAMES)
     return templates
 
 

@@ -12,9 +12,9 @@ _ACCURACY = "share of questions answered right, in [0, 1]"
 _STOPPING_UNITS = {
     "trials": "samples at most",
     "fixed_solved": _ACCURACY,
-    "fixed_cost": "eFLOPs per question",
+    "fixed_cost": "",
     "solved": _ACCURACY,
-    "cost": "eFLOPs per question",
+    "cost": "",
     "drawn": "samples per question",
     "saved": "share of the cost per solved question",
     "setting": "accepted: prices of a sample; majority: probability",
@@ -28,17 +28,20 @@ class SelectionTable(NamedTuple):
     """Rows for a page."""
 
     costs: tuple[float, ...]
-    """Limits in chip-seconds per question."""
+    """Limits per question, as the law's are shown."""
     rows: tuple[tuple[SelectionResult, tuple[int, ...]], ...]
     """A selection with its grid points, one a cost."""
 
 
-def plain(found: WithoutOracle) -> dict[str, Any]:
-    """As data; the arrays are on the law's grid of costs."""
+def plain(found: WithoutOracle, unit: str) -> dict[str, Any]:
+    """As data; the arrays are on the law's grid of costs, whose unit is given."""
+    cost = f"{unit} per question"
     return {
         "selections": [_selection(selection) for selection in found.selections],
         "stopping": [dataclasses.asdict(rule) for rule in found.stopping],
-        "stopping_units": _STOPPING_UNITS,
+        "stopping_units": {
+            name: cost if name.endswith("cost") else of for name, of in _STOPPING_UNITS.items()
+        },
         "left_out": found.left_out,
     }
 
@@ -68,5 +71,5 @@ def selection_table(law: Law) -> SelectionTable | None:
         return None
     at = usable[np.unique(np.linspace(0, len(usable) - 1, _COLUMNS + 1).astype(int))][1:].tolist()
     return SelectionTable(
-        tuple(float(law.seconds[g]) for g in at), tuple((one, tuple(at)) for one in found.selections)
+        tuple(float(law.shown[g]) for g in at), tuple((one, tuple(at)) for one in found.selections)
     )

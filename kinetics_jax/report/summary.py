@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kinetics_jax.costs import PriceEvidence
 from kinetics_jax.report import words
 from kinetics_jax.report.groups import group_laws
 from kinetics_jax.scaling.law.result_parts import Band
@@ -15,7 +16,8 @@ from kinetics_jax.scaling.law.which_model import WIDEST
 MAX_LINES = 25
 _ROOM_FOR_LAWS = 10
 """Lines that the table may take however many answers there are."""
-_HEAD = ("law", "chip", "solved", "paper adds", "best model up to chip-seconds a question")
+_ROOM_FOR_EVIDENCE = 8
+_HEAD = ("law", "chip", "solved", "paper adds", "best model up to {} a question")
 _RIGHT = (2, 3)
 _MOST_NAME = 0.32
 """Share of the width that a law's name may take."""
@@ -32,14 +34,29 @@ def summary_table(results: Results, width: int = 100) -> str:
         At most 25 lines without a newline at the end.
     """
     width = max(width, 60)
+    below = _evidence(results, width)
+    most = MAX_LINES - len(below)
     if not results.laws:
         table = _shape_table(results, width)
-        lines = _answers(results.answers, width, MAX_LINES - 1 - min(len(table), _ROOM_FOR_LAWS))
+        lines = _answers(results.answers, width, most - 1 - min(len(table), _ROOM_FOR_LAWS))
     else:
         needed = min(len(results.laws), _ROOM_FOR_LAWS) + 2
-        lines = _answers(results.answers, width, MAX_LINES - 1 - needed)
-        table = _law_table(results, width, MAX_LINES - 1 - len(lines))
-    return "\n".join([*lines, "", *table][:MAX_LINES] if lines else table[:MAX_LINES])
+        lines = _answers(results.answers, width, most - 1 - needed)
+        table = _law_table(results, width, most - 1 - len(lines))
+    return "\n".join([*([*lines, "", *table][:most] if lines else table[:most]), *below])
+
+
+def _evidence(results: Results, width: int) -> list[str]:
+    """How far off prices of each kind were, for the first chip of each; all of it stands in the report."""
+    kinds: dict[tuple[str, str], PriceEvidence] = {}
+    for one in results.price_evidence:
+        kinds.setdefault((one.mode, one.overlap), one)
+    lines = [
+        words.shorten(line, width)
+        for one in kinds.values()
+        for line in textwrap.wrap(f"{words.printable(one.sentence)}.", width, subsequent_indent="  ")
+    ]
+    return lines[:_ROOM_FOR_EVIDENCE]
 
 
 def _answers(answers: Sequence[str], width: int, room: int) -> list[str]:
@@ -63,11 +80,12 @@ def _law_table(results: Results, width: int, room: int) -> list[str]:
         shown = [group.first for group in group_laws(results)][: room - 3]
     left = len(results.laws) - len(shown)
     rows = [_row(law) for law in shown]
-    widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(4)]
+    titles = (*_HEAD[:4], _HEAD[4].format(shown[0].counted.column))
+    widths = [max(len(row[i]) for row in (titles, *rows)) for i in range(4)]
     widths[0] = min(widths[0], int(_MOST_NAME * width))
     rest = max(width - sum(widths) - 2 * len(widths), 12)
     more = [f"… {words.counted(left, 'more law')} in report.html"] * bool(left)
-    head = [_line(_HEAD, [*widths, rest]), "─" * width]
+    head = [_line(titles, [*widths, rest]), "─" * width]
     wrapped = [line for row in rows for line in _wrapped(row, [*widths, rest])]
     if len(wrapped) + len(head) + len(more) > room:
         wrapped = [_line(row, [*widths, rest]) for row in rows]
@@ -80,7 +98,10 @@ def _row(law: Law) -> tuple[str, ...]:
     known = lead.accuracy[np.isfinite(lead.accuracy)]
     solved = words.percent(float(known[-1])) if known.size else words.MISSING
     added = words.MISSING if law.optimism is None else f"{law.optimism.value:+.1f}"
-    return _name(law), words.printable(law.chip), solved, added, _bands(law)
+    chip = words.printable(law.chip)
+    if law.measure != "eflops":
+        chip += f", {law.prices.replace('_', ' ')}"
+    return _name(law), chip, solved, added, _bands(law)
 
 
 def _name(law: Law) -> str:
@@ -95,7 +116,7 @@ def _bands(law: Law) -> str:
     if not bands:
         return "nothing fits these costs"
     upto = [
-        f"{words.printable(band.model)} < {words.seconds(after.start / law.peak_flops)}{_doubt(after)}"
+        f"{words.printable(band.model)} < {words.cost(law, after.start / law.per_shown)}{_doubt(after)}"
         for band, after in itertools.pairwise(bands)
     ]
     return ", ".join([*upto, words.printable(bands[-1].model)])

@@ -17,7 +17,9 @@ import numpy as np
 from kinetics_jax.report import selection_tables
 from kinetics_jax.report.deployments import DEPLOYMENT_UNITS, deployment_row
 from kinetics_jax.report.directory import FORMAT
+from kinetics_jax.report.prices import prices_data
 from kinetics_jax.scaling.frontier.growing import Growth
+from kinetics_jax.scaling.law.measures import Measure
 from kinetics_jax.scaling.law.result_parts import SparseGain
 from kinetics_jax.scaling.law.results import FrontierResult, Law, Results
 from kinetics_jax.scaling.law.shape_results import ShapeResults
@@ -29,7 +31,7 @@ from kinetics_jax.shapes import ModelConfig
 VERSION = 1
 _HEADER = (
     "dataset,source,projected_policy,chip,cost_mode,overlap,flavour,choice,cost_eflops,chip_seconds,dollars,"
-    "accuracy,low,high,model,trials,length,tokens,kv_budget,dense_share\n"
+    "accuracy,low,high,model,trials,length,tokens,kv_budget,dense_share,measure,prices,latency_seconds\n"
 )
 CAPACITY_UNITS = {
     "num_chips": "chips per copy (0: does not fit)",
@@ -47,7 +49,6 @@ CELL_UNITS = {
     "accuracy": "share in [0, 1]",
     "mean_tokens": "tokens",
 }
-_CURVE = {"form": "y = a·x^b + c", "x": "tera-eFLOPs per question"}
 _OPTIMA = {
     "tokens": "generated tokens per question",
     "trials": "trials",
@@ -75,6 +76,7 @@ def write_law_json(results: Results, files: Sequence[str], stream: TextIO) -> No
         "shapes": _shapes(results.shapes),
         "skipped": results.skipped,
         "inputs": results.inputs,
+        **prices_data(results),
         "sensitivity": [dataclasses.asdict(one) for one in results.sensitivity],
         "settings": results.settings,
         "versions": results.versions,
@@ -99,11 +101,21 @@ def write_frontier_csv(results: Results, stream: TextIO) -> None:
 
 
 def _frontier_rows(law: Law, result: FrontierResult) -> list[list[str]]:
-    dollars = np.full(len(law.costs), np.nan) if law.dollars is None else law.dollars
-    numbers = [law.costs, law.seconds, dollars, result.accuracy, result.low, result.high]
+    unknown = np.full(len(law.costs), np.nan)
+    eflops = law.costs if law.measure == "eflops" else unknown
+    seconds, dollars = (unknown if known is None else known for known in (law.seconds, law.dollars))
+    waiting = law.costs if law.measure == "latency" else unknown
+    numbers = [eflops, seconds, dollars, result.accuracy, result.low, result.high]
     optima = [result.trials, result.length, result.tokens, result.kv_budget, result.dense_share]
     return [
-        [*(_cell(a[g]) for a in numbers), to_cell(result.model[g]), *(_cell(a[g]) for a in optima)]
+        [
+            *(_cell(a[g]) for a in numbers),
+            to_cell(result.model[g]),
+            *(_cell(a[g]) for a in optima),
+            law.measure,
+            law.prices,
+            _cell(waiting[g]),
+        ]
         for g in range(len(law.costs))
     ]
 
@@ -174,18 +186,23 @@ def _law(law: Law) -> dict[str, Any]:
             "date": law.price_date,
         },
         "peak_flops": {"unit": "FLOP/s", "value": law.peak_flops},
+        "measure": law.measure,
+        "prices": law.prices,
+        "price_evidence": None if law.price_evidence is None else law.price_evidence.to_data(),
         "questions": law.questions,
         "dropped_questions": law.dropped_questions,
         "models": law.models,
         "sizes": _of("parameters", law.sizes),
         "cells": [dataclasses.asdict(cell) for cell in law.cells],
         "cell_units": CELL_UNITS,
-        "without_oracle": None if law.without_oracle is None else selection_tables.plain(law.without_oracle),
-        "costs": _of("eFLOPs per question", law.costs),
+        "without_oracle": None
+        if law.without_oracle is None
+        else selection_tables.plain(law.without_oracle, law.counted.unit),
+        "costs": _of(f"{law.counted.unit} per question", law.costs),
         "seconds": _of("chip-seconds per question", law.seconds),
         "dollars": _of("US$ per question", law.dollars),
         "model_curves": _of("accuracy in [0, 1], paper's rule, smoothed", law.model_curves),
-        "frontiers": {name: _frontier(result) for name, result in law.frontiers.items()},
+        "frontiers": {name: _frontier(result, law.counted) for name, result in law.frontiers.items()},
         "optimism": law.optimism,
         "threshold": law.threshold,
         "sparse": None if law.sparse is None else _sparse(law.sparse),
@@ -222,7 +239,8 @@ def _sparse(sparse: SparseGain) -> dict[str, Any]:
     }
 
 
-def _frontier(result: FrontierResult) -> dict[str, Any]:
+def _frontier(result: FrontierResult, counted: Measure) -> dict[str, Any]:
+    cost = f"{counted.unit} per question"
     accuracy = "share of questions solved, in [0, 1]"
     return {
         "flavour": result.flavour,
@@ -232,10 +250,10 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         "model_share": _of("share of bootstrap resamples in [0, 1]", result.model_share),
         "bands": [dataclasses.asdict(band) for band in result.bands],
         "band_units": {
-            "start": "eFLOPs per question",
-            "start_low": "eFLOPs per question",
-            "start_high": "eFLOPs per question; null in a later band: need not happen within these costs",
-            "end": "eFLOPs per question",
+            "start": cost,
+            "start_low": cost,
+            "start_high": f"{cost}; null in a later band: need not happen within these costs",
+            "end": cost,
             "start_accuracy": accuracy,
             "end_accuracy": accuracy,
             "support": "mean share of bootstrap resamples in [0, 1]",
@@ -244,7 +262,12 @@ def _frontier(result: FrontierResult) -> dict[str, Any]:
         "fits": result.fits,
         "refused_fits": result.refused,
         "curves": {
-            name: {**_CURVE, "y": _OPTIMA.get(name), **dict(zip("abc", curve, strict=True))}
+            name: {
+                "form": "y = a·x^b + c",
+                "x": f"{counted.fitted} per question",
+                "y": _OPTIMA.get(name),
+                **dict(zip("abc", curve, strict=True)),
+            }
             for name, curve in result.curves.items()
         },
     }

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from kinetics_jax.scaling.law.deployment_words import RULES
+from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 MISSING = "–"
@@ -63,16 +64,30 @@ def seconds(value: float | None, digits: int = 2) -> str:
     return f"{number(value / unit, digits)} {name}"
 
 
-def known_range(low: float, high: float) -> str:
-    """An interval of seconds in brackets, or that there is none."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "(not determined)"
-    return f"[{seconds(low)} … {seconds(high)}]"
+def cost(law: Law, value: float | None) -> str:
+    """A cost of a law's ``shown`` grid: US$, or seconds in the unit that suits their size."""
+    return dollars(value) if law.measure == "dollars" else seconds(value)
 
 
 def dollars(value: float | None) -> str:
     """US dollars."""
     return MISSING if value is None or not math.isfinite(value) else f"${number(value, 2)}"
+
+
+def known_range(law: Law, low: float, high: float) -> str:
+    """An interval of a law's costs in brackets, or that there is none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "(not determined)"
+    return f"[{cost(law, low)} … {cost(law, high)}]"
+
+
+def per_thousand(law: Law, shown: float) -> float | None:
+    """US$ of 1,000 questions at a cost of the ``shown`` grid; None where the law knows no dollars."""
+    if law.measure == "dollars":
+        return 1000 * shown
+    if law.measure == "latency" or not law.usd_per_hour:
+        return None
+    return shown * (1000 * law.usd_per_hour / 3600)
 
 
 def rule_of_deployment(rule: str) -> str:
@@ -115,8 +130,8 @@ def fit(name: str) -> str:
     return f"{named}: {_STATISTICS.get(statistic, statistic)}" if statistic else named
 
 
-def costs(span: tuple[float, float] | None, peak_flops: float) -> str:
-    """Costs in eFLOPs as chip-seconds from … to, or a dash."""
+def costs(law: Law, span: tuple[float, float] | None) -> str:
+    """Costs of a law from … to, as they are shown, or a dash."""
     if span is None:
         return MISSING
-    return f"{seconds(span[0] / peak_flops)} … {seconds(span[1] / peak_flops)}"
+    return f"{cost(law, span[0] / law.per_shown)} … {cost(law, span[1] / law.per_shown)}"

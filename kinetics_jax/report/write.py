@@ -10,6 +10,7 @@ from kinetics_jax.report.deployments import write_sensitivity_csv
 from kinetics_jax.report.directory import MANIFEST, whole_directory
 from kinetics_jax.report.figures import draw_all
 from kinetics_jax.report.page import render_page
+from kinetics_jax.report.prices import write_break_even_csv, write_moves_csv
 from kinetics_jax.report.tables import write_frontier_csv, write_law_json
 from kinetics_jax.scaling.law.results import Results
 
@@ -17,6 +18,8 @@ PAGE = "report.html"
 FRONTIER = "frontier.csv"
 SENSITIVITY = "sensitivity.csv"
 """Written where a run looked at other deployments."""
+MOVES, BREAK_EVEN = "prices.csv", "break_even.csv"
+"""Written where a run looked at both kinds of prices, and at calibrated ones."""
 FIGURES = "figures"
 
 
@@ -55,10 +58,15 @@ def write_results(
             stream.write(render_page(results, drawings))
         with _text(folder / FRONTIER) as stream:
             write_frontier_csv(results, stream)
-        if results.sensitivity:
-            files.append(SENSITIVITY)
-            with _text(folder / SENSITIVITY) as stream:
-                write_sensitivity_csv(results, stream)
+        for name, there, write_csv in (
+            (SENSITIVITY, results.sensitivity, write_sensitivity_csv),
+            (MOVES, results.price_moves, write_moves_csv),
+            (BREAK_EVEN, results.break_even, write_break_even_csv),
+        ):
+            if there:
+                files.append(name)
+                with _text(folder / name) as stream:
+                    write_csv(results, stream)
         for name, write in extra.items():
             with _text(folder / name) as stream:
                 write(stream)
@@ -73,7 +81,7 @@ def _text(path: Path) -> TextIO:
 
 
 def _check_names(extra: Mapping[str, object]) -> None:
-    taken = (MANIFEST, FRONTIER, SENSITIVITY, PAGE, FIGURES, "")
+    taken = (MANIFEST, FRONTIER, SENSITIVITY, MOVES, BREAK_EVEN, PAGE, FIGURES, "")
     for name in extra:
         if name in taken or name != Path(name).name or name.startswith("."):
             raise InputError(f"extra file {name!r}: give a plain file name that the report does not use")

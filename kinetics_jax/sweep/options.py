@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from kinetics_jax import storage
 from kinetics_jax.chips import get_chip, priced_chips
 from kinetics_jax.commands.configs import Config
-from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, SENSITIVITY, Option
+from kinetics_jax.commands.deployment_options import CHIP_PRICE, DEPLOYMENT, PRICES, SENSITIVITY, Option
 from kinetics_jax.commands.values import typed
 from kinetics_jax.errors import InputError, UnknownNameError
 from kinetics_jax.policies import parse_policy
@@ -76,6 +76,7 @@ GROUPS: dict[str, dict[str, Option]] = {
         "report": Option(True, "End with law and report."),
         "cost_mode": Option("exact", "exact | paper | reference: see kinetics_jax.costs.price."),
         "overlap": Option("sum", "sum | max | roofline."),
+        **PRICES,
         **DEPLOYMENT,
         **CHIP_PRICE,
         **SENSITIVITY,
@@ -144,6 +145,7 @@ _LAW = (
     "splits",
     "verifiers",
     "seed",
+    *PRICES,
     *DEPLOYMENT,
     *SENSITIVITY,
 )

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, Cost, Requests
+from kinetics_jax.costs import Chip, Cost, PriceEvidence, Requests, price_evidence
 from kinetics_jax.costs.deployment import cost_of
+from kinetics_jax.costs.how_far_off import merged
 from kinetics_jax.errors import InputError
 from kinetics_jax.records import Problem
 from kinetics_jax.shapes import ModelConfig
@@ -21,9 +22,11 @@ from kinetics_jax.sweep.model_sources import shape
 from kinetics_jax.sweep.planned_deployment import (
     MOST_SLOTS,
     chips_of_copy,
+    plan_mode,
     planned_serving,
     policy_as_run,
     sequences_held,
+    unpriced,
 )
 from kinetics_jax.tasks import Task
 
@@ -77,6 +80,8 @@ class CellPlan:
     expected_dollars: float | None
     """None where the chip has no public price."""
     most_dollars: float | None
+    evidence: PriceEvidence
+    """How far such prices were off wherever they were compared."""
 
     @property
     def wall_hours(self) -> float:
@@ -136,7 +141,7 @@ def _plan_cell(experiment: Experiment, cell: Cell, loads: Mapping[str, Load], ch
 
     def cost(tokens: int) -> Cost:
         asked = Requests(policy, np.array(load.prompts), tokens, choice.trials)
-        return cost_of(config, asked, chip, serving, experiment.law.overlap)
+        return cost_of(config, asked, chip, serving, experiment.law.overlap, plan_mode(experiment))
 
     expected, most = cost(mean), cost(load.cap)
     return CellPlan(
@@ -153,6 +158,7 @@ def _plan_cell(experiment: Experiment, cell: Cell, loads: Mapping[str, Load], ch
         most_hours=_hours(most),
         expected_dollars=_dollars(expected),
         most_dollars=_dollars(most),
+        evidence=price_evidence([most]),
     )
 
 
@@ -213,6 +219,8 @@ def fit_on(experiment: Experiment, plans: list[CellPlan]) -> list[str]:
 def _on_chip(experiment: Experiment, plans: list[CellPlan], chip: Chip) -> str:
     loads = {plan.cell.task: plan.load for plan in plans}
     hours, missing = 0.0, []
+    if why := unpriced(experiment, chip):
+        return f"{chip.label}: {why}"
     for plan in plans:
         if plan.chip != chip.name:
             free = dataclasses.replace(plan.cell.model, slice=Slice())
@@ -268,6 +276,7 @@ def plan_table(experiment: Experiment, plans: list[CellPlan]) -> str:
             *(["all cells on one kind of chip, on as many as the models need:"] if others else []),
             *(f"  {_on_chip(experiment, plans, chip)}" for chip in others),
             f"Modelled by kinetics_jax.costs, not measured; $ are {basis} prices.",
+            *(f"{one.sentence}." for one in merged(plan.evidence for plan in plans)),
         ]
     )
 

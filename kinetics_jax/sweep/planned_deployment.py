@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinetics_jax.costs import Chip, Requests, Serving, chips_per_copy, deployed, feasible_batch
+from kinetics_jax.costs import Chip, Requests, Serving, chips_per_copy, deployed, feasible_batch, price
 from kinetics_jax.costs.deployment import fitting
 from kinetics_jax.costs.serving import kv_copies
+from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Dense, Policy
 from kinetics_jax.shapes import ModelConfig
 from kinetics_jax.sweep.experiment import Cell, Experiment
@@ -33,6 +34,22 @@ def planned_serving(experiment: Experiment) -> Serving:
         if getattr(law, name)
     }
     return Serving(**{k: v for k, v in dtypes.items() if v}, share_prefix=law.share_prefix)
+
+
+def plan_mode(experiment: Experiment) -> str:
+    """Mode of a plan's prices: its law's; the data sheet's where that takes both, or the paper's."""
+    return "calibrated" if experiment.law.prices == "calibrated" else "exact"
+
+
+def unpriced(experiment: Experiment, chip: Chip) -> str:
+    """Why nothing has such a price on the chip; empty where it has."""
+    if plan_mode(experiment) == "exact":
+        return ""
+    try:
+        price("qwen3-0.6b", Dense(), 1, 1, chip=chip, mode="calibrated", tensor_parallel=1, batch=1)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def chips_of_copy(
@@ -63,14 +80,16 @@ def chips_of_copy(
     requests = [
         Requests(policy_as_run(experiment, policy), np.array(prompts), mean) for policy in experiment.policies
     ]
-    found = []
+    found, mode = [], plan_mode(experiment)
     for one in fitting(config, [Requests(Dense(), 0, context)], chip, serving):
         ways = one.tensor_parallel or 1
         held = sequences_held(config, chip, context, ways, ways, serving)
         batch = min(held - rows, MOST_SLOTS, samples)
         if batch >= 1:
             tried = dataclasses.replace(one, batch=batch)
-            found.append(deployed(config, requests, chip, tried, rule="cheapest", overlap=law.overlap))
+            found.append(
+                deployed(config, requests, chip, tried, rule="cheapest", overlap=law.overlap, mode=mode)
+            )
     if not found:
         return chips_per_copy(config, chip, context, serving)
     return min(found, key=lambda one: (one.chip_seconds, one.num_chips)).num_chips

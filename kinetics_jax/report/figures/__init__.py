@@ -3,19 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from kinetics_jax.report.figures.bands import MOST_ROWS, draw_bands
+from kinetics_jax.report.figures.break_even import draw_break_even
 from kinetics_jax.report.figures.capacity import draw_capacity
 from kinetics_jax.report.figures.frontier import draw_frontier
 from kinetics_jax.report.figures.optima import draw_optima
 from kinetics_jax.report.figures.palette import Palette
 from kinetics_jax.report.figures.shapes import draw_contours, draw_kv_trend, draw_phi
 from kinetics_jax.report.figures.style import Drawing
-from kinetics_jax.report.groups import Group, group_laws
+from kinetics_jax.report.groups import Group, group_laws, slug
 from kinetics_jax.scaling.law.results import Results
 
-__all__ = ["GLANCE", "Drawing", "draw_all", "frontier_stem", "optima_stem"]
+__all__ = ["BREAK_EVEN", "GLANCE", "Drawing", "draw_all", "frontier_stem", "optima_stem"]
 
 GLANCE = "best-model"
 """Start of the stems of the figures with one bar a law."""
+BREAK_EVEN = "break-even"
+"""Start of the stems of the figures of where sparse attention pays, one a chip."""
 
 
 def frontier_stem(group: Group) -> str:
@@ -47,6 +50,9 @@ def _drawings(results: Results) -> Iterator[Drawing]:
         optima = draw_optima(group, palette, optima_stem(group))
         if optima:
             yield optima
+    for chip in dict.fromkeys(one.chip for one in results.break_even):
+        mine = [one for one in results.break_even if one.chip == chip]
+        yield draw_break_even(mine, palette, f"{BREAK_EVEN}-{slug(chip)}")
     shapes = results.shapes
     yield draw_kv_trend(shapes, palette)
     yield draw_phi(shapes, palette)

@@ -1,5 +1,6 @@
 """Which model is best at which cost, one bar a law: the same law on every chip, or every data set on one."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ MOST_ROWS = 60
 
 
 def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, title: str) -> Drawing:
-    """One bar per law, grouped by traces; x is chip-seconds of each law's own chip."""
+    """One bar per law, grouped by traces; x is cost on each law's own chip."""
     laws = [law for group in groups for _, law in group.rows]
     names = palette.by_size(tuple({b.model for law in laws for b in law.best_frontier.bands}))
     legend = 0.22 * -(-len(names) // 4)
@@ -45,7 +46,8 @@ def draw_bands(groups: Sequence[Group], palette: Palette, stem: str, title: str)
     height = MARGINS + body + legend
     with canvas(height) as figure:
         axes = figure.add_axes((0.25, (0.55 + legend) / height, 0.73, body / height))
-        log_axis(axes.xaxis, *_span(laws), "cost per question, chip-seconds", words.seconds)
+        unit = f"cost per question, {laws[0].counted.column}"
+        log_axis(axes.xaxis, *_span(laws), unit, functools.partial(words.cost, laws[0]))
         axes.set_ylim(body, 0)
         ticks = _bars(axes, groups, palette)
         axes.set_yticks(list(ticks), [words.shorten(label, 36) for label in ticks.values()])
@@ -88,7 +90,7 @@ _CAPTION = (
 
 def _span(laws: Sequence[Law]) -> tuple[float, float]:
     shown = [visible_costs(law) for law in laws if law.best_frontier.bands]
-    edges = [cost / law.peak_flops for law in laws for cost in visible_costs(law)] if shown else []
+    edges = [cost / law.per_shown for law in laws for cost in visible_costs(law)] if shown else []
     return (min(edges) / 1.1, max(edges) * 1.1) if edges else (0.1, 10.0)
 
 
@@ -98,7 +100,7 @@ def _bar(axes: "Axes", y: float, law: Law, palette: Palette) -> None:
     for i, band in enumerate(bands):
         following = bands[i + 1].start if i + 1 < len(bands) else band.end
         last = visible_costs(law)[1] if i + 1 == len(bands) else following
-        start, end = band.start / law.peak_flops, max(last, band.start) / law.peak_flops
+        start, end = band.start / law.per_shown, max(last, band.start) / law.per_shown
         support = 1.0 if np.isnan(band.support) else min(max(band.support, 0.0), 1.0)
         colour = mix(palette.colour(band.model), 0.75 * (1 - support))
         axes.barh(

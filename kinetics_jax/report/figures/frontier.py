@@ -4,6 +4,7 @@ Below it, on the same costs, how often each model is the best over the bootstrap
 Axes: G costs of the grid · M models.
 """
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from kinetics_jax.report.figures.style import (
     twin_tera,
     visible_costs,
 )
-from kinetics_jax.report.groups import Group
+from kinetics_jax.report.groups import Group, law_label
 from kinetics_jax.scaling.law.results import FrontierResult, Law
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
         bottom = 2.02 if shares else 0.55
         upper = figure.add_axes((0.08, bottom / height, 0.66, (height - 0.8 - bottom) / height))
         lower = figure.add_axes((0.08, 0.1, 0.66, 0.19)) if shares else upper
-        low, high = (cost / law.peak_flops for cost in visible_costs(law))
-        log_axis(upper.xaxis, low, high, "", words.seconds)
+        low, high = (cost / law.per_shown for cost in visible_costs(law))
+        text = functools.partial(words.cost, law)
+        log_axis(upper.xaxis, low, high, "", text)
         if shares:
             upper.tick_params(axis="x", labelbottom=False)
-            log_axis(lower.xaxis, low, high, "", words.seconds)
+            log_axis(lower.xaxis, low, high, "", text)
             _shares(lower, law, lead, palette)
-        lower.set_xlabel(f"cost per question, chip-seconds on {words.printable(law.chip_label)}")
+        lower.set_xlabel(f"cost per question, {law.counted.column} on {law_label(law)}")
         _model_curves(upper, law, palette)
         _gap(upper, law)
         _projections(upper, group)
@@ -61,7 +63,8 @@ def draw_frontier(group: Group, palette: Palette, stem: str) -> Drawing:
         upper.set_ylim(0, _ceiling(law))
         upper.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         upper.set_ylabel("questions solved")
-        twin_tera(upper, 1e12 / law.peak_flops)
+        if law.measure == "eflops":
+            twin_tera(upper, 1e12 / law.peak_flops)
         _legends(figure, group, lead, palette)
         heading(figure, group.title)
         return finish(figure, stem, _alt(group), _caption(law, lead))
@@ -76,7 +79,7 @@ def _ceiling(law: Law) -> float:
 def _model_curves(axes: "Axes", law: Law, palette: Palette) -> None:
     for name, curve in law.model_curves.items():
         shown = np.where(np.nan_to_num(curve) > 0, curve, np.nan)
-        axes.plot(law.seconds, shown, color=palette.colour(name), linewidth=1.0, alpha=0.75)
+        axes.plot(law.shown, shown, color=palette.colour(name), linewidth=1.0, alpha=0.75)
 
 
 def _gap(axes: "Axes", law: Law) -> None:
@@ -84,7 +87,7 @@ def _gap(axes: "Axes", law: Law) -> None:
     if {"paper", "held_out"} <= set(law.frontiers):
         paper, held_out = law.frontiers["paper"].accuracy, law.frontiers["held_out"].accuracy
         axes.fill_between(
-            law.seconds, held_out, paper, where=paper > held_out, facecolor=GAP, linewidth=0, zorder=1.5
+            law.shown, held_out, paper, where=paper > held_out, facecolor=GAP, linewidth=0, zorder=1.5
         )
 
 
@@ -93,28 +96,29 @@ def _projections(axes: "Axes", group: Group) -> None:
     for law in _shown_projections(group):
         lead = law.best_frontier
         shown = np.where(np.nan_to_num(lead.accuracy) > 0, lead.accuracy, np.nan)
-        axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=PROJECTED, zorder=6)
+        axes.plot(law.shown, shown, color=INK, linewidth=1.2, linestyle=PROJECTED, zorder=6)
 
 
 def _dense_alone(axes: "Axes", law: Law) -> None:
     """What is left of the frontier without sparse attention."""
     if law.sparse is not None:
         shown = np.where(np.nan_to_num(law.sparse.dense) > 0, law.sparse.dense, np.nan)
-        axes.plot(law.seconds, shown, color=INK, linewidth=1.2, linestyle=DENSE, zorder=6)
+        axes.plot(law.shown, shown, color=INK, linewidth=1.2, linestyle=DENSE, zorder=6)
 
 
 def _shown_projections(group: Group) -> list[Law]:
-    return [law for law in group.projected if group.laws and law.chip == group.first.chip]
+    first = group.first
+    return [x for x in group.projected if group.laws and (x.chip, x.prices) == (first.chip, first.prices)]
 
 
 def _frontiers(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> None:
-    axes.fill_between(law.seconds, lead.low, lead.high, color=BAND, linewidth=0, zorder=1)
+    axes.fill_between(law.shown, lead.low, lead.high, color=BAND, linewidth=0, zorder=1)
     for result in law.frontiers.values():
         leads = result is lead
         for name, start, end in runs(result.model):
             upto = min(end + 1, len(law.costs))  # join on to the next stretch
             axes.plot(
-                law.seconds[start:upto],
+                law.shown[start:upto],
                 result.accuracy[start:upto],
                 zorder=5 if leads else 4,
                 color=palette.colour(name) if name else "none",
@@ -129,7 +133,7 @@ def _shares(axes: "Axes", law: Law, lead: FrontierResult, palette: Palette) -> N
     columns = [law.models.index(name) for name in names]
     solved = np.nan_to_num(lead.accuracy) > 0  # where nothing is, no model is better than another
     axes.stackplot(
-        law.seconds,
+        law.shown,
         (np.nan_to_num(lead.model_share[:, columns]) * solved[:, None]).T,
         colors=[palette.colour(name) for name in names],
         linewidth=0.3,

@@ -33,7 +33,7 @@ _POWERS_OF_TWO = ("trials", "kv_budget")
 
 
 def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
-    """A panel for each quantity that changes along the frontier, against tera-eFLOPs, the fits' unit.
+    """A panel for each quantity that changes along the frontier, against the fits' x.
 
     None where none of them changes; ``constants`` then says it all.
     """
@@ -50,20 +50,20 @@ def draw_optima(group: Group, palette: Palette, stem: str) -> Drawing | None:
         wide = 0.985 if columns > 1 else 0.74
         figure.subplots_adjust(0.1, 0.48 / height, wide, 1 - 0.66 / height, wspace=0.22, hspace=0.42)
         for axes, name in zip(panels.flat, names, strict=False):
-            log_axis(axes.xaxis, low / 1e12, high / 1e12, "")
+            log_axis(axes.xaxis, low / law.counted.inside, high / law.counted.inside, "")
             _panel(axes, name, law, lead, palette)
         for axes in panels.flat[len(names) :]:
             axes.set_axis_off()
         for axes in panels.flat[max(len(names) - columns, 0) : len(names)]:  # the lowest of each column
-            axes.set_xlabel("cost per question, tera-eFLOPs")
+            axes.set_xlabel(f"cost per question, {law.counted.fitted}")
         heading(figure, f"What is best at each cost ({rule(lead.flavour)}) · {group.title}")
         alt = f"{', '.join(QUANTITIES[name][0] for name in names)} against cost on {group.title}."
-        return finish(figure, stem, alt, _CAPTION)
+        return finish(figure, stem, alt, _CAPTION.format(x=law.counted.fitted))
 
 
 _CAPTION = (
     "Points: what is best within a cost, coloured by the best model. Line: least squares of y = a·x^b + c, "
-    "x in tera-eFLOPs; in brackets the 95 % interval of b over resampled questions."
+    "x in {x}; in brackets the 95 % interval of b over resampled questions."
 )
 
 
@@ -93,7 +93,7 @@ def _varies(result: FrontierResult, name: str) -> bool:
 
 def _panel(axes: "Axes", name: str, law: Law, lead: FrontierResult, palette: Palette) -> None:
     title, unit = QUANTITIES[name]
-    values, tera = np.asarray(getattr(lead, name), np.float64), law.costs / 1e12
+    values, tera = np.asarray(getattr(lead, name), np.float64), law.costs / law.counted.inside
     axes.set_title(title, size=9)
     good = np.isfinite(values) & (values > 0) & np.array([bool(model) for model in lead.model])
     low, high = padded(values[good], 1.35)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
+from kinetics_jax.scaling.statistics.largest import expected_largest
 from kinetics_jax.scaling.statistics.pass_at_k import pass_at_k_table
 from kinetics_jax.scaling.statistics.shrinkage import expected_pass_at_k
 from kinetics_jax.scaling.traces.independent_trials import Cell
@@ -74,6 +75,8 @@ class PricedCell:
     tokens_qcs: Floats
     longest: float
     """Tokens that an uncut trace may have: the cap, or the longest trace where it is not known."""
+    slowest: bool = dataclasses.field(default=False, kw_only=True)
+    """Whether a cost is that of the dearest of N samples, as waiting is, and not of the mean one."""
 
     def estimate(self, chosen_qs: NDArray[np.bool_], *, shrink: bool) -> Estimates:
         """Means over the chosen samples; every question needs at least the largest N of them."""
@@ -82,8 +85,12 @@ class PricedCell:
         trials_c = np.array([setting.trials for setting in self.settings])
         solved_qc = (self.solved_qcs @ chosen_qs[:, :, None].astype(np.float64))[..., 0]
         coverage = pass_at_k_table(count_q, np.rint(solved_qc).astype(np.int64), trials_c)
+        if self.slowest:
+            cost = expected_largest(self.cost_qcs, chosen_qs, trials_c)
+        else:
+            cost = (self.cost_qcs @ weights_qs1)[..., 0]
         return Estimates(
-            cost=(self.cost_qcs @ weights_qs1)[..., 0],
+            cost=cost,
             coverage=coverage,
             tokens=(self.tokens_qcs @ weights_qs1)[..., 0] * trials_c,
             merit=expected_pass_at_k(count_q, solved_qc, trials_c) if shrink else coverage,

@@ -1,6 +1,5 @@
 """From a trials table to results: every comparable family on every chip, in parallel, in words."""
 
-import contextlib
 import dataclasses
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +13,18 @@ from kinetics_jax.chips import mixed_markets
 from kinetics_jax.costs import Chip
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies import Policy
-from kinetics_jax.processes.sharing import map_in_processes
-from kinetics_jax.scaling.law.deployments import priced_families
-from kinetics_jax.scaling.law.one_law import find_law
+from kinetics_jax.scaling.law.break_even import break_even_sentences
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.paper_claims import attention_share, claims, claims_answer
-from kinetics_jax.scaling.law.results import Law, Results
+from kinetics_jax.scaling.law.paper_claims import claims, claims_answer
+from kinetics_jax.scaling.law.price_moves import moves_sentence
+from kinetics_jax.scaling.law.priced_run import PricedRun
+from kinetics_jax.scaling.law.results import Results
 from kinetics_jax.scaling.law.sensitivity import sensitivity, survival_sentence
 from kinetics_jax.scaling.law.sentences import answers
+from kinetics_jax.scaling.law.tasks import find_laws, law_tasks
 from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
 from kinetics_jax.scaling.traces.trials import Trials
-
-Task = tuple[Family, Chip, LawOptions, Policy | None]
 
 
 def find_results(
@@ -83,27 +81,33 @@ def find_results(
                 f"{unknown:,} of {len(trials):,} rows record no prompt length: taken from the same "
                 f"problem or data set where known, else {default_prompt_tokens} tokens"
             )
-    tasks, measured = _tasks(families, chips, options, project)
-    laws, refused = _find_all(tasks, jobs, on_progress)
+    tasks, measured = law_tasks(families, chips, options, project)
+    laws, refused = find_laws(tasks, jobs, on_progress)
     if families and not laws:
         raise InputError(f"no law could be found: {'; '.join(dict.fromkeys(refused))}")
     shapes = shape_results(chips)
-    priced = priced_families(families, chips[0], options)
-    verdicts = claims(laws, attention_share(priced)) if laws else ()
+    priced = PricedRun(families, chips, options)
+    verdicts = claims(laws, priced.attention_share(options.each[0])) if laws else ()
     survives = sensitivity(families, chips[0], options, jobs=jobs) if options.sensitivity and laws else ()
+    moves = priced.moves(laws)
+    pays, unknown_chips = priced.break_evens(project)
     said = list(answers(laws))
     if said and verdicts:  # the first answer also says what does not hold, so that nobody reads on without
         said[0] += f" {claims_answer(verdicts)}"
+    words = (*moves_sentence(moves), *survival_sentence(survives), *break_even_sentences(pays))
     return Results(
         laws=tuple(laws),
         shapes=shapes,
-        answers=(*said, *survival_sentence(survives), *shape_answers(shapes)),
+        answers=(*said, *words, *shape_answers(shapes)),
         claims=verdicts,
         inputs=tuple(dataclasses.asdict(file) for file in trials.inputs) if trials else (),
-        skipped=(*skipped, *measured, *dict.fromkeys(refused), *mixed_markets(chips)),
+        skipped=(*skipped, *measured, *dict.fromkeys(refused), *unknown_chips, *mixed_markets(chips)),
         settings=dict(settings or {}),
         versions=versions(),
         sensitivity=survives,
+        price_moves=moves,
+        break_even=pays,
+        price_evidence=priced.evidence(laws),
     )
 
 
@@ -111,47 +115,3 @@ def versions() -> dict[str, str]:
     """Versions of what computed the results."""
     found = {"kinetics-jax": __version__, "python": platform.python_version()}
     return found | {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
-
-
-def _tasks(
-    families: Sequence[Family], chips: Sequence[Chip], options: LawOptions, project: Policy | None
-) -> tuple[list[Task], list[str]]:
-    """The laws to find, and what is not projected because it was measured."""
-    tasks: list[Task] = []
-    measured = []
-    for family in families:
-        tasks += [(family, chip, options, None) for chip in chips]
-        if project is None or family.num_sizes < 2:
-            continue
-        if any(cell.policy.kv_budget is not None for cell in family.cells):
-            name = f"{family.dataset} ({family.source})"
-            measured.append(f"{name} is not projected: it was decoded sparsely, which is measured")
-        else:
-            tasks.append((family, chips[0], options, project))
-    return tasks, measured
-
-
-def _find_all(
-    tasks: Sequence[Task], jobs: int, on_progress: Callable[[int, int], None]
-) -> tuple[list[Law], list[str]]:
-    """Laws in the order of the tasks, and why any task has none."""
-    laws, refused = [], []
-    several = min(jobs, len(tasks)) > 1
-    found = map_in_processes(_find, tasks, jobs) if several else (_find(task) for task in tasks)
-    with contextlib.closing(found):
-        for done, (task, law) in enumerate(zip(tasks, found, strict=True), 1):
-            on_progress(done, len(tasks))
-            if isinstance(law, Law):
-                laws.append(law)
-            else:
-                refused.append(f"{task[0].dataset} ({task[0].source}) on {task[1].name}: {law}")
-    return laws, refused
-
-
-def _find(task: Task) -> Law | str:
-    """The law of a task, or the reason why there is none (too few questions, does not fit …)."""
-    family, chip, options, project = task
-    try:
-        return find_law(family, chip, options, project=project)
-    except InputError as error:
-        return str(error)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kinetics_jax.scaling.law.measures import NAMES
 from kinetics_jax.scaling.law.result_parts import Band
 from kinetics_jax.scaling.law.results import Law
 
@@ -48,6 +49,21 @@ def seconds(value: float) -> str:
         if value >= least:
             return f"{value / unit:.2g} {name}"
     return f"{value * 1e6:.2g} chip-µs"
+
+
+def cost_text(law: Law, cost: float) -> str:
+    """A cost a question of a law, in its unit, for a person: two significant digits."""
+    if law.measure == "dollars":
+        return f"US$ {cost:.2g}" if cost >= 1e-4 else f"{cost * 1e6:.2g} millionths of a US$"
+    if law.measure == "latency":
+        size = f"{float(f'{cost:.2g}'):,.6g} seconds" if cost >= 0.1 else f"{cost * 1e3:.2g} ms"
+        return f"{size} of waiting"
+    return seconds(cost / law.per_shown)
+
+
+def priced_on(law: Law) -> str:
+    """The chip of a law, and whose prices, where they are not those of eFLOPs."""
+    return law.chip_label if law.measure == "eflops" else f"{law.chip_label}, {NAMES[law.prices]}"
 
 
 def settled(law: Law) -> int:

@@ -77,9 +77,9 @@ def cost_under(family: Family, chip: Chip, options: LawOptions, where: Deployed)
     def cost(name: str, policy: Policy, *request: object) -> Cost:
         model = family.shapes[name]
         if not where.found:
-            return price(model, policy, *request, chip=chip, mode=options.cost_mode, overlap=options.overlap)
+            return price(model, policy, *request, chip=chip, mode=options.mode, overlap=options.overlap)
         serving = where.of(name, policy).serving
-        return cost_of(model, Requests(policy, *request), chip, serving, options.overlap)
+        return cost_of(model, Requests(policy, *request), chip, serving, options.overlap, options.mode)
 
     return cost
 
@@ -116,11 +116,13 @@ def nearest_deployment(chip: Chip, options: LawOptions, num_chips: int) -> Choos
     def choose(model: ModelConfig, requests: Sequence[Requests]) -> Deployment:
         fit = fitting(model, requests, chip, options.serving)
         if not fit:
-            return cheapest_deployment(model, requests, chip, serving=options.serving)  # says why
+            return cheapest_deployment(
+                model, requests, chip, serving=options.serving, **_how(options)
+            )  # says why
         counts = [one.tensor_parallel or 1 for one in fit]
         below = [at for at, count in enumerate(counts) if count <= num_chips]
         serving = fit[below[-1] if below else 0]
-        return deployed(model, requests, chip, serving, rule="sensitivity", overlap=options.overlap)
+        return deployed(model, requests, chip, serving, rule="sensitivity", **_how(options))
 
     return choose
 
@@ -135,12 +137,17 @@ def chip_counts_of(family: Family, chip: Chip, options: LawOptions) -> list[int]
     return sorted(counts)
 
 
+def _how(options: LawOptions) -> dict[str, str]:
+    """Prices as ``deployed`` takes them."""
+    return {"overlap": options.overlap, "mode": options.mode}
+
+
 def _chooser(chip: Chip, options: LawOptions) -> Chooser:
     def cheapest(model: ModelConfig, requests: Sequence[Requests]) -> Deployment:
-        return cheapest_deployment(model, requests, chip, serving=options.serving, overlap=options.overlap)
+        return cheapest_deployment(model, requests, chip, serving=options.serving, **_how(options))
 
     def fewest(model: ModelConfig, requests: Sequence[Requests]) -> Deployment:
-        found = deployed(model, requests, chip, options.serving, rule="fewest_chips", overlap=options.overlap)
+        found = deployed(model, requests, chip, options.serving, rule="fewest_chips", **_how(options))
         return found
 
     return cheapest if options.deployment == "cheapest" else fewest
@@ -170,7 +177,7 @@ def _as_run(family: Family, chip: Chip, options: LawOptions) -> Iterator[Deploym
                 chip,
                 Serving(**fields),
                 rule="as_run",
-                overlap=options.overlap,
+                **_how(options),
             )
             yield dataclasses.replace(found, model=name, policy=policy.label)
 
@@ -243,7 +250,7 @@ def _unfilled(family: Family, chip: Chip, options: LawOptions, one: Deployment) 
         return ""
     model, requests = family.shapes[one.model], requests_of(cells)
     alone, whole = (
-        deployed(model, requests, chip, serving, rule=one.rule, overlap=options.overlap)
+        deployed(model, requests, chip, serving, rule=one.rule, **_how(options))
         for serving in (dataclasses.replace(one.serving, batch=float(samples)), one.serving)
     )
     times = alone.chip_seconds / whole.chip_seconds if whole.chip_seconds else 1.0

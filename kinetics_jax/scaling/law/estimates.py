@@ -33,8 +33,11 @@ class Fits(NamedTuple):
     """Quantity → why its optimum is no power law of cost where accuracy is bought."""
 
 
-def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
-    """Power laws of the optima against cost, and the law of failure; those that can be fitted."""
+def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int], unit: float = TERA) -> Fits:
+    """Power laws of the optima against cost, and the law of failure; those that can be fitted.
+
+    ``unit``: what spans are multiplied with, from the grid's costs to the law's.
+    """
     found: dict[str, Estimate] = {}
     curves, refused = {}, {}
     for quantity in FITTED:
@@ -49,7 +52,7 @@ def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
         if fit.refusal:
             refused[quantity] = fit.refusal
             continue
-        note, span = fit.law.note, (fit.span[0] * TERA, fit.span[1] * TERA)
+        note, span = fit.law.note, (fit.span[0] * unit, fit.span[1] * unit)
         if fit.extrapolation is not None:
             found[f"{quantity}.miss"] = Estimate(
                 value=fit.extrapolation.relative_rms,
@@ -62,7 +65,7 @@ def fits(boot: FrontierBootstrap, on_offer: Mapping[str, int]) -> Fits:
             fit.law.per_doubling, "× per doubling of cost", fit.per_doubling, note, span
         )
         curves[quantity] = (fit.law.a, fit.law.b, fit.law.c)
-    failure = _failure(boot)
+    failure = _failure(boot, unit)
     if failure is not None:
         found["failure.b"] = failure
     return Fits(found, curves, refused)
@@ -79,7 +82,7 @@ def _estimate(
     )
 
 
-def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
+def _failure(boot: FrontierBootstrap, scale: float, rows: int = 200) -> Estimate | None:
     """Exponent of accuracy = exp(−a·C^−b) over each row's span, from the questions and from resamples."""
     accuracy = boot.accuracy[: 1 + rows]
     low, high = spans(boot.costs, accuracy)
@@ -95,7 +98,7 @@ def _failure(boot: FrontierBootstrap, rows: int = 200) -> Estimate | None:
     if math.isnan(value) or np.isnan(others).all():
         return None
     note = f"interval from {int(np.isfinite(others).sum())} resamples"
-    unit, span = "exponent b of accuracy = exp(−a·cost^−b)", (float(low[0] * TERA), float(high[0] * TERA))
+    unit, span = "exponent b of accuracy = exp(−a·cost^−b)", (float(low[0] * scale), float(high[0] * scale))
     return _estimate(value, unit, exponent_interval(np.array(others), value), note, span)
 
 

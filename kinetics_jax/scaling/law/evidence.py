@@ -13,7 +13,6 @@ from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.frontier.token_demand import demand_exponents
 from kinetics_jax.scaling.law.estimates import optimism
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
 _RESAMPLES = 400
@@ -30,7 +29,7 @@ def evidence(
     """``selection_bias``, ``growth`` and ``token_demand`` of a law.
 
     Args:
-      study: all configurations, each as it was decoded, in tera-eFLOPs.
+      study: all configurations, each as it was decoded.
       sizes: parameters of each model.
       frontiers: of the study, by flavour.
       resampled: frontier of a study on the law's grid; takes ``flavour`` and ``resamples``.
@@ -50,10 +49,10 @@ def evidence(
     return {
         "selection_bias": optimism(same_offer, choice),
         "growth": growth(study, sizes, few),
-        "token_demand": {model: _in_eflops(fit) for model, fit in demand.items()},
+        "token_demand": {model: _in_unit(fit, options.counted.inside) for model, fit in demand.items()},
     }
 
 
-def _in_eflops(fit: Estimate) -> Estimate:
+def _in_unit(fit: Estimate, unit: float) -> Estimate:
     assert fit.span is not None
-    return dataclasses.replace(fit, span=(fit.span[0] * TERA, fit.span[1] * TERA))
+    return dataclasses.replace(fit, span=(fit.span[0] * unit, fit.span[1] * unit))

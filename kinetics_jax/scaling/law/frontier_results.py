@@ -1,6 +1,6 @@
 """A bootstrapped frontier as results: what is best along it, who holds which stretch of cost, fits.
 
-Axes: G costs of the grid (tera-eFLOPs) · M models.
+Axes: G costs of the grid · M models. ``unit`` is what a cost of the grid is in the unit of the law's costs.
 """
 
 import dataclasses
@@ -22,14 +22,14 @@ from kinetics_jax.scaling.statistics.intervals import interval
 
 
 def frontier_result(
-    study: Study, boot: FrontierBootstrap, choice: Sharing, models: tuple[str, ...]
+    study: Study, boot: FrontierBootstrap, choice: Sharing, models: tuple[str, ...], unit: float = TERA
 ) -> FrontierResult:
     """What a frontier of ``study`` says; columns of ``model_share`` are in the order of ``models``."""
     frontier = boot.frontier
     ends = boot.accuracy_interval()
     share = boot.model_share()[:, [boot.models.index(name) for name in models]]
     reached = frontier.accuracy > NOTHING * frontier.accuracy.max()
-    found = fits(boot, _on_offer(study, frontier.flavour, choice))
+    found = fits(boot, _on_offer(study, frontier.flavour, choice), unit)
     return FrontierResult(
         flavour=frontier.flavour,
         choice=choice,
@@ -38,7 +38,7 @@ def frontier_result(
         high=ends.high,
         model=tuple(str(name) if ok else "" for name, ok in zip(frontier.model, reached, strict=True)),
         model_share=share,
-        bands=_with_crossovers(boot, _bands(frontier, share, models, reached)),
+        bands=_with_crossovers(boot, _bands(frontier, share, models, reached, unit), unit),
         **{name: boot.optima[name][0] for name in (*FITTED, "dense_share")},
         fits=found.estimates,
         curves=found.curves,
@@ -47,7 +47,7 @@ def frontier_result(
 
 
 def _bands(
-    frontier: Frontier, share: np.ndarray, models: tuple[str, ...], reached: np.ndarray
+    frontier: Frontier, share: np.ndarray, models: tuple[str, ...], reached: np.ndarray, unit: float
 ) -> tuple[Band, ...]:
     """Who holds which stretch of cost; a stretch ends where the next begins."""
     found = []
@@ -62,8 +62,8 @@ def _bands(
     return tuple(
         Band(
             model=part.model,
-            start=start * TERA,
-            end=end * TERA,
+            start=start * unit,
+            end=end * unit,
             start_accuracy=float(frontier.accuracy[index[0]]),
             end_accuracy=part.end_accuracy,
             support=float(share[index, models.index(part.model)].mean()),
@@ -72,14 +72,14 @@ def _bands(
     )
 
 
-def _with_crossovers(boot: FrontierBootstrap, bands: tuple[Band, ...]) -> tuple[Band, ...]:
+def _with_crossovers(boot: FrontierBootstrap, bands: tuple[Band, ...], unit: float) -> tuple[Band, ...]:
     """The bands with the interval of the cost at which each overtakes the last, a grid step wider."""
     step = boot.costs[1] / boot.costs[0]
     found = list(bands[:1])
     for before, band in itertools.pairwise(bands):
         worse, better = (boot.curves[1:, boot.models.index(one.model)] for one in (before, band))
         ends = interval(crossover_costs(boot.costs, worse, better))
-        low, high = ends.low / step * TERA, ends.high * step * TERA
+        low, high = ends.low / step * unit, ends.high * step * unit
         found.append(
             dataclasses.replace(band, start_low=min(low, band.start), start_high=max(high, band.start))
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinetics_jax.scaling.frontier.growing import Growth
-from kinetics_jax.scaling.law.choices import seconds, source_name
+from kinetics_jax.scaling.law.choices import cost_text, source_name
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.verdicts import MARGIN, Judged, equivalence
 from kinetics_jax.scaling.statistics.bands import Bands, one_sided, stretch
@@ -52,7 +52,7 @@ def judge_sparse(law: Law, tests: int) -> Judged | None:
         )
     if (bands.low[known] > -_SHARE_MARGIN).all() and ahead.any():
         return Judged(name(law), "holds", f"ahead {_stretch(law, ahead)}, nowhere behind by {MARGIN:g} point")
-    why = f"{_points(law, worst)} where sparse does worst, {seconds(law.seconds[worst])} per question"
+    why = f"{_points(law, worst)} where sparse does worst, {cost_text(law, law.costs[worst])} per question"
     return Judged(
         name(law), "undecided", why if not ahead.any() else f"ahead {_stretch(law, ahead)}, but {why}"
     )
@@ -76,7 +76,7 @@ def judge_exponents(law: Law, tests: int) -> list[Judged]:
         verdict = equivalence(low, high, EXPONENT - EXPONENT_MARGIN, EXPONENT + EXPONENT_MARGIN)
         why = f"{fit.value:.2f} [{low:.2f}, {high:.2f}]"
         if fit.span is not None:
-            ends = (seconds(cost / law.peak_flops) for cost in fit.span)
+            ends = (cost_text(law, cost) for cost in fit.span)
             why += f" from {' to '.join(ends)} per question"
         found.append(Judged(f"{model} on {name(law)}", verdict, why))
     return found
@@ -99,8 +99,10 @@ def judge_sizes(law: Law, tests: int) -> Judged | None:
     for size, bands in steps:
         won, lost = np.flatnonzero(bands.sure_low > 0), np.flatnonzero(bands.sure_high < 0)
         if won.size and lost.size and won[0] < lost[-1]:
-            why = f"above {params(size)} is surely better at {seconds(law.seconds[won[0]])} and worse at "
-            return Judged(name(law), "fails", f"{why}{seconds(law.seconds[lost[-1]])}")
+            why = (
+                f"above {params(size)} is surely better at {cost_text(law, law.costs[won[0]])} and worse at "
+            )
+            return Judged(name(law), "fails", f"{why}{cost_text(law, law.costs[lost[-1]])}")
     largest = max(law.sizes)
     stops = [size for size, bands in steps if _never_pays(bands)]
     if stops and stops[0] == steps[0].size:
@@ -159,7 +161,7 @@ def _stretch(law: Law, there: NDArray[np.bool_]) -> str:
     for is_so, group in itertools.groupby(range(len(there)), key=lambda g: bool(there[g])):
         at = list(group)
         if is_so:
-            first, last = seconds(law.seconds[at[0]]), seconds(law.seconds[at[-1]])
+            first, last = cost_text(law, law.costs[at[0]]), cost_text(law, law.costs[at[-1]])
             parts.append(f"at {first}" if first == last else f"from {first} to {last}")
     return " and ".join(parts)
 

@@ -1,6 +1,6 @@
 """The law of one family of traces on one chip: frontiers, optima, fits, threshold, with intervals.
 
-Axes: G costs of the grid (tera-eFLOPs here, so that fits read like the paper's) · M models.
+Axes: G costs of the grid (tera-eFLOPs by default, so that fits read like the paper's) · M models.
 """
 
 import functools
@@ -11,12 +11,13 @@ from kinetics_jax.scaling.frontier.bootstrap import bootstrap_frontier
 from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import cost_grid
 from kinetics_jax.scaling.law import estimates
-from kinetics_jax.scaling.law.deployments import Deployed, deploy
+from kinetics_jax.scaling.law.deployments import Deployed, cost_under, deploy
 from kinetics_jax.scaling.law.evidence import evidence
 from kinetics_jax.scaling.law.frontier_results import frontier_result
+from kinetics_jax.scaling.law.measures import WAITING
 from kinetics_jax.scaling.law.options import LawOptions
+from kinetics_jax.scaling.law.price_evidence import law_evidence
 from kinetics_jax.scaling.law.priced_study import cell_summary, peak_of, priced_study, reader_price
-from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.without_oracle import without_oracle
 from kinetics_jax.scaling.prediction import leave_out
@@ -56,7 +57,7 @@ def find_law(
         seed=options.seed,
     )
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
-    best = options.flavours[-1]
+    best, waits = options.flavours[-1], options.counted.name == "latency"
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
     models = tuple(sorted(study.models, key=lambda name: (sizes[name], name)))
     return Law(
@@ -70,9 +71,12 @@ def find_law(
         peak_flops=peak_of(chip, options),
         cost_mode=options.cost_mode,
         overlap=options.overlap,
+        measure=options.counted.name,
+        prices=options.prices,
+        price_evidence=law_evidence(family.cells, cost_under(family, chip, options, where), project),
         projected_policy=project.label if project else "",
         without_oracle=None
-        if project
+        if project or waits
         else without_oracle(
             study, family, options, reader_price(family, chip, options, where), resampled, frontiers[best]
         ),
@@ -81,17 +85,18 @@ def find_law(
         models=models,
         sizes=tuple(sizes[name] for name in models),
         cells=tuple(map(cell_summary, family.cells)),
-        costs=frontiers[best].costs * TERA,
+        costs=frontiers[best].costs * options.counted.inside,
         model_curves=frontiers[best].frontier.curves,
         frontiers={
-            flavour: frontier_result(study, found, choice, models) for flavour, found in frontiers.items()
+            flavour: frontier_result(study, found, choice, models, options.counted.inside)
+            for flavour, found in frontiers.items()
         },
         optimism=estimates.optimism(frontiers, choice),
         threshold=estimates.threshold(frontiers[best], sizes),
         sparse=None if project else estimates.sparse_gain(study, functools.partial(resampled, flavour=best)),
         **({} if project else evidence(study, sizes, frontiers, resampled, options)),
         left_out=() if project else leave_out(family.cells),
-        notes=(*family.notes, *where.notes),
+        notes=(*family.notes, *where.notes, *([WAITING] if waits else [])),
         warnings=family.warnings,
         not_comparable=family.not_comparable,
         deployments=where.found,

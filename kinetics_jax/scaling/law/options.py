@@ -8,6 +8,7 @@ from kinetics_jax.costs import MODES, OVERLAPS, Serving
 from kinetics_jax.errors import InputError
 from kinetics_jax.scaling.frontier.choose_and_score import Flavour
 from kinetics_jax.scaling.frontier.configurations import Search
+from kinetics_jax.scaling.law.measures import MEASURES, PRICES, Measure
 from kinetics_jax.scaling.selection.verifiers import parse_verifiers
 
 RULES = ("cheapest", "as_run", "fewest_chips")
@@ -25,6 +26,12 @@ class LawOptions:
 
     cost_mode: str = "exact"
     overlap: str = "sum"
+    measure: str = ""
+    """What costs are counted in, by name of ``MEASURES``; empty: eflops, or seconds where ``prices`` are not
+    of the data sheet alone."""
+    prices: str = "data_sheet"
+    """Whose seconds: of the ``data_sheet``, ``calibrated`` ones of kernels as measured, or ``both``: a law of
+    each."""
     frontier: str = "both"
     """``paper``, ``held_out`` or ``both``."""
     bootstrap: int = 1000
@@ -55,6 +62,7 @@ class LawOptions:
     def __post_init__(self) -> None:
         if self.frontier not in ("paper", "held_out", "both"):
             raise InputError(f"frontier={self.frontier!r} must be paper, held_out or both")
+        self._check_prices()
         for field, words in (("cost_mode", MODES), ("overlap", OVERLAPS), ("search", get_args(Search))):
             if getattr(self, field) not in words:
                 raise InputError(f"{field}={getattr(self, field)!r} must be one of {', '.join(words)}")
@@ -70,6 +78,30 @@ class LawOptions:
         if self.bootstrap > _MOST_RESAMPLES:
             raise InputError(f"bootstrap={self.bootstrap} must be at most {_MOST_RESAMPLES}")
         self._check_deployment()
+
+    def _check_prices(self) -> None:
+        if self.cost_mode == "calibrated":
+            raise InputError("cost_mode=calibrated: give prices=calibrated, with cost_mode=exact")
+        if self.prices not in PRICES:
+            raise InputError(f"prices={shown(self.prices)} must be one of {', '.join(PRICES)}")
+        ideal = self.prices == "data_sheet"
+        if self.measure and self.measure not in MEASURES:
+            raise InputError(f"measure={shown(self.measure)} must be one of {', '.join(MEASURES)}")
+        if ideal and (self.measure != "latency" or self.cost_mode == "exact"):
+            return
+        what = "measure=latency" if ideal else f"prices={self.prices}"
+        if self.measure == "eflops":
+            raise InputError(
+                f"{what}: eFLOPs are ideal, and calibrated seconds are not; give measure=seconds"
+            )
+        if self.cost_mode != "exact":
+            raise InputError(
+                f"{what} needs cost_mode=exact, not {self.cost_mode}, whose prices have no batch"
+            )
+        if not ideal and self.overlap != "sum":
+            raise InputError(f"{what}: kernels run one after another, so overlap must be sum")
+        if self.prices == "both" and self.sensitivity:
+            raise InputError("sensitivity is of one kind of prices: give prices=data_sheet or calibrated")
 
     def _check_deployment(self) -> None:
         for field in ("share_prefix", "sensitivity"):
@@ -93,6 +125,22 @@ class LawOptions:
         for field, value in dataclasses.asdict(self.serving).items():
             if field in self.given:
                 object.__setattr__(self, field, value)
+
+    @property
+    def mode(self) -> str:
+        """Of ``price``."""
+        return "calibrated" if self.prices == "calibrated" else self.cost_mode
+
+    @property
+    def counted(self) -> Measure:
+        """What costs are counted in."""
+        return MEASURES[self.measure or ("eflops" if self.prices == "data_sheet" else "seconds")]
+
+    @property
+    def each(self) -> tuple["LawOptions", ...]:
+        """These options once for each kind of prices."""
+        kinds = PRICES[:2] if self.prices == "both" else (self.prices,)
+        return tuple(dataclasses.replace(self, prices=kind, measure=self.counted.name) for kind in kinds)
 
     @property
     def given(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kinetics_jax.costs import Cost
+from kinetics_jax.costs import CalibratedCost, Cost
 from kinetics_jax.scaling.law.judged_laws import judge_exponents, judge_fairness, judge_sizes, judge_sparse
 from kinetics_jax.scaling.law.result_parts import Claim
 from kinetics_jax.scaling.law.results import Law
@@ -29,8 +29,12 @@ SPOKEN = {
 """Verdicts in the order in which they are told, and how."""
 
 
+SHARES_OF = {"data_sheet": "eFLOPs", "calibrated": "calibrated seconds"}
+"""What a share of attention is of, by kind of prices."""
+
+
 class AttentionShare(NamedTuple):
-    """Share of attention and search in the eFLOPs of cells: bounds over all of them, together 95 %."""
+    """Share of attention and search in what cells cost: bounds over all of them, together 95 %."""
 
     low: float
     """Least lower bound of a cell."""
@@ -41,6 +45,8 @@ class AttentionShare(NamedTuple):
     below: int = 0
     """Cells in which it is surely less."""
     cells: int = 0
+    of: str = "eFLOPs"
+    """What it is a share of."""
 
 
 def claims(laws: Sequence[Law], share: AttentionShare | None) -> tuple[Claim, ...]:
@@ -114,8 +120,8 @@ def _attention_claim(share: AttentionShare | None) -> Claim:
     claim = "attention's memory traffic, not parameters, is what reasoning costs (§2)"
     if share is None:
         return Claim(short, claim, "no trace was priced", "untested")
-    low, high, above, below, cells = AttentionShare(*share)
-    said = f"attention and search are {low:.0%} to {high:.0%} of the eFLOPs of these traces, by cell"
+    low, high, above, below, cells, of = AttentionShare(*share)
+    said = f"attention and search are {low:.0%} to {high:.0%} of the {of} of these traces, by cell"
     if low > 0.5 or high < 0.5:
         return Claim(short, claim, said, "holds" if low > 0.5 else "fails")
     open_ = f", open in {cells - above - below}" if cells > above + below else ""
@@ -123,11 +129,14 @@ def _attention_claim(share: AttentionShare | None) -> Claim:
     return Claim(short, claim, said, "mixed" if above and below else "undecided")
 
 
-def attention_share(priced: Sequence[tuple[Family, Callable[..., Cost]]]) -> AttentionShare | None:
+def attention_share(
+    priced: Sequence[tuple[Family, Callable[..., Cost]]], of: str = "eFLOPs"
+) -> AttentionShare | None:
     """Share of attention and search in what the cells of all families cost, as the laws price them.
 
     Args:
       priced: families, each with what (model, policy, prompt, generated, trials) costs as deployed.
+      of: what the shares are of, in words: ``SHARES_OF`` by kind of prices.
 
     Returns:
       Bounds over all cells, or None where there are none.
@@ -137,7 +146,7 @@ def attention_share(priced: Sequence[tuple[Family, Callable[..., Cost]]]) -> Att
         return None
     low, high = np.array([_share(cost_of, cell, stretch(len(cells))) for cost_of, cell in cells]).T
     above, below = int((low > 0.5).sum()), int((high < 0.5).sum())
-    return AttentionShare(float(low.min()), float(high.max()), above, below, len(cells))
+    return AttentionShare(float(low.min()), float(high.max()), above, below, len(cells), of)
 
 
 def _share(cost_of: Callable[..., Cost], cell: Cell, factor: float) -> tuple[float, float]:
@@ -145,9 +154,12 @@ def _share(cost_of: Callable[..., Cost], cell: Cell, factor: float) -> tuple[flo
     from scipy import stats
 
     cost = cost_of(cell.model, cell.policy, cell.prompt_tokens[:, None], cell.generated_tokens, 1)
-    part = np.where(cell.present, (cost.share("attention") + cost.share("search")) * cost.eflops, 0.0)
+    if isinstance(cost, CalibratedCost):
+        part, whole = cost.seconds_of("attention") + cost.seconds_of("search"), cost.seconds
+    else:
+        part, whole = (cost.share("attention") + cost.share("search")) * cost.eflops, cost.eflops
     part_q, all_q = (
-        (np.where(cell.present, values, 0.0)).sum(axis=1) / cell.samples for values in (part, cost.eflops)
+        (np.where(cell.present, values, 0.0)).sum(axis=1) / cell.samples for values in (part, whole)
     )
     ratio, count = part_q.sum() / all_q.sum(), len(all_q)
     error = (part_q - ratio * all_q).std(ddof=1) / np.sqrt(count) / all_q.mean()

@@ -9,8 +9,9 @@ from kinetics_jax.costs import Chip, price
 from kinetics_jax.policies import Dense, Policy
 from kinetics_jax.scaling.frontier.study import LENGTHS, TRIALS, Study, build_study
 from kinetics_jax.scaling.law.deployments import Deployed, cost_under
+from kinetics_jax.scaling.law.measures import amount
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.result_parts import TERA, CellSummary
+from kinetics_jax.scaling.law.result_parts import CellSummary
 from kinetics_jax.scaling.selection.judged import ReaderPrice
 from kinetics_jax.scaling.traces.comparable import Family
 from kinetics_jax.scaling.traces.independent_trials import Cell
@@ -28,23 +29,28 @@ def peak_of(chip: Chip, options: LawOptions) -> float:
 def priced_study(
     family: Family, chip: Chip, options: LawOptions, where: Deployed, project: Policy | None
 ) -> Study:
-    """All configurations in tera-eFLOPs against ``peak_of``; other dtypes have peaks of their own."""
+    """All configurations in the count of ``options.counted``; tera-eFLOPs are against ``peak_of``."""
     cells = list(family.cells)
     if project is not None:
         dense = [cell for cell in cells if cell.policy.kv_budget is None]
         cells += [dataclasses.replace(cell, policy=project) for cell in dense]
     cost, peak = cost_under(family, chip, options, where), peak_of(chip, options)
+    waits = options.counted.name == "latency"
 
-    def tera_price(name: str, *request: Any) -> np.ndarray:
-        found = cost(name, *request)
-        return found.eflops / TERA if found.peak_flops == peak else found.seconds * (peak / TERA)
+    def counted(name: str, *request: Any) -> np.ndarray:
+        *sample, trials = request
+        found = cost(name, *sample, 1) if waits else cost(name, *request)
+        return amount(found, options.counted, peak, trials)
 
     lengths = (*SHORT_LENGTHS, *LENGTHS)
-    return build_study(cells, tera_price, trials=TRIALS, lengths=lengths, search=options.search)
+    study = build_study(cells, counted, trials=TRIALS, lengths=lengths, search=options.search)
+    if not waits:
+        return study
+    return dataclasses.replace(study, cells=tuple(dataclasses.replace(c, slowest=True) for c in study.cells))
 
 
 def reader_price(family: Family, chip: Chip, options: LawOptions, where: Deployed) -> ReaderPrice:
-    """What a model asks for reading tokens and writing one, in tera-eFLOPs against ``peak_of``.
+    """What a model asks for reading tokens and writing one, as ``priced_study`` counts; never for latency.
 
     A model of the family is deployed as in its law; another as ``price`` would deploy it.
     """
@@ -54,9 +60,9 @@ def reader_price(family: Family, chip: Chip, options: LawOptions, where: Deploye
         if name in family.shapes:
             found = deployed(name, Dense(), tokens, 1, 1)
         else:
-            mode, overlap = options.cost_mode, options.overlap
+            mode, overlap = options.mode, options.overlap
             found = price(presets[name], Dense(), tokens, 1, chip=chip, mode=mode, overlap=overlap)
-        return np.asarray(found.seconds * (peak / TERA) if found.peak_flops != peak else found.eflops / TERA)
+        return np.asarray(amount(found, options.counted, peak, 1))
 
     return cost
 

@@ -8,8 +8,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kinetics_jax.costs import Deployment
+from kinetics_jax.costs import Deployment, PriceEvidence
 from kinetics_jax.scaling.frontier.growing import Growth
+from kinetics_jax.scaling.law.break_even_results import BreakEven
+from kinetics_jax.scaling.law.measures import MEASURES, Measure
+from kinetics_jax.scaling.law.price_move_results import PriceMove
 from kinetics_jax.scaling.law.result_parts import Band, CellSummary, Claim, Floats, SparseGain
 from kinetics_jax.scaling.law.selection_results import WithoutOracle
 from kinetics_jax.scaling.law.sensitivity_results import Sensitivity
@@ -70,6 +73,12 @@ class Law:
     """eFLOPs ÷ this = chip-seconds."""
     cost_mode: str
     overlap: str
+    measure: str = "eflops"
+    """What ``costs`` are counted in: a name of ``MEASURES``."""
+    prices: str = "data_sheet"
+    """Whose seconds they are: ``data_sheet``, or ``calibrated`` to kernels as measured."""
+    price_evidence: PriceEvidence | None = None
+    """How far such prices were off wherever they were compared."""
     projected_policy: str = ""
     """Label of a sparse policy that was priced under the assumption that it changes no answer; empty
     where every cell was priced as it was decoded."""
@@ -81,7 +90,7 @@ class Law:
     without_oracle: WithoutOracle | None = None
     cells: tuple[CellSummary, ...]
     costs: Floats
-    """Cost limits per question in eFLOPs, [G]."""
+    """Cost limits per question in the unit of ``counted``, [G]."""
     model_curves: Mapping[str, Floats]
     """Smoothed accuracy of each model alone (paper rule), [G]."""
     frontiers: Mapping[str, FrontierResult]
@@ -116,14 +125,33 @@ class Law:
         return self.frontiers.get("held_out") or self.frontiers["paper"]
 
     @property
-    def seconds(self) -> Floats:
-        """The grid in chip-seconds, [G]."""
-        return self.costs / self.peak_flops
+    def counted(self) -> Measure:
+        """The unit of ``costs``."""
+        return MEASURES[self.measure]
+
+    @property
+    def per_shown(self) -> float:
+        """What a cost is divided by to be shown: eFLOPs are read as chip-seconds at peak."""
+        return self.peak_flops if self.measure == "eflops" else 1.0
+
+    @property
+    def shown(self) -> Floats:
+        """The grid as a person reads it, in ``counted.column``, [G]."""
+        return self.costs / self.per_shown
+
+    @property
+    def seconds(self) -> Floats | None:
+        """The grid in chip-seconds, [G]; None of latency, which is another thing."""
+        if self.measure == "dollars":
+            assert self.usd_per_hour, "dollars are of a chip with a price"
+            return self.costs * 3600 / self.usd_per_hour
+        return None if self.measure == "latency" else self.shown
 
     @property
     def dollars(self) -> Floats | None:
-        """The grid in US dollars, [G], or None where the chip has no price on its basis."""
-        return None if self.usd_per_hour is None else self.seconds * self.usd_per_hour / 3600
+        """The grid in US dollars, [G]; None of latency, and where the chip has no price on its basis."""
+        seconds = self.seconds
+        return None if self.usd_per_hour is None or seconds is None else seconds * self.usd_per_hour / 3600
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,6 +170,12 @@ class Results:
     """Rows or models that took no part, one reason each."""
     sensitivity: tuple[Sensitivity, ...] = ()
     """What of each family's law survives other deployments; empty unless asked for."""
+    price_moves: tuple[PriceMove, ...] = ()
+    """What of each law other prices move; empty unless both kinds were asked for."""
+    break_even: tuple[BreakEven, ...] = ()
+    """From which context on sparse attention pays, where prices are calibrated."""
+    price_evidence: tuple[PriceEvidence, ...] = ()
+    """How far the prices of this run were ever off, one for each kind and chip."""
     settings: Mapping[str, Any]
     """Every option of the run."""
     versions: Mapping[str, str]

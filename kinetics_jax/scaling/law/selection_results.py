@@ -34,7 +34,7 @@ class SelectionResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoppingResult(Stopped):
-    """``Stopped`` of a cell: costs are eFLOPs per question."""
+    """``Stopped`` of a cell: costs a question, in the unit of the law's."""
 
     model: str
     policy: str

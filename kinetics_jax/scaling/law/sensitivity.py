@@ -23,7 +23,7 @@ from kinetics_jax.scaling.law.deployments import (
 )
 from kinetics_jax.scaling.law.one_law import find_law
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.paper_claims import attention_share, claims
+from kinetics_jax.scaling.law.paper_claims import SHARES_OF, attention_share, claims
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.sensitivity_results import Sensitivity, Survival
 from kinetics_jax.scaling.traces.comparable import Family
@@ -114,9 +114,9 @@ def sensitivity(
 
 def variants(family: Family, chip: Chip, options: LawOptions) -> list[Variant]:
     """What is tried besides the law's own deployment, the nearest to it first."""
+    overlaps = ("max", "roofline") if options.prices == "data_sheet" else ()  # kernels as measured just run
     one_change: list[tuple[str, dict[str, object]]] = [
-        ("overlap=max", {"overlap": "max"}),
-        ("overlap=roofline", {"overlap": "roofline"}),
+        *((f"overlap={name}", dict[str, object](overlap=name)) for name in overlaps),
         ("prefixes not shared", {"share_prefix": False}),
         ("int8 weights", {"weight_dtype": "int8"}),
         ("int8 KV", {"kv_dtype": "int8"}),
@@ -171,7 +171,7 @@ def _statements(task: _Task) -> dict[str, Said] | str:
         law = find_law(family, chip, options, where=where)
     except InputError as error:
         return str(error)
-    share = attention_share([(family, cost_under(family, chip, options, where))])
+    share = attention_share([(family, cost_under(family, chip, options, where))], SHARES_OF[options.prices])
     verdicts = [claim for claim in claims([law], share) if claim.verdict != "untested"]
     return statements(law) | {claim.short: Said(claim.verdict, claim.verdict) for claim in verdicts}
 

@@ -5,7 +5,7 @@ Every sentence is made from numbers of the results and their intervals; nothing 
 
 from collections.abc import Sequence
 
-from kinetics_jax.scaling.law.choices import seconds, settled, source_name
+from kinetics_jax.scaling.law.choices import cost_text, priced_on, settled, source_name
 from kinetics_jax.scaling.law.deployment_words import priced_for
 from kinetics_jax.scaling.law.left_out_sentences import left_out_sentences
 from kinetics_jax.scaling.law.results import FrontierResult, Law
@@ -39,15 +39,15 @@ def _family_answers(laws: Sequence[Law]) -> list[str]:
     real = [law for law in laws if not law.projected_policy]
     where = f"{laws[0].dataset} ({laws[0].questions} questions, {source_name(laws[0])})"
     said = [
-        f"On {law.chip_label}, {where}: {_answer(law)}.{_beware(law)}{priced_for(law)}" for law in real[:1]
+        f"On {priced_on(law)}, {where}: {_answer(law)}.{_beware(law)}{priced_for(law)}" for law in real[:1]
     ]
     if real[1:]:
-        others = "; ".join(f"on {law.chip_label} {which_model(law)}" for law in real[1:])
+        others = "; ".join(f"on {priced_on(law)} {which_model(law)}" for law in real[1:])
         said.append(f"The same law, {laws[0].dataset} ({source_name(laws[0])}), {others}.")
     said += [sentence for law in real[:1] for sentence in oracle_sentences(law)]
     said += [measured(law) for law in real[:1] if law.sparse is not None]
     said += [sentence for law in real[:1] for sentence in left_out_sentences(law)]
-    said += [f"On {law.chip_label}, {where}: {projected(law, real)}" for law in laws if law.projected_policy]
+    said += [f"On {priced_on(law)}, {where}: {projected(law, real)}" for law in laws if law.projected_policy]
     return said
 
 
@@ -58,7 +58,7 @@ def _answer(law: Law) -> str:
     reached = float(frontier.accuracy[-1])
     return (
         f"{which_model(law)}; the most these traces show is {reached:.0%} "
-        f"[{frontier.low[-1]:.0%}–{frontier.high[-1]:.0%}], at about {seconds(law.seconds[end])} per "
+        f"[{frontier.low[-1]:.0%}–{frontier.high[-1]:.0%}], at about {cost_text(law, law.costs[end])} per "
         f"question ({_recipe(frontier, end)})"
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinetics_jax.scaling.law.choices import cost_to_reach, seconds, source_name
+from kinetics_jax.scaling.law.choices import cost_text, cost_to_reach, source_name
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.statistics.intervals import Estimate
 
@@ -37,7 +37,7 @@ def _cost(cheaper: Estimate) -> str:
 
 def projected(law: Law, real: Sequence[Law]) -> str:
     """What a projected policy would save on the chip where the same traces have a real law."""
-    dense = next((one for one in real if one.chip == law.chip), None)
+    dense = next((one for one in real if (one.chip, one.prices) == (law.chip, law.prices)), None)
     if dense is None:
         return f"{law.projected_policy} was projected, but its dense law could not be found."
     target = 0.95 * float(np.max(dense.best_frontier.accuracy))
@@ -45,7 +45,7 @@ def projected(law: Law, real: Sequence[Law]) -> str:
     opening = f"IF {law.projected_policy} changed no answer (these traces cannot tell)"
     if not after < 0.95 * before:
         return f"{opening}, it would save next to nothing: these traces are short."
-    costs = (seconds(cost / law.peak_flops) for cost in (after, before))
+    costs = (cost_text(law, cost) for cost in (after, before))
     return (
         f"{opening}, 95 % of the best accuracy would cost {' in place of '.join(costs)} "
         f"({before / after:.1f}× less)."

@@ -1,8 +1,9 @@
 """Which model to use at which cost, in words, as far as the resampled questions agree."""
 
+import functools
 import math
 
-from kinetics_jax.scaling.law.choices import main_bands, seconds
+from kinetics_jax.scaling.law.choices import cost_text, main_bands
 from kinetics_jax.scaling.law.result_parts import Band
 from kinetics_jax.scaling.law.results import Law
 
@@ -29,13 +30,14 @@ def which_model(law: Law) -> str:
 
 def _from(law: Law, band: Band) -> str:
     """From which cost on a model is the better one: its interval, or that it is not known."""
-    low, high = (value / law.peak_flops for value in (band.start_low, band.start_high))
+    low, high = band.start_low, band.start_high
+    named = functools.partial(cost_text, law)
     if not (math.isfinite(low) and math.isfinite(high)):
         return "at more cost (from where on, these traces cannot say)"
     if high > WIDEST * low:
-        where = f"between {seconds(low)} and {seconds(high)} these traces cannot say"
-        return f"above {seconds(high)} per question ({where})"
-    return f"above {seconds(band.start / law.peak_flops)} [{seconds(low)}–{seconds(high)}] per question"
+        where = f"between {named(low)} and {named(high)} these traces cannot say"
+        return f"above {named(high)} per question ({where})"
+    return f"above {named(band.start)} [{named(low)}–{named(high)}] per question"
 
 
 def _named(band: Band) -> str:

@@ -1,6 +1,6 @@
 """Frontiers for who picks the answer and for whom a configuration is chosen, side by side, for one law.
 
-Axes: G costs of the grid (tera-eFLOPs).
+Axes: G costs of the grid.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ from kinetics_jax.scaling.frontier.choose_and_score import Sharing
 from kinetics_jax.scaling.frontier.frontiers import NOTHING
 from kinetics_jax.scaling.frontier.study import Study
 from kinetics_jax.scaling.law.options import LawOptions
-from kinetics_jax.scaling.law.result_parts import TERA
 from kinetics_jax.scaling.law.selection_results import SelectionResult, StoppingResult, WithoutOracle
 from kinetics_jax.scaling.selection.adaptive import FEWEST, KINDS, compare_stopping
 from kinetics_jax.scaling.selection.judged import ReaderPrice, judged_study, why_no_vote
@@ -43,7 +42,7 @@ def without_oracle(
         study: of the family's cells.
         family: its cells, which know answers.
         options: verifiers, rule of choosing, resamples.
-        readers: what a reader of samples asks for, in tera-eFLOPs.
+        readers: what a reader of samples asks for, counted as the study.
         resampled: the law's own bootstrap; its choice, flavour and resamples are replaced.
         best: the law's own frontier, which assumes a perfect verifier.
     """
@@ -107,7 +106,7 @@ def _stopping(study: Study, family: Family, options: LawOptions, left_out: list[
                 left_out.append(f"no stopping rule: {error}")
                 continue
             fields = dataclasses.asdict(rule) | {
-                name: getattr(rule, name) * TERA for name in ("fixed_cost", "cost")
+                name: getattr(rule, name) * options.counted.inside for name in ("fixed_cost", "cost")
             }
             found.append(
                 StoppingResult(model=cell.model, policy=cell.policy.label, rule=kind, trials=trials, **fields)
