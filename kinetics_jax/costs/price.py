@@ -76,7 +76,7 @@ def price(
         raise InputError(f"terms={shown(terms)} must be 'all', or 'paper' with mode='exact'")
     full = mode == "exact" and terms == "all"
     request = _request(model, policy, prompt_tokens, generated_tokens, trials)
-    if not full and not policy.in_paper:
+    if not full and not policy.has_paper_cost:
         raise InputError(f"{policy.label}: the paper has no cost for it; use mode='exact'")
     chip = get_chip(chip)
     if full:

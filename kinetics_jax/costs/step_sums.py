@@ -74,5 +74,5 @@ class StepSums:
         """Σ of key summaries read to choose, for all samples; the prompt's are shared."""
         if not self._share:
             return self._ask.trials * self.summaries()
-        shared = self._ask.generated * np.asarray(self._policy.summary_reads(self._ask.prompt))
+        shared = np.asarray(self._policy.prompt_summary_reads(self._ask.prompt, self._end))
         return shared + self._ask.trials * (self.summaries() - shared)

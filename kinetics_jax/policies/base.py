@@ -14,7 +14,7 @@ import numpy as np
 from kinetics_jax import references
 from kinetics_jax.checks import MAX_INT32, python_number, shown
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies.arrays import Array, exists, group_mean
+from kinetics_jax.policies.arrays import Array, array_namespace, exists, group_mean
 from kinetics_jax.policies.pages import PageRule
 
 
@@ -24,6 +24,10 @@ def _place(cls: type) -> str:
 
 registry: dict[str, type["Policy"]] = {}
 """Every policy by name: a class is entered as it is defined."""
+
+LATER: Mapping[str, Any] = {"later": True}
+"""Metadata of a field that policies did not always have: while it has its default it is not stored and
+names nothing, so that records, folders and digests from before it stay what they were."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Policy:
     name: ClassVar[str] = ""
     summaries_per_block: ClassVar[int] = 0
     """Key summaries stored per block and read to score it: 0 no search, 1 mean key, 2 min and max."""
+
+    search_launches: ClassVar[int] = 2
+    """Kernel launches of one layer's search: score the summaries, select the best pages."""
 
     is_oracle: ClassVar[bool] = False
     """Whether choosing needs every key's true score, which the paper takes to be free."""
@@ -108,6 +115,11 @@ class Policy:
         return Dense() if layer < self.num_dense_layers else self
 
     @property
+    def has_paper_cost(self) -> bool:
+        """Whether the paper's closed forms cover this policy with these fields."""
+        return self.in_paper
+
+    @property
     def label(self) -> str:
         """A short text for tables and legends, such as ``block top-k 16×64``."""
         raise NotImplementedError
@@ -126,6 +138,37 @@ class Policy:
     def summary_reads(self, lengths: Array) -> Array:
         """Key summaries (H elements each) that one KV head reads to choose, same shape as lengths."""
         return lengths * 0
+
+    def prompt_summary_reads(self, prompt: Array, end: Array) -> Array:
+        """Of the summaries read at the contexts from ``prompt`` to ``end`` − 1, those that are of the prompt.
+
+        Samples of one prompt read them together. A prompt with nothing to choose in it has none.
+
+        Args:
+          prompt: tokens of the prompt, any shape.
+          end: context after the last step, of a shape that goes with it.
+
+        Returns:
+          Summaries per KV head, summed over the steps.
+        """
+        return (end - prompt) * self.summary_reads(prompt)
+
+    def launches(self, lengths: Array) -> Array:
+        """Kernel launches that one layer's step takes beyond those of dense attention (append, attend).
+
+        ``search_launches`` where summaries are read to choose, else 0. The engine gathers nothing, since
+        attention follows the list of pages; sequences of one batch share their launches, which are taken
+        if any of them chooses. With a ``min_context`` the engine skips a search of which nothing hangs;
+        without one it launches the search from the first step on, though it then changes nothing. A
+        policy whose search is of other kernels sets ``search_launches``, or overrides this.
+
+        Args:
+          lengths: context lengths S, any shape; the newest token included.
+
+        Returns:
+          Launches per layer, same shape as ``lengths``.
+        """
+        return array_namespace(lengths).where(self.summary_reads(lengths) > 0, self.search_launches, 0)
 
     def keep_mask(self, logits_bns: np.ndarray, lengths_b: np.ndarray, num_kv_heads: int) -> np.ndarray:
         """The exact set of positions that the reference reads (docs/paper_facts.md, "Sparse attention").
@@ -194,6 +237,16 @@ class Dense(Policy):
 
 def _remade(reference: str, fields: Mapping[str, Any]) -> Policy:
     return references.load(reference, "policy")(**fields)
+
+
+def fields_that_say(policy: Policy) -> list[dataclasses.Field[Any]]:
+    """The fields that make the policy what it is, in the order users write them.
+
+    A field that came ``LATER`` stands last, and not at all while it has its default.
+    """
+    fields = dataclasses.fields(policy)
+    later = [f for f in fields if f.metadata == LATER and getattr(policy, f.name) != f.default]
+    return [f for f in fields if f.metadata != LATER] + later
 
 
 def check_counts(policy: Policy, **least: int) -> None:

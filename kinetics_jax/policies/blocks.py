@@ -49,7 +49,13 @@ class BlockTopK(SinkAndLocal):
         """``top_blocks`` pages by score beside the pages of sinks and window, where aligned."""
         if not self.aligned:
             return None
-        return PageRule.covering(self.block_size, top=self.top_blocks, sink=self.sink, local=self.local)
+        return PageRule.covering(
+            self.block_size,
+            top=self.top_blocks,
+            sink=self.sink,
+            local=self.local,
+            whole_below=self.min_context,
+        )
 
     @property
     def natural_page(self) -> int:
@@ -76,7 +82,7 @@ class BlockTopK(SinkAndLocal):
         return self.block_size
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``block top-k 16×64``: block size × blocks."""
         local = f" + local {self.local}" if self.local else ""
         return f"block top-k {self.block_size}×{self.top_blocks}{local}"
@@ -87,19 +93,15 @@ class BlockTopK(SinkAndLocal):
         budget = self.sink + self.local + self.top_blocks * self.block_size
         return -(-budget // self.block_size) * self.block_size
 
-    def kv_reads(self, lengths: Array) -> Array:
+    def sparse_kv_reads(self, lengths: Array) -> Array:
         """S while short, then sink + blocks + local + the remainder (S − local − sink) mod BS."""
-        if self.pages is not None:
-            return self.pages.kv_reads(lengths)
         xp = array_namespace(lengths)
         fixed = self.sink + self.local + self.top_blocks * self.block_size
         remainder = (lengths - self.local - self.sink) % self.block_size
         return xp.where(lengths > self._active_above, fixed + remainder, lengths)
 
-    def summary_reads(self, lengths: Array) -> Array:
+    def sparse_summary_reads(self, lengths: Array) -> Array:
         """One per block and kind of summary once there is something to choose, else none."""
-        if self.pages is not None:
-            return self.pages.scored(lengths) * self.summaries_per_block
         xp = array_namespace(lengths)
         blocks = (lengths - self.local - self.sink) // self.block_size
         return xp.where(lengths > self._active_above, blocks * self.summaries_per_block, 0)
@@ -108,7 +110,7 @@ class BlockTopK(SinkAndLocal):
         """Scores of blocks from the logits of their tokens, [..., BS] → [...]."""
         return tokens.mean(axis=-1)
 
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+    def sparse_keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """See ``Policy.keep``."""
         xp = array_namespace(scores_bks)
         size, first = scores_bks.shape[-1], 0 if self.aligned else self.sink
@@ -141,9 +143,9 @@ class Quest(BlockTopK):
     summaries_per_block: ClassVar[int] = 2
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``Quest 16×64``."""
-        return super().label.replace("block top-k", "Quest")
+        return super().sparse_label.replace("block top-k", "Quest")
 
     def _block_scores(self, tokens: Array) -> Array:
         return tokens.max(axis=-1)
@@ -182,23 +184,23 @@ class StridedBlockTopK(SinkAndLocal):
         return self.stride
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``strided block top-k 16×64/8``."""
         return f"strided block top-k {self.block_size}×{self.top_blocks}/{self.stride}"
 
     def _num_blocks(self, lengths: Array) -> Array:
         return (lengths - self.local - self.sink - self.block_size) // self.stride + 1
 
-    def kv_reads(self, lengths: Array) -> Array:
+    def sparse_kv_reads(self, lengths: Array) -> Array:
         """The most that can be read: min(S, sink + blocks + local). The true set depends on data."""
         fixed = self.sink + self.local + self.top_blocks * self.block_size
         return array_namespace(lengths).minimum(lengths, fixed)
 
-    def summary_reads(self, lengths: Array) -> Array:
+    def sparse_summary_reads(self, lengths: Array) -> Array:
         """One per overlapping block, from the first whole block on."""
         return array_namespace(lengths).maximum(self._num_blocks(lengths), 0)
 
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+    def sparse_keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """See ``Policy.keep``."""
         xp = array_namespace(scores_bks)
         size = scores_bks.shape[-1]

@@ -7,6 +7,7 @@ from kinetics_jax.checks import shown
 from kinetics_jax.errors import InputError
 from kinetics_jax.policies.arrays import Array
 from kinetics_jax.policies.base import Policy
+from kinetics_jax.policies.sparse import SparsePolicy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,16 @@ class PerLayer(Policy):
     def summary_reads(self, lengths: Array) -> Array:
         """Mean over the layers."""
         return sum(layer.summary_reads(lengths) for layer in self.layers) / len(self.layers)
+
+    def prompt_summary_reads(self, prompt: Array, end: Array) -> Array:
+        """Mean over the layers."""
+        if not any(isinstance(layer, SparsePolicy) and layer.min_context for layer in self.layers):
+            return super().prompt_summary_reads(prompt, end)  # one product, which rounds as it always did
+        return sum(layer.prompt_summary_reads(prompt, end) for layer in self.layers) / len(self.layers)
+
+    def launches(self, lengths: Array) -> Array:
+        """Mean over the layers."""
+        return sum(layer.launches(lengths) for layer in self.layers) / len(self.layers)
 
     def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """Not defined for the model as a whole: ask a layer's policy."""

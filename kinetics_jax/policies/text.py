@@ -9,7 +9,7 @@ from typing import Any
 from kinetics_jax import references
 from kinetics_jax.checks import shown
 from kinetics_jax.errors import InputError, UnknownNameError
-from kinetics_jax.policies.base import Policy, registry
+from kinetics_jax.policies.base import LATER, Policy, fields_that_say, registry
 from kinetics_jax.policies.per_layer import PerLayer
 from kinetics_jax.policies.unknown import CLASS, UnknownPolicy
 
@@ -38,10 +38,13 @@ def find_policy(name: str) -> type[Policy]:
 
 
 def policy_to_dict(policy: Policy) -> dict[str, Any]:
-    """``{"name": …, field: value, …}``, ready for JSON: equal for equal policies, wherever they come from."""
+    """``{"name": …, field: value, …}``, ready for JSON: equal for equal policies, wherever they come from.
+
+    ``min_context`` is there where it is set: without it the form is the one from before there was any.
+    """
     if isinstance(policy, UnknownPolicy):
         return policy.fields
-    fields = {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)}
+    fields = {f.name: getattr(policy, f.name) for f in fields_that_say(policy)}
     if isinstance(policy, PerLayer):
         fields["layers"] = [policy_to_dict(layer) for layer in policy.layers]
     return {"name": policy.name, **fields}
@@ -76,7 +79,7 @@ def _made(cls: type[Policy], fields: Mapping[str, Any]) -> Policy:
         arguments["layers"] = tuple(
             policy_from_dict(layer) if isinstance(layer, Mapping) else layer for layer in arguments["layers"]
         )
-    known = [field.name for field in dataclasses.fields(cls)]
+    known = [field.name for field in sorted(dataclasses.fields(cls), key=lambda f: f.metadata == LATER)]
     if set(arguments) - set(known) or any(name not in arguments for name in _required(cls)):
         raise InputError(f"policy {cls.name} takes ({', '.join(known)}), got ({', '.join(arguments)})")
     return cls(**arguments)

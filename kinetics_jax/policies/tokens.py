@@ -8,12 +8,13 @@ from typing import ClassVar
 
 from kinetics_jax.checks import MAX_SEED, check_whole
 from kinetics_jax.policies.arrays import Array, array_namespace, exists, hashed, mark, top_mask
-from kinetics_jax.policies.base import Policy, check_counts
+from kinetics_jax.policies.base import check_counts
 from kinetics_jax.policies.pages import PageRule
+from kinetics_jax.policies.sparse import SparsePolicy
 
 
-class SinkAndLocal(Policy):
-    """What the sparse policies share: sinks, a local window and some dense first layers.
+class SinkAndLocal(SparsePolicy):
+    """What our sparse policies share: sinks, a local window and some dense first layers.
 
     Not a dataclass itself, so that each policy lists its own fields in the order users write them.
     """
@@ -26,6 +27,7 @@ class SinkAndLocal(Policy):
     """First layers that stay dense (1 in the reference engine)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_counts(self, local=0, sink=0, dense_layers=0)
 
     @property
@@ -62,7 +64,9 @@ class SlidingWindow(SinkAndLocal):
         """Sink and window pages, none by score."""
         if self.page_size is None:
             return None
-        return PageRule.covering(self.page_size, top=0, sink=self.sink, local=self.local)
+        return PageRule.covering(
+            self.page_size, top=0, sink=self.sink, local=self.local, whole_below=self.min_context
+        )
 
     @property
     def natural_page(self) -> int | None:
@@ -79,17 +83,15 @@ class SlidingWindow(SinkAndLocal):
         return self.local
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``window 256``."""
         return f"window {self.local}"
 
-    def kv_reads(self, lengths: Array) -> Array:
-        """min(S, sink + local), or what whole pages of those hold."""
-        if self.pages is not None:
-            return self.pages.kv_reads(lengths)
+    def sparse_kv_reads(self, lengths: Array) -> Array:
+        """min(S, sink + local)."""
         return array_namespace(lengths).minimum(lengths, self.sink + self.local)
 
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+    def sparse_keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """All but the middle."""
         size = scores_bks.shape[-1]
         if self.pages is not None:
@@ -124,15 +126,15 @@ class TopK(SinkAndLocal):
         return self.k + self.local
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``top-k 512``."""
         return f"top-k {self.k}" + (f" + local {self.local}" if self.local else "")
 
-    def kv_reads(self, lengths: Array) -> Array:
+    def sparse_kv_reads(self, lengths: Array) -> Array:
         """min(S, sink + k + local)."""
         return array_namespace(lengths).minimum(lengths, self.sink + self.k + self.local)
 
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+    def sparse_keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """All but the middle, and the best ``k`` of the middle."""
         size = scores_bks.shape[-1]
         middle = array_namespace(scores_bks).broadcast_to(self._middle(size, lengths_b), scores_bks.shape)
@@ -164,11 +166,11 @@ class RandomSelect(SinkAndLocal):
         return self.num_tokens + self.local
 
     @property
-    def label(self) -> str:
+    def sparse_label(self) -> str:
         """``random 256``."""
         return f"random {self.num_tokens}"
 
-    def kv_reads(self, lengths: Array) -> Array:
+    def sparse_kv_reads(self, lengths: Array) -> Array:
         """Expected distinct tokens, sink + local + M(1 − (1 − 1/M)^n) of a middle of M; S if short."""
         xp = array_namespace(lengths)
         short = lengths <= self.sink + self.local + self.num_tokens
@@ -176,7 +178,7 @@ class RandomSelect(SinkAndLocal):
         distinct = middle * (1.0 - (1.0 - 1.0 / middle) ** self.num_tokens)
         return xp.where(short, lengths, self.sink + self.local + distinct)
 
-    def keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
+    def sparse_keep(self, scores_bks: Array, lengths_b: Array, streams_b: Array) -> Array:
         """All but the middle, and the draws; they depend on seed, stream, head and length only."""
         xp = array_namespace(scores_bks)
         heads, size = scores_bks.shape[1:]

@@ -68,7 +68,8 @@ class UnknownPolicy(Policy):
 
 for _name in ("kv_budget", "search_interval", "num_dense_layers", "pages", "natural_page"):
     setattr(UnknownPolicy, _name, property(UnknownPolicy._refuse))
-for _name in ("on_pages", "check_layers", "at_layer", "kv_reads", "summary_reads", "keep_mask", "keep"):
+_COUNTS = ("kv_reads", "summary_reads", "prompt_summary_reads", "launches")
+for _name in ("on_pages", "check_layers", "at_layer", *_COUNTS, "keep_mask", "keep"):
     setattr(UnknownPolicy, _name, UnknownPolicy._refuse)
 
 

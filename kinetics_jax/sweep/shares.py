@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import Policy
+from kinetics_jax.policies import Policy, fields_that_say
 from kinetics_jax.records.sample import SampleKey
 from kinetics_jax.storage import Place, place
 from kinetics_jax.storage.line_log import PathLike
@@ -57,7 +57,7 @@ def slug(text: str) -> str:
 def policy_slug(policy: Policy) -> str:
     """A policy's name and what of it is not by default, such as ``block_topk-16-64-local32``."""
     parts = [policy.name]
-    for field in dataclasses.fields(policy):
+    for field in fields_that_say(policy):
         value = getattr(policy, field.name)
         if field.default is dataclasses.MISSING:
             parts.append(str(value))

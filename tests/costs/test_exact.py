@@ -11,7 +11,16 @@ from kinetics_jax.costs import Serving, chips, feasible_batch, price
 from kinetics_jax.costs.request import Request
 from kinetics_jax.costs.step_sums import StepSums
 from kinetics_jax.errors import InputError
-from kinetics_jax.policies import BlockTopK, Dense, Quest, RandomSelect, SlidingWindow, StridedBlockTopK, TopK
+from kinetics_jax.policies import (
+    BlockTopK,
+    Dense,
+    PerLayer,
+    Quest,
+    RandomSelect,
+    SlidingWindow,
+    StridedBlockTopK,
+    TopK,
+)
 from kinetics_jax.shapes import presets
 
 POLICIES = [
@@ -23,9 +32,13 @@ POLICIES = [
     StridedBlockTopK(16, 4, 8),
     SlidingWindow(64),
     RandomSelect(64),
+    TopK(64, min_context=250),
+    BlockTopK(16, 4, min_context=150),
+    Quest(16, 2, aligned=True, min_context=1500),
+    PerLayer((Dense(), BlockTopK(16, 2, min_context=170), BlockTopK(16, 2)) * 12),
 ]
 MODELS = ["qwen3-0.6b", "qwen3-8b", "qwen3-30b-a3b", "r1-distill-qwen-7b"]
-policies, models = st.sampled_from(POLICIES), st.sampled_from(MODELS)
+policies, models = st.sampled_from(POLICIES[:-1]), st.sampled_from(MODELS)
 tokens, trials = st.integers(0, 3000), st.integers(1, 64)
 OPTIONS = st.fixed_dictionaries(
     {
@@ -76,19 +89,27 @@ def test_sharing_the_prompt_never_costs_more_and_sparse_never_reads_more(policy,
 
 
 @settings(max_examples=60, deadline=None)
-@given(policies, st.integers(0, 200), st.integers(0, 200), st.integers(1, 9))
+@given(st.sampled_from(POLICIES), st.integers(0, 200), st.integers(0, 200), st.integers(1, 9))
 def test_step_sums_equal_a_loop_over_steps(policy, prompt, length, n):
     request = Request(presets["qwen3-8b"], policy, np.array(prompt), np.array(length), np.array(n))
     sums = StepSums(policy, request)
-    reads = shared = summaries = 0.0
+    reads = shared = summaries = distinct = 0.0
+    layers = policy.layers if isinstance(policy, PerLayer) else (policy,)
     for t in range(length):
         read = policy.kv_reads(np.array(prompt + t))
         reads += read
         shared += (n - 1) * min(read, t) + read
         summaries += policy.summary_reads(np.array(prompt + t))
+        for layer in layers:
+            read = float(layer.summary_reads(np.array(prompt + t)))
+            whole = getattr(layer, "min_context", 0)
+            plain = dataclasses.replace(layer, min_context=0) if whole else layer
+            of_prompt = float(plain.summary_reads(np.array(prompt))) if prompt + t >= whole else 0.0
+            distinct += (of_prompt + n * (read - of_prompt)) / len(layers)
     np.testing.assert_allclose(sums.reads(), reads)
     np.testing.assert_allclose(sums.distinct_reads(), shared)
     np.testing.assert_allclose(sums.summaries(), summaries)
+    np.testing.assert_allclose(sums.distinct_summaries(), distinct)
 
 
 def test_dense_terms_against_hand_arithmetic():

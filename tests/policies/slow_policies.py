@@ -13,6 +13,8 @@ def kept(policy: Policy, scores: np.ndarray) -> set[int]:
     """Positions read by one KV head whose context is all of ``scores``."""
     length = len(scores)
     everything = set(range(length))
+    if length < policy.min_context:
+        return everything
     if getattr(policy, "aligned", False) or getattr(policy, "page_size", None):
         return kept_pages(policy, scores)
     ends = set(range(min(policy.sink, length))) | set(range(max(length - policy.local, 0), length))

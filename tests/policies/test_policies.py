@@ -63,6 +63,14 @@ EVERY_POLICY = (
     BlockTopK(4, 3, local=2, aligned=True),
     Quest(8, 2, sink=0, aligned=True),
     SlidingWindow(9, page_size=4),
+    TopK(5, local=3, min_context=41),
+    BlockTopK(4, 3, local=2, min_context=50),
+    BlockTopK(4, 3, local=2, aligned=True, min_context=43),
+    Quest(8, 2, sink=0, aligned=True, min_context=44),
+    StridedBlockTopK(8, 2, 4, local=4, min_context=45),
+    SlidingWindow(9, min_context=46),
+    SlidingWindow(9, page_size=4, min_context=42),
+    RandomSelect(6, local=2, seed=7, min_context=40),
 )
 TWO_LAYERS = PerLayer((Dense(), BlockTopK(4, 3)))
 
@@ -102,14 +110,15 @@ def test_masks_equal_the_reference_index_sets(reference_rows):
 
 def random_policy(rng: np.random.Generator):
     small = lambda low, high: int(rng.integers(low, high))  # noqa: E731
-    fixed = {"local": small(0, 9), "sink": small(0, 6)}
+    since = {"min_context": int(rng.choice([0, 0, small(1, 70)]))}
+    fixed = {"local": small(0, 9), "sink": small(0, 6), **since}
     size = small(1, 9)
     return [
         TopK(small(1, 12), **fixed),
         BlockTopK(size, small(1, 6), **fixed, aligned=bool(small(0, 2))),
         Quest(size, small(1, 6), **fixed, aligned=bool(small(0, 2))),
         StridedBlockTopK(size, small(1, 6), small(1, 9), **fixed),
-        SlidingWindow(small(1, 12), sink=fixed["sink"], page_size=[None, size][small(0, 2)]),
+        SlidingWindow(small(1, 12), sink=fixed["sink"], page_size=[None, size][small(0, 2)], **since),
     ][small(0, 5)]
 
 
@@ -179,7 +188,9 @@ def test_kv_reads_counts_the_mask(policy, length, seed):
     if isinstance(policy, StridedBlockTopK):  # the true set depends on data; reads is its bound
         assert (keep.sum(-1) <= reads).all()
     elif isinstance(policy, RandomSelect):  # reads is an expectation
-        assert (keep.sum(-1) <= policy.sink + policy.kv_budget).all()
+        whole = length < policy.min_context
+        assert (keep.sum(-1) <= (length if whole else policy.sink + policy.kv_budget)).all()
+        assert not whole or (keep.sum(-1) == reads).all()
     else:
         assert (keep.sum(-1) == reads).all()
     assert 0 <= reads <= length
@@ -189,7 +200,7 @@ def test_kv_reads_counts_the_mask(policy, length, seed):
 def test_reads_grow_by_at_most_one_per_token(policy):
     lengths = np.arange(500)
     reads = policy.kv_reads(lengths)
-    assert (np.diff(reads) <= 1 + 1e-9).all()
+    assert (np.diff(reads) <= 1 + 1e-9).all()  # so what is skipped, S − R, never falls
     assert (reads <= lengths).all()
     assert (policy.summary_reads(lengths) >= 0).all()
 
