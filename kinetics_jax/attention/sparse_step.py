@@ -47,41 +47,84 @@ def attend_step(policy: Policy, step: Step) -> Query:
     if policy.kv_budget is None:
         return _attend_lists(step, *every_page(step))
     if policy.pages is not None:
-        return _attend_lists(step, *best_pages(policy.pages, step))
+        return _attend_lists(step, *listed_pages(policy.pages, step))
     return attend_masked(policy, step)
 
 
-def every_page(step: Step) -> PageList:
-    """page_ids_bkj, newest first, and num_pages_bk of whole sequences."""
-    B, P = step.page_table_bp.shape
-    K = step.kv_pages.shape[1]
+def every_page(step: Step, longest: int | None = None) -> PageList:
+    """page_ids_bkj, newest first, and num_pages_bk of whole sequences of at most ``longest`` pages."""
     pages_b = -(-step.lengths_b // step.page_size)
-    place_bj = jnp.maximum(pages_b[:, None] - 1 - jnp.arange(P), 0)
-    ids_bj = jnp.take_along_axis(step.page_table_bp, place_bj, axis=1)
+    J = step.page_table_bp.shape[1] if longest is None else longest
+    return _at_places(step, pages_b[:, None] - 1 - jnp.arange(J), pages_b)
+
+
+def _at_places(step: Step, place_bj: Array, count_b: Array) -> PageList:
+    """Lists of the pages at these places of the text, the same for every KV head."""
+    ids_bj = jnp.take_along_axis(step.page_table_bp, jnp.maximum(place_bj, 0), axis=1)
+    shape = (step.page_table_bp.shape[0], step.kv_pages.shape[1])
     return (
-        jnp.broadcast_to(ids_bj[:, None], (B, K, P)),
-        jnp.broadcast_to(pages_b[:, None], (B, K)).astype(jnp.int32),
+        jnp.broadcast_to(ids_bj[:, None], (*shape, place_bj.shape[1])),
+        jnp.broadcast_to(count_b[:, None], shape).astype(jnp.int32),
     )
 
 
-def best_pages(rule: PageRule, step: Step) -> PageList:
-    """page_ids_bkj and num_pages_bk that a rule lists: its fixed pages and the best of the others."""
-    if rule.top:
-        assert step.summaries is not None, "a cache for this policy keeps page summaries"
-        scores_bkp = pk.page_scores(
-            step.query_bnh,
-            step.summaries,
-            step.lengths_b,
-            page_size=step.page_size,
-            rows_b=step.rows_b,
-            implementation=step.implementation,
+def listed_pages(rule: PageRule, step: Step) -> PageList:
+    """page_ids_bkj, newest first, and num_pages_bk that a rule lists of each sequence.
+
+    The lists are as long for a step that searches as for one that does not, so that attention adds in one
+    order whatever the neighbours do. Where no sequence has a choice, nothing is scored or selected.
+    """
+    longest = min(rule.longest_list, step.page_table_bp.shape[1])
+    if not rule.top:
+        return fixed_pages(rule, step, longest)
+    if not rule.whole_below:
+        return best_pages(rule, step)
+    chooses_b = rule.leaves_out(step.lengths_b)
+
+    def none() -> PageList:
+        return every_page(step, longest)
+
+    def some() -> PageList:
+        chosen = dataclasses.replace(step, lengths_b=jnp.where(chooses_b, step.lengths_b, 0))
+        best_bkj, num_best_bk = best_pages(rule, chosen)  # of the others it reads no summary
+        every_bkj, num_every_bk = none()
+        best_bkj = jnp.pad(best_bkj, [(0, 0), (0, 0), (0, longest - best_bkj.shape[-1])])
+        return (
+            jnp.where(chooses_b[:, None, None], best_bkj, every_bkj),
+            jnp.where(chooses_b[:, None], num_best_bk, num_every_bk),
         )
-        scores_bkp = _over_the_group(scores_bkp, step)
-    else:
-        B, P = step.page_table_bp.shape
-        scores_bkp = jnp.zeros((B, step.kv_pages.shape[1], P), jnp.float32)
+
+    if step.shared_heads is not None:  # its devices speak to each other, which not all would come to
+        return some()
+    return lax.cond(chooses_b.any(), some, none)
+
+
+def fixed_pages(rule: PageRule, step: Step, longest: int) -> PageList:
+    """page_ids_bkj and num_pages_bk of a rule without a choice: the newest pages, then the first ones.
+
+    As ``pk.select_pages`` lists them where no page has a score, but for no launch.
+    """
+    pages_b = -(-step.lengths_b // step.page_size)
+    out_b = rule.leaves_out(step.lengths_b)
+    j = jnp.arange(longest)
+    skips_bj = out_b[:, None] & (j >= rule.local)
+    place_bj = jnp.where(skips_bj, rule.listed - 1 - j, pages_b[:, None] - 1 - j)
+    return _at_places(step, place_bj, jnp.where(out_b, rule.listed, pages_b))
+
+
+def best_pages(rule: PageRule, step: Step) -> PageList:
+    """page_ids_bkj and num_pages_bk by search: a rule's fixed pages and the best of the others."""
+    assert step.summaries is not None, "a cache for this policy keeps page summaries"
+    scores_bkp = pk.page_scores(
+        step.query_bnh,
+        step.summaries,
+        step.lengths_b,
+        page_size=step.page_size,
+        rows_b=step.rows_b,
+        implementation=step.implementation,
+    )
     return pk.select_pages(
-        scores_bkp,
+        _over_the_group(scores_bkp, step),
         step.lengths_b,
         page_size=step.page_size,
         top_k=rule.listed,

@@ -88,6 +88,12 @@ SPARSE = (
     TopK(6, local=2),
     RandomSelect(5, local=2),
     SlidingWindow(10),
+    BlockTopK(PAGE, 2, sink=0, aligned=True, min_context=32),  # rows 0 and 1 are read whole
+    BlockTopK(PAGE, 1, sink=4, local=9, aligned=True, min_context=31),  # row 1 is the first to choose
+    Quest(4, 2, min_context=40),
+    SlidingWindow(10, sink=4, page_size=PAGE, min_context=50),
+    TopK(6, local=2, min_context=61),
+    RandomSelect(5, local=2, min_context=32),
 )
 
 
@@ -146,6 +152,27 @@ def test_a_layer_that_is_data_follows_its_own_policy():
     np.testing.assert_array_equal(traced(ours, jnp.int32(1), *new, counts)[0], known)
     dense, _ = _attend(dataclasses.replace(ours, plan=paged(Dense()).plan), 1, *new, counts)
     assert np.abs(known - dense).max() > 1e-3
+
+
+def copies(policy) -> list[str]:
+    """Copies of the pool or the summaries in a program that attends in every layer and gives both back."""
+    cache = paged(policy)
+
+    def layers(cache, *new):
+        one = lambda cache, layer: cache.attend(layer, *new, jnp.ones(B, jnp.int32))[::-1]  # noqa: E731
+        return jax.lax.scan(one, cache, jnp.arange(CONFIG.num_layers))
+
+    text = jax.jit(layers, donate_argnums=0).lower(cache, *draw(1, 3)).compile().as_text()
+    assert ("min_context=0" in str(policy)) == ("conditional(" not in text)
+    shapes = [f"f32[{','.join(map(str, array.shape))}]" for array in (cache.kv_pages, cache.summaries)]
+    lines = [line.split(" copy(")[0] for line in text.splitlines() if " copy(" in line]
+    return [shape for line in lines for shape in shapes if f"= {shape}" in line]
+
+
+def test_a_choice_of_two_ways_copies_no_pool():
+    """A conditional inside the scan over layers reads pool and summaries where they lie."""
+    policy = BlockTopK(PAGE, 2, aligned=True, dense_layers=0)
+    assert copies(dataclasses.replace(policy, min_context=40)) == copies(policy)
 
 
 def test_one_kind_of_summary_per_cache():

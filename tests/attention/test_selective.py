@@ -26,6 +26,9 @@ POLICIES = [
     "block_topk(4, 3)",
     "strided_block_topk(4, 2, 2)",
     "random_select(9)",
+    "block_topk(8, 2, aligned=True, min_context=56)",
+    "quest(8, 2, aligned=True, dense_layers=0, min_context=50)",
+    "topk(6, min_context=52)",
     "dense",
 ]
 

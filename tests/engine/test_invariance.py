@@ -10,7 +10,12 @@ from kinetics_jax.policies import BlockTopK, Dense, RandomSelect
 from kinetics_jax.records import Problem, SamplingParams
 
 SAMPLING = SamplingParams(temperature=1.0, top_k=0, top_p=0.97, seed=5)
-POLICIES = (Dense(), BlockTopK(8, 2, dense_layers=0), RandomSelect(12))
+POLICIES = (
+    Dense(),
+    BlockTopK(8, 2, dense_layers=0),
+    RandomSelect(12),
+    BlockTopK(8, 2, dense_layers=0, min_context=45),  # contexts are 3 … 70: short rows beside long ones
+)
 
 
 def problems() -> list[Problem]:
@@ -72,7 +77,7 @@ def test_any_schedule_gives_the_same_samples(several):
 @pytest.mark.slow
 def test_two_hundred_random_schedules(several):
     engines, expected = several
-    for seed in range(100, 167):  # for each of three policies
+    for seed in range(100, 167):  # for each of four policies
         assert random_schedule(engines, random.Random(seed)) == expected
 
 
