@@ -156,9 +156,11 @@ class Policy:
     def launches(self, lengths: Array) -> Array:
         """Kernel launches that one layer's step takes beyond those of dense attention (append, attend).
 
-        ``search_launches`` where summaries are read to choose, else 0: what the engine launches. It gathers
-        nothing, since attention follows the list of pages. Steps of one batch share their launches. A policy
-        whose search is of other kernels sets ``search_launches``, or overrides this.
+        ``search_launches`` where summaries are read to choose, else 0. The engine gathers nothing, since
+        attention follows the list of pages; sequences of one batch share their launches, which are taken
+        if any of them chooses. With a ``min_context`` the engine skips a search of which nothing hangs;
+        without one it launches the search from the first step on, though it then changes nothing. A
+        policy whose search is of other kernels sets ``search_launches``, or overrides this.
 
         Args:
           lengths: context lengths S, any shape; the newest token included.
