@@ -21,7 +21,7 @@ class PriceEvidence:
     """Of ``price``."""
     overlap: str
     chip: str
-    """Label for a person."""
+    """Its name."""
     calibration: Calibration
     sparse: bool
     """Whether launches of sparse attention are among what was priced."""
@@ -67,7 +67,7 @@ def price_evidence(costs: Sequence[Cost]) -> PriceEvidence:
     return PriceEvidence(
         mode=first.mode,
         overlap=first.overlap,
-        chip=first.chip.label or first.chip.name,
+        chip=first.chip.name,
         calibration=dataclasses.replace(known[0], assumed=assumed),
         sparse=any(_searches(cost) for cost in costs),
     )

@@ -34,7 +34,7 @@ def test_a_search_that_was_measured_is_said_to_be():
 
 def test_data_sheet_prices_say_what_they_leave_out():
     said = price_evidence([cost(Dense(), "exact", overlap="max")]).sentence
-    assert said.startswith("Data-sheet prices on H100")
+    assert said.startswith("Data-sheet prices on h100")
     assert "overlap max" in said
     assert "no floors" in said
 
