@@ -26,6 +26,11 @@ from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
 from kinetics_jax.scaling.traces.trials import Trials
 
+_FILLED = (
+    "{:,} of {:,} rows record no prompt length: taken from the same problem or data set where known, "
+    "else {} tokens"
+)
+
 
 def find_results(
     trials: Trials | None,
@@ -56,9 +61,7 @@ def find_results(
     Raises:
       InputError: no family is left, or a model fits no chip.
     """
-    names = [chip.name for chip in chips]
-    if not chips or len(set(names)) < len(names):
-        raise InputError(f"give at least one chip, each once; got {', '.join(names) or 'none'}")
+    _check_chips(chips)
     for name, value, least in (
         ("min_questions", min_questions, 2),
         ("default_prompt_tokens", default_prompt_tokens, 0),
@@ -77,10 +80,7 @@ def find_results(
         if not families:
             raise InputError(f"no traces are left to compare: {'; '.join(skipped) or 'no rows'}")
         if unknown:
-            skipped.append(
-                f"{unknown:,} of {len(trials):,} rows record no prompt length: taken from the same "
-                f"problem or data set where known, else {default_prompt_tokens} tokens"
-            )
+            skipped.append(_FILLED.format(unknown, len(trials), default_prompt_tokens))
     tasks, measured = law_tasks(families, chips, options, project)
     laws, refused = find_laws(tasks, jobs, on_progress)
     if families and not laws:
@@ -115,3 +115,10 @@ def versions() -> dict[str, str]:
     """Versions of what computed the results."""
     found = {"kinetics-jax": __version__, "python": platform.python_version()}
     return found | {name: metadata.version(name) for name in ("numpy", "scipy", "matplotlib")}
+
+
+def _check_chips(chips: Sequence[Chip]) -> None:
+    """Raise ``InputError`` unless there is a chip, and each but once."""
+    names = [chip.name for chip in chips]
+    if not chips or len(set(names)) < len(names):
+        raise InputError(f"give at least one chip, each once; got {', '.join(names) or 'none'}")

@@ -5,7 +5,6 @@ Axes: Q questions · C numbers of draws · S samples.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 Floats = NDArray[np.float64]
 
@@ -27,12 +26,14 @@ def expected_largest(values_qcs: Floats, chosen_qs: NDArray[np.bool_], draws_c: 
     rising = np.sort(np.where(chosen, values_qcs, -np.inf), axis=-1)
     count_q1 = chosen_qs.sum(axis=1)[:, None]
     below_qs = np.arange(rising.shape[-1]) - (rising.shape[-1] - count_q1)
-    n = draws_c[None, :, None].astype(float)
-    i = below_qs[:, None, :].astype(float)
+    n = draws_c[None, :, None].astype(int)
+    i = below_qs[:, None, :]
     usable = i >= n - 1
     ways = _log_choose(np.where(usable, i, n - 1), n - 1) - _log_choose(count_q1[:, :, None], n)
     return np.asarray((np.where(usable, rising, 0.0) * np.where(usable, np.exp(ways), 0.0)).sum(-1))
 
 
-def _log_choose(n: NDArray[np.float64], k: NDArray[np.float64]) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+def _log_choose(n: NDArray[np.int64], k: NDArray[np.int64]) -> Floats:
+    """Logarithm of n over k, 0 ≤ k ≤ n."""
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, np.max(n, initial=0) + 1)))])
+    return np.asarray(logs[n] - logs[k] - logs[n - k])
