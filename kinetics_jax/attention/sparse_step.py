@@ -69,7 +69,7 @@ def _at_places(step: Step, place_bj: Array, count_b: Array) -> PageList:
 
 
 def listed_pages(rule: PageRule, step: Step) -> PageList:
-    """page_ids_bkj, newest first, and num_pages_bk that a rule lists of each sequence; of one length for all."""
+    """page_ids_bkj, newest first, and num_pages_bk that a rule lists of each sequence, in one room."""
     longest = min(rule.longest_list, step.page_table_bp.shape[1])
     if not rule.top:
         return fixed_pages(rule, step, longest)

@@ -48,9 +48,10 @@ def find_law(
     where = deploy(family, chip, options, project) if where is None else where
     study = priced_study(family, chip, options, where, project)
     choice: Sharing = "question" if study.samples >= 2 else "shared"
-    times = {"resamples": options.bootstrap, "splits": options.splits, "seed": options.seed}
-    costs = cost_grid(study, options.grid_points)
-    resampled = functools.partial(bootstrap_frontier, costs=costs, choice=choice, **times)
+    seeded = functools.partial(bootstrap_frontier, seed=options.seed, choice=choice)
+    resampled = functools.partial(
+        seeded, costs=cost_grid(study, options.grid_points), resamples=options.bootstrap, splits=options.splits
+    )
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
     best, waits = options.flavours[-1], options.counted.name == "latency"
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
