@@ -42,7 +42,7 @@ class PriceEvidence:
     def _doubt(self) -> str:
         if self.mode != "calibrated":
             return f"; {NO_FLOORS}"
-        known = self.calibration.assumed
+        known = sorted(self.calibration.assumed, key=lambda term: (term == "search", term))
         names = [_SEARCH if term == "search" else term for term in known]
         said = f"; assumed, not measured: constants of {', '.join(names)}" if names else ""
         return f"{said}; measured: {_SEARCH}" if self.sparse and "search" not in known else said

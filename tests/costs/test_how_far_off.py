@@ -59,3 +59,4 @@ def test_evidence_is_merged_by_mode_and_chip_and_forgets_no_assumption():
     assert (one.mode, other.mode) == ("calibrated", "exact")
     assert one.sparse
     assert "search" in one.calibration.assumed
+    assert next(iter(merged([quest, dense]))).sentence == one.sentence  # whichever comes first

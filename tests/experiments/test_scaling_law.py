@@ -142,6 +142,8 @@ def test_bad_traces_are_one_clear_line_and_leave_nothing(kind, tmp_path):
         (["--traces=nowhere.csv"], "nowhere.csv"),
         (["--chip=b2000"], "unknown chip 'b2000'"),
         (["--cost_mode=papr"], "cost_mode='papr' must be one of"),
+        (["--prices=calibrated", "--measure=eflops"], "eFLOPs are ideal"),
+        (["--measure=minutes"], "measure='minutes' must be one of"),
         (["extra"], "unexpected argument 'extra'"),
         (["--project_policy=topk(k=0)"], "k=0 must be"),
         (["--project_policy=dense"], "give a sparse policy"),

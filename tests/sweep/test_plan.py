@@ -273,3 +273,21 @@ def test_int8_weights_make_room():
     with pytest.raises(InputError, match="does not fit"):
         plan_sweep(experiment(**one))
     assert plan_sweep(experiment(**one, quantize="int8"))[0].batch == 1
+
+
+@pytest.mark.parametrize("prices", ["data_sheet", "calibrated"])
+def test_a_plan_says_how_far_off_such_prices_were(prices):
+    asked = experiment(chip="b200", prices=prices)
+    plans = plan_sweep(asked)
+    (said,) = {plan.evidence.sentence for plan in plans if plan.cell.policy != Dense()}
+    assert said.startswith({"data_sheet": "Data-sheet", "calibrated": "Calibrated"}[prices])
+    assert said in plan_table(asked, plans)
+
+
+def test_a_plan_of_calibrated_prices_is_dearer_and_says_which_chip_has_none():
+    ideal, real = (experiment(chip="b200,tpu_v6e", prices=kind) for kind in ("data_sheet", "calibrated"))
+    for one, other in zip(plan_sweep(ideal), plan_sweep(real), strict=True):
+        assert other.expected_hours > one.expected_hours
+    (line,) = fit_on(real, plan_sweep(real))[1:]
+    assert "tpu_v6e: no gemm kernel" in line
+    assert "does not hold" not in line
