@@ -50,7 +50,10 @@ def find_law(
     choice: Sharing = "question" if study.samples >= 2 else "shared"
     seeded = functools.partial(bootstrap_frontier, seed=options.seed, choice=choice)
     resampled = functools.partial(
-        seeded, costs=cost_grid(study, options.grid_points), resamples=options.bootstrap, splits=options.splits
+        seeded,
+        costs=cost_grid(study, options.grid_points),
+        resamples=options.bootstrap,
+        splits=options.splits,
     )
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
     best, waits = options.flavours[-1], options.counted.name == "latency"
