@@ -26,10 +26,7 @@ from kinetics_jax.scaling.law.without_traces import shape_answers, shape_results
 from kinetics_jax.scaling.traces.comparable import Family, comparable_families
 from kinetics_jax.scaling.traces.trials import Trials
 
-_FILLED = (
-    "{:,} of {:,} rows record no prompt length: taken from the same problem or data set where known, "
-    "else {} tokens"
-)
+_FILLED = "{:,} of {:,} rows record no prompt length: that of their problem or data set, or {} tokens"
 
 
 def find_results(

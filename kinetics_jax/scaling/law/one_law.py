@@ -4,6 +4,7 @@ Axes: G costs of the grid (tera-eFLOPs by default, so that fits read like the pa
 """
 
 import functools
+from typing import Any
 
 from kinetics_jax.costs import Chip
 from kinetics_jax.policies import Policy
@@ -48,13 +49,9 @@ def find_law(
     where = deploy(family, chip, options, project) if where is None else where
     study = priced_study(family, chip, options, where, project)
     choice: Sharing = "question" if study.samples >= 2 else "shared"
-    seeded = functools.partial(bootstrap_frontier, seed=options.seed, choice=choice)
-    resampled = functools.partial(
-        seeded,
-        costs=cost_grid(study, options.grid_points),
-        resamples=options.bootstrap,
-        splits=options.splits,
-    )
+    given: dict[str, Any] = {"resamples": options.bootstrap, "splits": options.splits, "seed": options.seed}
+    costs = cost_grid(study, options.grid_points)
+    resampled = functools.partial(bootstrap_frontier, costs=costs, choice=choice, **given)
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
     best, waits = options.flavours[-1], options.counted.name == "latency"
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
