@@ -51,7 +51,7 @@ def find_law(
     choice: Sharing = "question" if study.samples >= 2 else "shared"
     given: dict[str, Any] = {"resamples": options.bootstrap, "splits": options.splits, "seed": options.seed}
     costs = cost_grid(study, options.grid_points)
-    resampled = functools.partial(bootstrap_frontier, costs=costs, choice=choice, **given)
+    resampled: Any = functools.partial(bootstrap_frontier, costs=costs, choice=choice, **given)
     frontiers = {flavour: resampled(study, flavour=flavour) for flavour in options.flavours}
     best, waits = options.flavours[-1], options.counted.name == "latency"
     sizes = {name: float(family.shapes[name].total_params) for name in study.models}
