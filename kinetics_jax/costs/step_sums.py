@@ -76,6 +76,8 @@ class StepSums:
     def launches(self) -> np.ndarray:
         """Σ of kernels launched to choose what a layer reads, for one sample."""
         launched = _launch_table(self._policy, self._size)
+        if not launched[-1]:
+            return np.zeros(())
         return launched[self._end] - launched[self._ask.prompt]
 
     def summaries(self) -> np.ndarray:
