@@ -9,6 +9,7 @@ import pytest
 
 from kinetics_jax.costs import chips, latency
 from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
@@ -176,6 +177,17 @@ def test_both_prices_stand_side_by_side(both):
     assert any(name.startswith("cost at which") for name in rows)
     assert f"{sum(row.same for row in move.rows)} of {len(move.rows)} statements" in move.sentence
     assert any("statements of 1 law are the same" in answer for answer in both.answers)
+
+
+def test_what_a_projection_saves_stands_under_both_prices(table):
+    keep = np.array([table.policies[at].kv_budget is None for at in table.policy])
+    options = dataclasses.replace(FAST, prices="both")
+    found = find_results(table.select(keep), [B200], options, project=BlockTopK(16, 64), min_questions=5)
+    (move,) = found.price_moves
+    (row,) = [row for row in move.rows if "changed no answer" in row.statement]
+    ideal, real = (float(text.partition("×")[0]) for text in (row.data_sheet, row.calibrated))
+    assert ideal > real > 1  # floors are paid by sparse steps too
+    assert row.same == (ideal <= 1.5 * real)
 
 
 def test_a_row_is_moved_if_and_only_if_it_says_something_else(both):
