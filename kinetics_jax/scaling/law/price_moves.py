@@ -78,7 +78,7 @@ def _said(law: Law, share: AttentionShare | None) -> dict[str, Said]:
         text = f"{_interval(gain, '{:+.1f}'.format)} points"
         found["sparse against dense at equal cost"] = Said(text, key)
         found["cost of 95 % of what dense solves, sparse"] = Said(
-            f"{_interval(cheaper, '{:.1f}'.format)}× less (0: never)", float(cheaper.value)
+            f"{_interval(cheaper, '{:.1f}'.format)}, dense's over sparse's (0: never)", float(cheaper.value)
         )
     verdicts = [claim for claim in claims([law], share) if claim.verdict != "untested"]
     return found | {
