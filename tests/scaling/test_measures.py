@@ -13,6 +13,7 @@ from kinetics_jax.policies import BlockTopK
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
+from kinetics_jax.scaling.law.break_even import break_evens
 from kinetics_jax.scaling.law.choices import cost_text, priced_on
 from kinetics_jax.scaling.law.deployments import cost_under, deploy
 from kinetics_jax.scaling.law.one_law import LawOptions, find_law
@@ -240,3 +241,11 @@ def test_without_traces_calibrated_prices_still_say_where_sparse_pays():
     results = find_results(None, [B200, H100], LawOptions(prices="calibrated"))
     assert {one.chip for one in results.break_even} == {"b200", "h100"}
     assert results.price_evidence
+
+
+def test_break_evens_name_models_as_the_traces_do_and_each_shape_once(both, family):
+    assert {one.model for one in both.break_even} == set(family.models)
+    mine = [dataclasses.replace(c, model="mine") for c in family.cells if c.model == "qwen3-4b"]
+    tuned = dataclasses.replace(family, cells=(*mine, *family.cells))
+    found, _ = break_evens([tuned], [B200], LawOptions(prices="calibrated"), (), BlockTopK(16, 64))
+    assert [one.model for one in found] == ["qwen3-0.6b", "mine", "qwen3-14b"]
