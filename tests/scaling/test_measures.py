@@ -9,9 +9,11 @@ import pytest
 
 from kinetics_jax.costs import chips, latency
 from kinetics_jax.errors import InputError
+from kinetics_jax.policies import BlockTopK
 from kinetics_jax.report import summary_table, write_results
 from kinetics_jax.scaling import read_trials
 from kinetics_jax.scaling.law.all_laws import find_results
+from kinetics_jax.scaling.law.break_even import break_evens
 from kinetics_jax.scaling.law.choices import cost_text, priced_on
 from kinetics_jax.scaling.law.deployments import cost_under, deploy
 from kinetics_jax.scaling.law.one_law import LawOptions, find_law
@@ -178,6 +180,17 @@ def test_both_prices_stand_side_by_side(both):
     assert any("statements of 1 law are the same" in answer for answer in both.answers)
 
 
+def test_what_a_projection_saves_stands_under_both_prices(table):
+    keep = np.array([table.policies[at].kv_budget is None for at in table.policy])
+    options = dataclasses.replace(FAST, prices="both")
+    found = find_results(table.select(keep), [B200], options, project=BlockTopK(16, 64), min_questions=5)
+    (move,) = found.price_moves
+    (row,) = [row for row in move.rows if "changed no answer" in row.statement]
+    ideal, real = (float(text.partition("×")[0]) for text in (row.data_sheet, row.calibrated))
+    assert ideal > real > 1  # floors are paid by sparse steps too
+    assert row.same == (ideal <= 1.5 * real)
+
+
 def test_a_row_is_moved_if_and_only_if_it_says_something_else(both):
     for row in both.price_moves[0].rows:
         if row.data_sheet == row.calibrated:
@@ -228,3 +241,11 @@ def test_without_traces_calibrated_prices_still_say_where_sparse_pays():
     results = find_results(None, [B200, H100], LawOptions(prices="calibrated"))
     assert {one.chip for one in results.break_even} == {"b200", "h100"}
     assert results.price_evidence
+
+
+def test_break_evens_name_models_as_the_traces_do_and_each_shape_once(both, family):
+    assert {one.model for one in both.break_even} == set(family.models)
+    mine = [dataclasses.replace(c, model="mine") for c in family.cells if c.model == "qwen3-4b"]
+    tuned = dataclasses.replace(family, cells=(*mine, *family.cells))
+    found, _ = break_evens([tuned], [B200], LawOptions(prices="calibrated"), (), BlockTopK(16, 64))
+    assert [one.model for one in found] == ["qwen3-0.6b", "mine", "qwen3-14b"]

@@ -34,7 +34,10 @@ def break_evens(
       usual: models where there are no traces.
       policy: where no trace is sparse.
     """
-    shapes = {shape.name: shape for family in families for shape in family.shapes.values()}
+    shapes: dict[str, ModelConfig] = {}
+    for family in families:  # fine-tunes share a shape: the first stands for it, by its own name
+        for name, shape in family.shapes.items():
+            shapes.setdefault(shape.name, dataclasses.replace(shape, name=name))
     models = _spread(sorted(shapes.values() or usual, key=lambda shape: shape.total_params))
     used = {cell.policy.label: cell.policy for family in families for cell in family.cells}
     policies = [one for one in used.values() if one.kv_budget is not None][:MOST_POLICIES] or [policy]

@@ -5,15 +5,17 @@ Both laws are found from the same resamples, each on the deployment that is the 
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kinetics_jax.costs import Cost
 from kinetics_jax.scaling.law.choices import cost_text, main_bands, source_name
 from kinetics_jax.scaling.law.judged_laws import params
+from kinetics_jax.scaling.law.measures import NAMES
 from kinetics_jax.scaling.law.paper_claims import AttentionShare, claims
 from kinetics_jax.scaling.law.price_move_results import Moved, PriceMove
 from kinetics_jax.scaling.law.results import Law
 from kinetics_jax.scaling.law.sensitivity import NOTHING, Said, same, statements
+from kinetics_jax.scaling.law.sparse_sentences import costs_of_most
 from kinetics_jax.scaling.statistics.intervals import Estimate
 from kinetics_jax.scaling.traces.comparable import Family
 
@@ -27,21 +29,19 @@ def price_moves(laws: Sequence[Law], share: Callable[[Law], AttentionShare | Non
       laws: of one run of both.
       share: attention's share in what a law's cells cost, or None where it is not known.
     """
-    found = []
-    calibrated = {_key(law): law for law in laws if law.prices == "calibrated"}
+    alike: dict[tuple[str, str, str], list[Law]] = {}
     for law in laws:
-        other = calibrated.get(_key(law))
-        if law.prices == "data_sheet" and other is not None and not law.projected_policy:
-            found.append(_moved(law, other, share))
+        alike.setdefault((law.dataset, law.source, law.chip), []).append(law)
+    found = []
+    for group in alike.values():
+        own = {law.prices: law for law in group if not law.projected_policy}
+        if len(own) == len(NAMES):
+            said = {prices: _said(law, share(law)) | _saving(law, group) for prices, law in own.items()}
+            found.append(_moved(own["data_sheet"], said["data_sheet"], said["calibrated"]))
     return tuple(found)
 
 
-def _key(law: Law) -> tuple[str, str, str, str]:
-    return law.dataset, law.source, law.chip, law.projected_policy
-
-
-def _moved(ideal: Law, real: Law, share: Callable[[Law], AttentionShare | None]) -> PriceMove:
-    before, after = _said(ideal, share(ideal)), _said(real, share(real))
+def _moved(ideal: Law, before: Mapping[str, Said], after: Mapping[str, Said]) -> PriceMove:
     rows = tuple(
         Moved(
             statement=name,
@@ -78,7 +78,7 @@ def _said(law: Law, share: AttentionShare | None) -> dict[str, Said]:
         text = f"{_interval(gain, '{:+.1f}'.format)} points"
         found["sparse against dense at equal cost"] = Said(text, key)
         found["cost of 95 % of what dense solves, sparse"] = Said(
-            f"{_interval(cheaper, '{:.1f}'.format)}× less (0: never)", float(cheaper.value)
+            f"{_interval(cheaper, '{:.1f}'.format)}, dense's over sparse's (0: never)", float(cheaper.value)
         )
     verdicts = [claim for claim in claims([law], share) if claim.verdict != "untested"]
     return found | {
@@ -87,13 +87,25 @@ def _said(law: Law, share: AttentionShare | None) -> dict[str, Said]:
     }
 
 
+def _saving(law: Law, group: Sequence[Law]) -> dict[str, Said]:
+    """What a projected policy would save by the prices of ``law``, if it changed no answer."""
+    found = {}
+    for other in group:
+        if other.projected_policy and other.prices == law.prices:
+            before, after = costs_of_most(other, law)
+            name = f"if {other.projected_policy} changed no answer: cost of 95 % of the best"
+            found[name] = Said(f"{before / after:.1f}× less", before / after)
+    return found
+
+
 def _takeovers(law: Law) -> dict[str, Said]:
     """From which cost on each model takes over from the one before it; the first time."""
     found: dict[str, Said] = {}
     for before, band in itertools.pairwise(main_bands(law.best_frontier.bands)):
         low, high = band.start_low, band.start_high
         known = f"[{cost_text(law, low)}, {cost_text(law, high)}]" if math.isfinite(high) else "[not known]"
-        said = Said(f"{cost_text(law, band.start)} {known}", band.start)
+        key = band.start if math.isfinite(high) else "not known"
+        said = Said(f"{cost_text(law, band.start)} {known}", key)
         found.setdefault(f"cost at which {band.model} takes over from {before.model}", said)
     return found
 
@@ -101,7 +113,8 @@ def _takeovers(law: Law) -> dict[str, Said]:
 def _interval(found: Estimate, text: Callable[[float], str]) -> str:
     if found.low is None or found.high is None:
         return text(found.value)
-    return f"{text(found.value)} [{text(found.low)}, {text(found.high)}]"
+    high = f", {text(found.high)}" if math.isfinite(found.high) else " and more"
+    return f"{text(found.value)} [{text(found.low)}{high}]"
 
 
 def _sentence(law: Law, rows: Sequence[Moved]) -> str:

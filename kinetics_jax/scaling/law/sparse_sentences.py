@@ -35,13 +35,18 @@ def _cost(cheaper: Estimate) -> str:
     return f"whether 95 % of what dense solves costs less, these traces cannot say ({said[:-1]}{never}])"
 
 
+def costs_of_most(law: Law, dense: Law) -> tuple[float, float]:
+    """Least cost of 95 % of the best that ``dense`` solves: there, and in ``law``, a projection of it."""
+    target = 0.95 * float(np.max(dense.best_frontier.accuracy))
+    return cost_to_reach(dense, target), cost_to_reach(law, target)
+
+
 def projected(law: Law, real: Sequence[Law]) -> str:
     """What a projected policy would save on the chip where the same traces have a real law."""
     dense = next((one for one in real if (one.chip, one.prices) == (law.chip, law.prices)), None)
     if dense is None:
         return f"{law.projected_policy} was projected, but its dense law could not be found."
-    target = 0.95 * float(np.max(dense.best_frontier.accuracy))
-    before, after = (cost_to_reach(one, target) for one in (dense, law))
+    before, after = costs_of_most(law, dense)
     opening = f"IF {law.projected_policy} changed no answer (these traces cannot tell)"
     if not after < 0.95 * before:
         return f"{opening}, it would save next to nothing: these traces are short."
