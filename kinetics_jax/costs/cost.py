@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kinetics_jax.chips.chip import Chip
-from kinetics_jax.chips.efficiency import Efficiency
+from kinetics_jax.chips.efficiency import ANY, ASSUMED, Efficiency
 from kinetics_jax.costs.evidence import LEVEL, Calibration, calibration, stretched
 from kinetics_jax.errors import InputError
 
@@ -184,12 +184,10 @@ class CalibratedCost(Cost):
 
     @property
     def calibration(self) -> Calibration:
-        """How far calibrated prices were off, and which of this one's terms nobody measured."""
-        assumed = [
-            name
-            for name, parts in self.times.items()
-            if any(part.efficiency.basis == "assumed" and np.any(part.seconds) for part in parts)
-        ]
+        """How far calibrated prices were off, and which of this one's kernels nobody measured."""
+        there = [one.efficiency for parts in self.times.values() for one in parts if np.any(one.seconds)]
+        reached = {op: self.chip.reached(op, ANY) for op in ASSUMED}
+        assumed = [op for op, eff in reached.items() if eff.basis == "assumed" and eff in there]
         return calibration(self.mode, self.chip.name, tuple(assumed))
 
     def interval(self, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

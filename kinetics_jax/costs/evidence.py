@@ -36,7 +36,7 @@ class Calibration:
     """Share of the deployments that lay in the price's own 90 % interval; 0: it has none of its own."""
     source: str = ""
     assumed: tuple[str, ...] = ()
-    """Terms whose constants nobody measured."""
+    """Kinds of kernel in it whose constants nobody measured: ``search``, ``pointwise``, ``host``."""
 
     @property
     def sentence(self) -> str:
