@@ -56,7 +56,9 @@ def dense(model, prompts, implementation=None, sampling=GREEDY) -> dict:
     [
         BlockTopK(16, 1, dense_layers=0, min_context=CONTEXT + 1),
         pytest.param(Quest(16, 1, dense_layers=0, min_context=10_000), marks=pytest.mark.slow),
-        SlidingWindow(8, sink=2, dense_layers=0, min_context=CONTEXT + 1),
+        pytest.param(
+            SlidingWindow(8, sink=2, dense_layers=0, min_context=CONTEXT + 1), marks=pytest.mark.slow
+        ),
         PerLayer((BlockTopK(16, 1, min_context=500), SlidingWindow(8, min_context=500))),
     ],
     ids=lambda policy: policy.name,
@@ -123,7 +125,7 @@ def switched(model, prompt: list[int], plain: Policy, context: int, count: int):
     [
         BlockTopK(16, 1, sink=0, dense_layers=0, min_context=90),
         pytest.param(Quest(16, 2, dense_layers=1, min_context=96), marks=pytest.mark.slow),
-        SlidingWindow(20, sink=2, dense_layers=0, min_context=97),
+        pytest.param(SlidingWindow(20, sink=2, dense_layers=0, min_context=97), marks=pytest.mark.slow),
         pytest.param(TopK(7, dense_layers=0, min_context=85), marks=pytest.mark.slow),
         BlockTopK(16, 1, sink=0, dense_layers=0, min_context=20),  # more pages to list than to read whole
     ],

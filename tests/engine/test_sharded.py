@@ -26,7 +26,7 @@ def decode(engine: Engine, prompts) -> dict:
         # Two KV heads on four devices: those that share one must choose by the whole query group.
         ({"data": 2, "model": 4}, BlockTopK(16, 1, dense_layers=0)),
         # Shares of the batch search at different steps, and so do all that share a KV head.
-        ({"data": 4}, BlockTopK(16, 1, dense_layers=0, min_context=60)),
+        pytest.param({"data": 4}, BlockTopK(16, 1, dense_layers=0, min_context=60), marks=pytest.mark.slow),
         pytest.param({"data": 2, "model": 2}, Quest(16, 1, min_context=60), marks=pytest.mark.slow),
         pytest.param({"data": 2, "model": 4}, Quest(16, 1, min_context=60), marks=pytest.mark.slow),
         pytest.param({"model": 4}, TopK(6), marks=pytest.mark.slow),
