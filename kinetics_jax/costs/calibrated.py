@@ -7,7 +7,8 @@ its kernels reach. Nothing overlaps: kernels of one step run one after another.
 Symbols: b sequences a step · t chips of a copy · S context · N, K query and KV heads · D, F, E, V as ever.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -113,9 +114,27 @@ def calibrated_times(
     return found, steps
 
 
-def calls_of(parts: tuple[Timed, ...], steps: Steps) -> np.ndarray | float:
-    """Launches of a term on every chip of the copy: the request's part of those of its steps."""
-    return sum(part.calls * (steps.number if part.per_step else 1.0) for part in parts)
+@dataclasses.dataclass(frozen=True)
+class CountedTerms(Mapping[str, Term]):
+    """The ideal terms with their calls, which are counted as a term is asked for."""
+
+    ideal: Mapping[str, Term]
+    times: Mapping[str, tuple[Timed, ...]]
+    steps: Steps
+
+    def __getitem__(self, name: str) -> Term:
+        """The term; one that only takes time (``pointwise``, ``host``) has neither FLOPs nor bytes."""
+        term = self.ideal[name] if name in self.ideal else Term()
+        parts = self.times[name]
+        once = sum(part.calls for part in parts if not part.per_step)
+        each = sum(part.calls for part in parts if part.per_step)
+        return dataclasses.replace(term, calls=once + each * self.steps.number if parts else 0.0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.times)
+
+    def __len__(self) -> int:
+        return len(self.times)
 
 
 def _whole(
@@ -203,11 +222,11 @@ def _reads(
         for name in ("attention", "search", "kv_write")
     }
     request = work.request
-    launches = request.trials * StepSums(request.policy, request, work.serving.share_prefix).launches()
-    if np.any(launches):
+    launches = StepSums(request.policy, request, work.serving.share_prefix).launches()
+    if launches.ndim or launches:
         layers = request.model.num_layers * (1 - dense_share(work))
         search = kernels.reached("search")
-        calls = launches * layers / work.batch
+        calls = launches * (request.trials * layers / work.batch)
         seconds = calls * (search.floor * steps.num_chips)
         found["search"] = (*found["search"], Timed(seconds, search, calls))
     return found

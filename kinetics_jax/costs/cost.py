@@ -1,6 +1,8 @@
 """What a price is: FLOPs and bytes by named term, and how they turn into eFLOPs, seconds and dollars."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -50,9 +52,9 @@ class Steps(NamedTuple):
 
     def spread(self, seconds: np.ndarray | float) -> np.ndarray:
         """Chip-seconds of the request from those of one step on one chip, by size of batch."""
-        timed = np.asarray(seconds)
+        timed = np.asarray(seconds) * self.num_chips
         each = timed if self.size is None or not timed.ndim else timed[self.size]
-        return each * self.number * self.num_chips
+        return each * self.number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,8 +208,9 @@ class CalibratedCost(Cost):
 
     def _timed(self, parts: Sequence[tuple[Timed, float]]) -> np.ndarray:
         """Chip-seconds of parts, each times a factor; steps are added up before they are spread."""
-        once = [part.seconds * factor for part, factor in parts if not part.per_step]
+        once = [p.seconds if by == 1 else p.seconds * by for p, by in parts if not p.per_step]
         steps = [part.seconds * factor for part, factor in parts if part.per_step]
         if steps:
-            once.append(self.steps.spread(sum(steps)))
-        return np.asarray(sum(once), float)
+            once.append(self.steps.spread(functools.reduce(operator.add, steps)))
+        # Small arrays first, so that few sums are of many elements.
+        return np.asarray(functools.reduce(operator.add, sorted(once, key=np.size)), float)

@@ -8,8 +8,8 @@ import numpy as np
 
 from kinetics_jax.checks import check_number, python_number, shown
 from kinetics_jax.chips.chip import Chip, get_chip
-from kinetics_jax.costs.calibrated import calibrated_times, calls_of
-from kinetics_jax.costs.cost import CalibratedCost, Cost, Term
+from kinetics_jax.costs.calibrated import CountedTerms, calibrated_times
+from kinetics_jax.costs.cost import CalibratedCost, Cost
 from kinetics_jax.costs.exact import Workload, exact_terms
 from kinetics_jax.costs.published import paper_terms, reference_terms, summed_terms
 from kinetics_jax.costs.request import Request
@@ -152,10 +152,7 @@ def _engine(
     if mode == "exact":
         return Cost(**figures)
     times, steps = calibrated_times(work, figures["terms"], chip)
-    counted = {
-        name: dataclasses.replace(figures["terms"].get(name, Term()), calls=calls_of(parts, steps))
-        for name, parts in times.items()
-    }
+    counted = CountedTerms(figures["terms"], times, steps)
     return CalibratedCost(**{**figures, "terms": counted}, times=times, steps=steps)
 
 
