@@ -1,7 +1,7 @@
 """Time calibrated prices against ideal ones, in one run: ``python -m experiments.benchmarks.price_speed``.
 
-6 models × 6 policies × 30 questions × 32 trials × 16 lengths, one call of ``price`` a model and policy, batches
-as they fit. The peer is mode ``exact`` of the same requests, before each run of ``calibrated``.
+6 models × 6 policies × 30 questions × 32 trials × 16 lengths, one call of ``price`` a model and policy,
+batches as they fit. The peer is mode ``exact`` of the same requests, before each run of ``calibrated``.
 """
 
 import json
