@@ -1,8 +1,8 @@
 """Constants of kernels from public timings, with the error on shapes and on chips that were kept apart.
 
 Residuals are logarithms of predicted over measured, under a loss that far outliers do not rule: frameworks
-differ by up to a factor of three at one shape, and a price is of no framework. Nothing here sees a
-deployment.
+differ by up to a factor of three at one shape, and a price is of no framework. No kernel's constant sees a
+deployment; only chips whose kernels nobody timed get a factor from whole ones (``_enter_whole``).
 """
 
 import dataclasses

@@ -16,7 +16,7 @@ from typing import Any
 from kinetics_jax import references, storage
 from kinetics_jax.chips.device import Device
 from kinetics_jax.chips.dtypes import peak_name
-from kinetics_jax.chips.efficiency import SHARED, Efficiency, Table, found, measured, read_table
+from kinetics_jax.chips.efficiency import Efficiency, Table, found, measured, patterns, read_table
 from kinetics_jax.chips.prices import PRICE_BASES, USER, ChipPrice, check_basis, read_prices
 from kinetics_jax.errors import InputError, UnknownNameError
 
@@ -244,8 +244,8 @@ def _efficiency(name: str, table: Mapping[str, Any], where: str) -> dict[str, An
     if not isinstance(table, dict):
         raise InputError(f"{where}: chip {name}: efficiency must be a table, [{name}.efficiency]")
     like = str(table.get("like", ""))
-    if like not in ("", *measured()):
-        raise UnknownNameError(f"{where}: chip {name}: efficiency.like", like, sorted({*measured(), SHARED}))
+    if like not in ("", *patterns()):
+        raise UnknownNameError(f"{where}: chip {name}: efficiency.like", like, patterns())
     try:
         own = read_table({op: formats for op, formats in table.items() if op != "like"})
     except (InputError, AttributeError) as error:

@@ -148,19 +148,22 @@ def measured() -> Mapping[str, Table]:
 def found(own: Table, like: str, op: str, form: str) -> Efficiency | None:
     """A chip's constants: its own, else those of the chip it is ``like`` with the error of an unseen chip.
 
-    None where neither has the kernel. What is ``ASSUMED`` is the same for all.
+    A format that was not timed there is that of ``SHARED``, and its basis says so. None where nobody timed it.
+    What is ``ASSUMED`` is the same for all.
     """
     if form in own.get(op, {}):
         return own[op][form]
     tables = measured()
     if op in ASSUMED:
         return (tables.get(like, {}).get(op) or tables.get(SHARED, {}).get(op, {})).get(form)
-    if like:
-        there = tables.get(like, {}).get(op, {}).get(form)
-        there = there or tables[SHARED].get(op, {}).get(form)
-        unseen = tables[UNSEEN].get(op, {}).get(form)
-        if there is not None and unseen is not None:
-            far = {name: getattr(unseen, name) for name in ("error", "low", "high")}
-            return dataclasses.replace(there, **far, basis=SHARED if like == SHARED else f"like {like}")
-        return there
+    far = tables[UNSEEN].get(op, {}).get(form)
+    for name in (like, SHARED) if like and far else ():
+        if there := tables[name].get(op, {}).get(form):
+            apart = {field: getattr(far, field) for field in ("error", "low", "high")}
+            return dataclasses.replace(there, **apart, basis=name if name == SHARED else f"like {name}")
     return None
+
+
+def patterns() -> list[str]:
+    """What a chip can be ``like``: chips whose kernels were timed, and ``SHARED``."""
+    return sorted(name for name, ops in measured().items() if name != UNSEEN and "gemm" in ops)

@@ -134,5 +134,5 @@ def _mean(costs: Sequence[Cost], weights: Sequence[float], batch: float) -> Cost
         )
         for name in first.times
     }
-    steps = Steps(first.steps.number * 0 + np.nan, first.num_chips, None)
+    steps = Steps(np.full_like(first.steps.number, np.nan), first.num_chips, None)  # no part is of a step now
     return dataclasses.replace(first, terms=terms, batch=batch, times=times, steps=steps)

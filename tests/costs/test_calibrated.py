@@ -201,4 +201,6 @@ def test_a_tpu_with_whole_deployments_only_is_priced_by_their_factor():
     assert real.calibration.rows == 24
     low, high = real.interval(0.9)
     assert low < real.seconds < high
-    assert price("qwen3-8b", Dense(), 100, 10, chip="tpu7x", mode="calibrated").seconds > 0
+    few = price("qwen3-8b", Dense(), 100, 10, chip="tpu7x", mode="calibrated")
+    assert few.calibration.rows == 4, "its own deployments, not those of GPUs"
+    assert few.error > 0.2

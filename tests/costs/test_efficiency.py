@@ -141,6 +141,12 @@ def test_a_chip_like_another_has_its_constants_and_the_error_of_an_unseen_one():
     assert like.high > own.high
 
 
+def test_a_format_that_the_pattern_lacks_is_the_shared_one_and_says_so():
+    like = dataclasses.replace(chips["h100"], efficiency={}, efficiency_like="a100")
+    assert like.reached("gemm", "bf16").basis == "like a100"
+    assert like.reached("gemm", "fp8").basis == "shared"
+
+
 def test_a_user_s_chip_says_what_it_is_like_or_brings_its_own(tmp_path):
     file = tmp_path / "mine.toml"
     sheet = "[mine]\ntflops = { bf16 = 500 }\nhbm_gb = 80\nhbm_gbps = 2000\n"
@@ -158,6 +164,8 @@ def test_a_user_s_chip_says_what_it_is_like_or_brings_its_own(tmp_path):
     ("text", "said"),
     [
         ('[mine.efficiency]\nlike = "h1000"', "efficiency.like"),
+        ('[mine.efficiency]\nlike = "tpu_v5e"', "efficiency.like"),  # no kernel of it was timed
+        ('[mine.efficiency]\nlike = "unseen"', "efficiency.like"),
         ("[mine.efficiency.gem.bf16]\nfloor_us = 1", "no kernel gem"),
         ("[mine.efficiency.gemm.bf16]\nflor_us = 1", "has no flor"),
         ("[mine.efficiency.gemm.bf16]\nbandwidth = 1.2", "must be a share"),
