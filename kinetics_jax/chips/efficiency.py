@@ -148,7 +148,7 @@ def measured() -> Mapping[str, Table]:
 def found(own: Table, like: str, op: str, form: str) -> Efficiency | None:
     """A chip's constants: its own, else those of the chip it is ``like`` with the error of an unseen chip.
 
-    A format that was not timed there is that of ``SHARED``, and its basis says so. None where nobody timed it.
+    A format not timed there is that of ``SHARED``, and its basis says so. None where nobody timed it.
     What is ``ASSUMED`` is the same for all.
     """
     if form in own.get(op, {}):
